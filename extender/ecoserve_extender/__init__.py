@@ -1,0 +1,1 @@
+"""The scheduler extender: filters and scores nodes by marginal carbon."""

@@ -1,0 +1,1 @@
+"""The operator: watches LLMServings, plans their placement and carries it out."""
