@@ -1,0 +1,284 @@
+"""`LLMServing`: a model that is to be served, its traffic and objectives, and what may serve it."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from ecoserve.api.base import (
+    ApiModel,
+    Condition,
+    Duration,
+    Labels,
+    Name,
+    NonNegative,
+    ObjectMeta,
+    Positive,
+    cel,
+    one_of,
+    rules,
+)
+from ecoserve.api.labels import API_VERSION
+
+
+class Mode(StrEnum):
+    """How far the operator goes: carry the plan out, only report it, or leave everything as it is."""
+
+    ENFORCE = "Enforce"
+    RECOMMEND = "Recommend"
+    PAUSED = "Paused"
+
+
+class Objective(StrEnum):
+    """What a plan minimises: gCO2e/h, facility watts, $/h, or latency."""
+
+    CARBON = "carbon"
+    ENERGY = "energy"
+    COST = "cost"
+    PERFORMANCE = "performance"
+
+
+class RoleName(StrEnum):
+    """Which phase of a request a replica runs."""
+
+    BOTH = "both"
+    PREFILL = "prefill"
+    DECODE = "decode"
+
+
+Precision = Literal["bf16", "fp16", "fp8", "int8", "int4"]
+
+_ONE_LOAD = "give exactly one of requestsPerSecond or trace"
+_ONE_LENGTH = "with requestsPerSecond give either lengths, or both inputTokens and outputTokens"
+
+
+class ModelSpec(ApiModel):
+    """Which model, in which precision."""
+
+    name: Annotated[Name, Field(description="Hugging Face name, such as meta-llama/Llama-3.1-8B-Instruct.")]
+    precision: Annotated[Precision, Field(description="Precision of the weights.")] = "bf16"
+
+
+class TraceLoad(ApiModel):
+    """A load taken from a built-in trace: its lengths and its mean rate, scaled."""
+
+    name: Annotated[Name, Field(description="Built-in trace, such as azure-conversation-2023.")]
+    scale: Annotated[Positive, Field(description="Factor on the trace's mean request rate.")] = 1.0
+
+
+class Load(ApiModel):
+    """A stream of requests: how many, how long, and how they vary over the day."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel("has(self.requestsPerSecond) != has(self.trace)", _ONE_LOAD),
+            cel(
+                "has(self.trace) ? !has(self.lengths) && !has(self.inputTokens) && !has(self.outputTokens) : "
+                "has(self.lengths) ? !has(self.inputTokens) && !has(self.outputTokens) : "
+                "has(self.inputTokens) && has(self.outputTokens)",
+                _ONE_LENGTH + "; a trace has lengths of its own",
+            ),
+        )
+    )
+
+    requests_per_second: Annotated[Positive, Field(description="Mean request rate.")] | None = None
+    lengths: Annotated[Name, Field(description="Named distribution of input and output lengths.")] | None = (
+        None
+    )
+    input_tokens: (
+        Annotated[int, Field(gt=0, le=2_000_000, description="Input length of every request.")] | None
+    ) = None
+    output_tokens: (
+        Annotated[int, Field(gt=0, le=2_000_000, description="Output length of every request.")] | None
+    ) = None
+    trace: TraceLoad | None = None
+    profile: Annotated[Name, Field(description="Named daily profile that multiplies the mean rate.")] = "flat"
+
+    @model_validator(mode="after")
+    def _exactly_one_source(self) -> Self:
+        if (self.requests_per_second is None) == (self.trace is None):
+            raise one_of(_ONE_LOAD)
+        explicit = (self.input_tokens is not None, self.output_tokens is not None)
+        if self.trace is not None:
+            consistent = self.lengths is None and not any(explicit)
+        elif self.lengths is not None:
+            consistent = not any(explicit)
+        else:
+            consistent = all(explicit)
+        if not consistent:
+            raise one_of(_ONE_LENGTH + "; a trace has lengths of its own")
+        return self
+
+
+class SloSpec(ApiModel):
+    """Latency objectives of online traffic, to hold at a percentile of requests."""
+
+    ttft: Annotated[Duration, Field(description="Time to first token.")]
+    tpot: Annotated[Duration, Field(description="Time per output token after the first.")]
+    percentile: Annotated[float, Field(ge=50, le=99.9, description="Share of requests, in percent.")] = 90
+
+
+class OnlineSpec(ApiModel):
+    """Traffic somebody waits for."""
+
+    slo: SloSpec
+    load: Load
+
+
+class OfflineSpec(ApiModel):
+    """Traffic that only has to be done by a deadline."""
+
+    deadline: Annotated[Duration, Field(description="Latest completion after arrival.")] = "24h"
+    load: Load
+
+
+class PlacementSpec(ApiModel):
+    """What may serve the model."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel("self.minReplicas <= self.maxReplicas", "minReplicas must not be above maxReplicas"),
+            cel(
+                "self.roles.exists(r, r == 'prefill') == self.roles.exists(r, r == 'decode')",
+                "roles must hold prefill and decode together, or neither",
+            ),
+        )
+    )
+
+    node_selector: Annotated[Labels, Field(description="Labels a node must carry.")] = Field(
+        default_factory=dict
+    )
+    min_replicas: Annotated[int, Field(ge=0, le=10_000)] = 1
+    max_replicas: Annotated[int, Field(ge=1, le=10_000)] = 64
+    roles: Annotated[
+        tuple[RoleName, ...],
+        Field(
+            min_length=1,
+            max_length=3,
+            description="Roles a replica may have; prefill and decode need an engine that can split them.",
+        ),
+    ] = (RoleName.BOTH,)
+    cpu: Annotated[bool, Field(description="Whether idle CPU cores may serve offline traffic.")] = True
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.min_replicas > self.max_replicas:
+            raise one_of("minReplicas must not be above maxReplicas")
+        if (RoleName.PREFILL in self.roles) != (RoleName.DECODE in self.roles):
+            raise one_of("roles must hold prefill and decode together, or neither")
+        return self
+
+
+class PolicySpec(ApiModel):
+    """What the plan minimises and how far the operator goes."""
+
+    mode: Mode = Mode.ENFORCE
+    objective: Objective = Objective.CARBON
+
+
+PodTemplate = Annotated[
+    dict[str, Any], Field(json_schema_extra={"type": "object", "x-kubernetes-preserve-unknown-fields": True})
+]
+
+_NEEDS_TRAFFIC = "give online, offline or both: a serving without traffic can't be planned"
+_NEEDS_TEMPLATE = (
+    "template is needed to carry a plan out; give a pod template, or set policy.mode to Recommend"
+)
+
+
+class LLMServingSpec(ApiModel):
+    """Desired state of an LLMServing."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel("has(self.online) || has(self.offline)", _NEEDS_TRAFFIC),
+            cel("self.policy.mode != 'Enforce' || has(self.template)", _NEEDS_TEMPLATE),
+        )
+    )
+
+    model: ModelSpec
+    online: OnlineSpec | None = None
+    offline: OfflineSpec | None = None
+    placement: PlacementSpec = Field(default_factory=PlacementSpec)
+    policy: PolicySpec = Field(default_factory=PolicySpec)
+    template: (
+        Annotated[
+            PodTemplate,
+            Field(
+                description="Pod template of the engine. ${model} and ${tensorParallelSize} must appear in it; "
+                "${role} too where roles holds prefill and decode; ${precision} may."
+            ),
+        ]
+        | None
+    ) = None
+    cpu_template: (
+        Annotated[
+            PodTemplate,
+            Field(description="Pod template of replicas on CPU cores; template where it is left out."),
+        ]
+        | None
+    ) = None
+
+    @model_validator(mode="after")
+    def _has_traffic(self) -> Self:
+        if self.online is None and self.offline is None:
+            raise one_of(_NEEDS_TRAFFIC)
+        return self
+
+
+class PoolShare(ApiModel):
+    """What one pool contributes to a serving, in one role."""
+
+    pool: str
+    role: RoleName
+    traffic_class: Annotated[str, Field(alias="class")]
+    tensor_parallel: int
+    replicas: int
+    ready_replicas: int = 0
+    share: Annotated[float, Field(description="Share of the serving's requests, 0 to 1.")]
+    operational_grams_per_hour: NonNegative
+    embodied_grams_per_hour: NonNegative
+    reason: str = ""
+
+
+class DesignPoint(ApiModel):
+    """What another objective would have chosen on the same constraints."""
+
+    objective: Objective
+    grams_per_hour: NonNegative
+    watts: NonNegative
+    cost_per_hour: NonNegative
+
+
+class LLMServingStatus(ApiModel):
+    """Observed state of an LLMServing."""
+
+    observed_generation: int | None = None
+    replicas: int = 0
+    ready_replicas: int = 0
+    grams_per_hour: NonNegative | None = None
+    operational_grams_per_hour: NonNegative | None = None
+    embodied_grams_per_hour: NonNegative | None = None
+    saved_percent: (
+        Annotated[float, Field(description="Carbon saved against the cost-optimal design point, in percent.")]
+        | None
+    ) = None
+    pools: tuple[PoolShare, ...] = ()
+    design_points: tuple[DesignPoint, ...] = ()
+    plan: Annotated[str, Field(description="Identity of the plan behind this state.")] = ""
+    last_planned: str | None = None
+    reason: Annotated[str, Field(description="Why the placement is what it is.")] = ""
+    conditions: Annotated[
+        tuple[Condition, ...],
+        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
+    ] = ()
+
+
+class LLMServing(ApiModel):
+    """A model to serve (namespaced, short name `llms`)."""
+
+    api_version: Literal["ecoserve.dev/v1alpha1"] = API_VERSION
+    kind: Literal["LLMServing"] = "LLMServing"
+    metadata: ObjectMeta
+    spec: LLMServingSpec
+    status: LLMServingStatus | None = None

@@ -1,0 +1,135 @@
+"""`PlacementPlan`: what was decided, written by the operator, read by the extender and by people.
+
+It carries all the extender needs (pools, how to recognise their nodes, their power and embodied
+carbon, the zones' intensities), so that the extender answers from its watch caches alone and both
+speak of the same figures.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ecoserve.api.base import ApiModel, Condition, NonNegative, ObjectMeta
+from ecoserve.api.labels import API_VERSION
+from ecoserve.api.llmserving import DesignPoint, Objective, RoleName
+
+
+class PlanZone(ApiModel):
+    """A grid zone as the plan saw it."""
+
+    name: str
+    carbon_intensity: Annotated[NonNegative, Field(description="gCO2e/kWh")]
+    pue: Annotated[float, Field(ge=1)]
+    stale: bool = False
+
+
+class NodeLabel(ApiModel):
+    """One label that a pool's nodes carry, or must not carry where value is left out."""
+
+    key: str
+    value: str | None = None
+
+
+class PlanPool(ApiModel):
+    """A pool: nodes alike in hardware, zone and age."""
+
+    name: str
+    zone: str
+    instance_type: str
+    supply: Literal["scalable", "fixed"]
+    node_selector: tuple[NodeLabel, ...]
+    nodes: Annotated[int, Field(ge=0, description="Nodes there are.")]
+    nodes_on: Annotated[int, Field(ge=0, description="Nodes the plan uses.")]
+    accelerators_per_node: Annotated[int, Field(ge=0)] = 0
+    cores_per_node: NonNegative = 0.0
+    idle_watts_per_node: NonNegative
+    embodied_grams_per_hour_per_node: NonNegative
+    dynamic_watts_per_core: NonNegative = 0.0
+    dynamic_watts_per_accelerator: NonNegative = 0.0
+
+
+class PlanPlacement(ApiModel):
+    """Replicas of one serving on one pool, in one role."""
+
+    namespace: str
+    serving: str
+    pool: str
+    role: RoleName
+    traffic_class: Annotated[Literal["online", "offline"], Field(alias="class")]
+    tensor_parallel: Annotated[int, Field(ge=0, description="Accelerators per replica; 0 on CPU cores.")]
+    cpu_cores: NonNegative = 0.0
+    memory_gib: NonNegative = 0.0
+    replicas: Annotated[int, Field(ge=0)]
+    share: Annotated[float, Field(ge=0)]
+    operational_grams_per_hour: NonNegative
+    embodied_grams_per_hour: NonNegative
+    reason: str = ""
+
+
+class Unserved(ApiModel):
+    """Demand the plan does not meet, and why."""
+
+    namespace: str
+    serving: str
+    slice: str
+    requests_per_second: NonNegative
+    reason: str
+    message: str = ""
+
+
+class Bounds(ApiModel):
+    """Lower bounds on the objective: fluid ≤ LP ≤ MIP ≤ plan."""
+
+    fluid: float
+    lp: float
+    mip: float
+
+
+class Recommendation(ApiModel):
+    """Host memory or storage that the plan does not need."""
+
+    pool: str
+    removable_dram_gib_per_node: NonNegative
+    removable_embodied_kg_per_node: NonNegative
+
+
+class PlacementPlanSpec(ApiModel):
+    """A decision, whole."""
+
+    id: str
+    planned_at: str
+    objective: Objective = Objective.CARBON
+    zones: tuple[PlanZone, ...] = ()
+    pools: tuple[PlanPool, ...] = ()
+    placements: tuple[PlanPlacement, ...] = ()
+    unserved: tuple[Unserved, ...] = ()
+    operational_grams_per_hour: NonNegative = 0.0
+    embodied_grams_per_hour: NonNegative = 0.0
+    grams_per_hour: NonNegative = 0.0
+    watts: NonNegative = 0.0
+    cost_per_hour: NonNegative = 0.0
+    nodes_on: Annotated[int, Field(ge=0)] = 0
+    gap_percent: NonNegative = 0.0
+    bounds: Bounds | None = None
+    design_points: tuple[DesignPoint, ...] = ()
+    recommendations: tuple[Recommendation, ...] = ()
+
+
+class PlacementPlanStatus(ApiModel):
+    """How far the plan has been carried out."""
+
+    phase: Annotated[str, Field(description="Applying, Applied or Held.")] = ""
+    conditions: Annotated[
+        tuple[Condition, ...],
+        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
+    ] = ()
+
+
+class PlacementPlan(ApiModel):
+    """A decided placement (cluster-scoped)."""
+
+    api_version: Literal["ecoserve.dev/v1alpha1"] = API_VERSION
+    kind: Literal["PlacementPlan"] = "PlacementPlan"
+    metadata: ObjectMeta
+    spec: PlacementPlanSpec
+    status: PlacementPlanStatus | None = None
