@@ -1,0 +1,118 @@
+"""Grid carbon intensity as an hourly series, read from CSV.
+
+Understands the exports people have: a `timestamp` (or `Datetime (UTC)`) column and one column of intensity in
+gCO2e/kWh. Where an export has both, life-cycle intensity is taken before direct. A series is refused as a
+whole where a value is missing or not sane: a wrong intensity moves a fleet.
+"""
+
+import bisect
+import csv
+import io
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from ecoserve.errors import InvalidInputError
+
+_TIME_COLUMNS = ("timestamp", "datetime (utc)", "datetime", "time")
+_VALUE_COLUMNS = (
+    "carbon_intensity", "carbonintensity", "avg_ci", "carbon intensity gco₂eq/kwh (lca)",
+    "carbon intensity gco₂eq/kwh (direct)",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntensitySeries:
+    """Average grid intensity over time: each value holds from its time (UTC) for one step.
+
+    `times` ascend in equal steps; `grams_per_kwh` are of the same length.
+    """
+
+    times: tuple[datetime, ...]
+    grams_per_kwh: tuple[float, ...]
+
+    @property
+    def step(self) -> timedelta:
+        """Time between two values; an hour for a single value."""
+        return self.times[1] - self.times[0] if len(self.times) > 1 else timedelta(hours=1)
+
+    def at(self, time: datetime, repeat: bool = False) -> float:
+        """Intensity in g/kWh at `time` (aware).
+
+        With `repeat` the series is played over and over in both directions; without it a time outside
+        raises InvalidInputError.
+        """
+        start, length = self.times[0], self.step * len(self.times)
+        offset = time.astimezone(UTC) - start
+        if repeat:
+            offset %= length
+        if not timedelta(0) <= offset < length:
+            span = f"times from {start.isoformat()} up to {(start + length).isoformat()}"
+            raise InvalidInputError("time", time.isoformat(), span)
+        return self.grams_per_kwh[bisect.bisect_right(self.times, start + offset) - 1]
+
+
+def parse_intensity_csv(text: str, field: str = "intensity") -> IntensitySeries:
+    """Parse a CSV of intensity into a series.
+
+    Raises InvalidInputError naming `field` and the line where a column is missing, a value isn't a finite
+    number of zero or more, or times don't ascend in equal steps.
+    """
+    rows = csv.reader(io.StringIO(text.removeprefix("\ufeff")))
+    header = [name.strip().lower() for name in next(rows, [])]
+    time_column = _column(header, _TIME_COLUMNS, field)
+    value_column = _column(header, _VALUE_COLUMNS, field)
+    times: list[datetime] = []
+    values: list[float] = []
+    for row in rows:
+        if not row:
+            continue
+        where = f"{field} line {rows.line_num}"
+        if len(row) <= max(time_column, value_column):
+            raise InvalidInputError(where, ",".join(row), f"a row of {len(header)} columns as in the header")
+        times.append(_time(row[time_column], where))
+        values.append(_value(row[value_column], where))
+        _check_step(times, where)
+    if not times:
+        raise InvalidInputError(field, text[:40], "a CSV with a header and at least one row")
+    return IntensitySeries(times=tuple(times), grams_per_kwh=tuple(values))
+
+
+def _column(header: list[str], accepted: tuple[str, ...], field: str) -> int:
+    for name in accepted:
+        if name in header:
+            return header.index(name)
+    raise InvalidInputError(
+        f"{field} header", ",".join(header), f"a CSV with a column {' or '.join(accepted)}"
+    )
+
+
+def _time(text: str, where: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise InvalidInputError(where, text, "an ISO 8601 time such as 2023-01-01 00:00:00+00:00") from None
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _value(text: str, where: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value < 0:
+        raise InvalidInputError(where, text, "a finite carbon intensity of zero or more, in gCO2e/kWh")
+    return value
+
+
+def _check_step(times: list[datetime], where: str) -> None:
+    if len(times) < 2:
+        return
+    step, first = times[-1] - times[-2], times[1] - times[0]
+    if step <= timedelta(0):
+        raise InvalidInputError(where, times[-1].isoformat(), "a time after the line before")
+    if step != first:
+        expected = (times[-2] + first).isoformat()
+        raise InvalidInputError(
+            where, times[-1].isoformat(), f"{expected}, as the series goes in equal steps"
+        )

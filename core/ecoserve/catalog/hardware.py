@@ -1,0 +1,111 @@
+"""Accelerators, processors and instance types as frozen values, each figure with the source it came from.
+
+`sources` maps a field's name to the sentence that says where its figure is from. A figure nobody has
+checked says so, and `unchecked` lists them: an output that rests on one must be able to tell.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+UNCHECKED = "nobody has checked"
+"""How the source of an unchecked figure begins, in the catalogue's files."""
+
+
+class Cited:
+    """A value whose figures have sources; mixed into the catalogue's dataclasses."""
+
+    __slots__ = ()
+    sources: Mapping[str, str]
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """Names of the fields whose figure nobody has checked."""
+        return tuple(name for name, source in self.sources.items() if source.startswith(UNCHECKED))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accelerator(Cited):
+    """One accelerator card.
+
+    `loaded_idle_watts` is what holding a model draws above `idle_watts` while nothing runs.
+    `interconnect_gb_per_s` is per device and direction. `soc_kg`, `pcb_cm2` and `psu_watts` feed
+    the embodied-carbon formula. `product_labels` are values of the label `nvidia.com/gpu.product`.
+    `bf16_tflops` is the dense peak; a card without bf16 gives its fp16 rate here.
+    """
+
+    id: str
+    vendor: str
+    memory_gib: float
+    memory_type: str
+    memory_bandwidth_gb_per_s: float
+    bf16_tflops: float
+    fp8_tflops: float | None
+    tdp_watts: float
+    idle_watts: float
+    loaded_idle_watts: float
+    die_mm2: float
+    process_node: str
+    process_nm: float
+    soc_kg: float
+    pcb_cm2: float
+    psu_watts: float
+    interconnect_gb_per_s: float
+    price_per_hour: float | None = None
+    product_labels: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cpu(Cited):
+    """One processor socket.
+
+    `min_watts_per_vcpu` and `max_watts_per_vcpu` are of one hardware thread at idle and at full load.
+    `matrix_tflops` is the peak of its widest bf16 (else fp32) unit, per socket.
+    """
+
+    id: str
+    vendor: str
+    cores: int
+    threads_per_core: int
+    tdp_watts: float
+    min_watts_per_vcpu: float
+    max_watts_per_vcpu: float
+    memory_bandwidth_gb_per_s: float
+    matrix_tflops: float
+    die_mm2: float
+    process_nm: float
+    published_kg: float | None = None
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceType(Cited):
+    """What a node of this type holds.
+
+    `sockets` may be a fraction for a slice of a server; `host_share` is the share of a physical
+    server that the instance takes by its scarcest resource. A vCPU is what Kubernetes calls a cpu.
+    """
+
+    id: str
+    provider: str
+    vcpus: float
+    memory_gib: float
+    ssd_gb: float
+    cpu: Cpu
+    sockets: float
+    accelerator: Accelerator | None
+    accelerator_count: int
+    price_per_hour: float | None = None
+    vcpus_per_core: int = 2
+    host_share: float = 1.0
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def physical_cores(self) -> float:
+        """Cores behind the instance's vCPUs."""
+        return self.vcpus / self.vcpus_per_core
+
+    @property
+    def hardware_threads(self) -> float:
+        """Hardware threads behind the instance's vCPUs, also those the provider leaves unused."""
+        return self.physical_cores * self.cpu.threads_per_core

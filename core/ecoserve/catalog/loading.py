@@ -1,0 +1,124 @@
+"""The catalogue: YAML files of cited figures, read once into frozen values.
+
+A number stands as `[value, source key]` and each file spells its source keys out, so that no figure can
+enter without one. YAML names are camelCase, the fields' names are their snake_case.
+"""
+
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from importlib import resources
+from typing import Any, TypeVar, cast
+
+import yaml
+
+from ecoserve.catalog.hardware import Accelerator, Cpu, InstanceType
+from ecoserve.catalog.model_architecture import ModelArchitecture
+from ecoserve.errors import InvalidInputError, UnknownNameError
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """All known accelerators, processors, instance types and models by id (models by Hugging Face name)."""
+
+    accelerators: Mapping[str, Accelerator]
+    cpus: Mapping[str, Cpu]
+    instances: Mapping[str, InstanceType]
+    models: Mapping[str, ModelArchitecture]
+
+    def accelerator(self, accelerator_id: str) -> Accelerator:
+        """Return the accelerator; raise UnknownNameError where there is none of that id."""
+        return _look_up("accelerator", self.accelerators, accelerator_id)
+
+    def accelerator_by_product(self, product: str) -> Accelerator:
+        """Return the accelerator whose `nvidia.com/gpu.product` is `product`; UnknownNameError otherwise."""
+        known = {label: item for item in self.accelerators.values() for label in item.product_labels}
+        return _look_up("nvidia.com/gpu.product", known, product)
+
+    def cpu(self, cpu_id: str) -> Cpu:
+        """Return the processor; raise UnknownNameError where there is none of that id."""
+        return _look_up("cpu", self.cpus, cpu_id)
+
+    def instance(self, instance_id: str) -> InstanceType:
+        """Return the instance type; raise UnknownNameError where there is none of that id."""
+        return _look_up("instance", self.instances, instance_id)
+
+    def model(self, name: str) -> ModelArchitecture:
+        """Return the model; raise UnknownNameError where there is none of that name."""
+        return _look_up("model", self.models, name)
+
+
+def _look_up(kind: str, known: Mapping[str, _T], name: str) -> _T:
+    if name not in known:
+        raise UnknownNameError(kind, name, known)
+    return known[name]
+
+
+@functools.cache
+def load_catalog() -> Catalog:
+    """Read the catalogue shipped with the package; cached, as it is never written."""
+    accelerators = _section("accelerators", Accelerator)
+    cpus = _section("cpus", Cpu)
+    instances = {
+        name: build_entry(InstanceType, name, _with_parts(entry, accelerators, cpus), citations)
+        for name, entry, citations in _entries("instances")
+    }
+    models = {
+        name: ModelArchitecture(name=name, **{snake_case(key): value for key, value in entry.items()})
+        for name, entry, _ in _entries("models")
+    }
+    return Catalog(accelerators=accelerators, cpus=cpus, instances=instances, models=models)
+
+
+def _section(kind: str, cls: type[_T]) -> dict[str, _T]:
+    return {name: build_entry(cls, name, entry, citations) for name, entry, citations in _entries(kind)}
+
+
+def _entries(kind: str) -> list[tuple[str, Mapping[str, Any], Mapping[str, str]]]:
+    text = resources.files("ecoserve.catalog").joinpath(f"{kind}.yaml").read_text(encoding="utf-8")
+    document = cast(dict[str, dict[str, Any]], yaml.safe_load(text))
+    citations = document.get("sources", {})
+    return [(name, entry, citations) for name, entry in document[kind].items()]
+
+
+def _with_parts(
+    entry: Mapping[str, Any], accelerators: Mapping[str, Accelerator], cpus: Mapping[str, Cpu]
+) -> dict[str, Any]:
+    cpu_id, cpu_source = entry["cpu"]
+    accelerator = entry["accelerator"]
+    return {
+        **entry,
+        "cpu": [_look_up("cpu", cpus, cpu_id), cpu_source],
+        "accelerator": None if accelerator is None else _look_up("accelerator", accelerators, accelerator),
+    }
+
+
+def build_entry(cls: type[_T], name: str, entry: Mapping[str, Any], citations: Mapping[str, str]) -> _T:
+    """Build one catalogue value from its YAML mapping.
+
+    Raises InvalidInputError naming the entry's field where one is missing, unknown or cites a source
+    that `citations` doesn't hold.
+    """
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for key, value in entry.items():
+        field = snake_case(key)
+        if isinstance(value, list) and field != "product_labels":
+            value, source = value
+            if source not in citations:
+                raise InvalidInputError(f"{name}.{key}", source, f"sources here are {', '.join(citations)}")
+            sources[field] = citations[source]
+        values[field] = tuple(value) if isinstance(value, list) else value
+    known = {item.name: item for item in fields(cast(Any, cls)) if item.name not in ("id", "sources")}
+    required = [n for n, item in known.items() if item.default is MISSING and item.default_factory is MISSING]
+    for field in (*(values.keys() - known.keys()), *(n for n in required if n not in values)):
+        raise InvalidInputError(f"{name}.{field}", values.get(field), f"fields are {', '.join(known)}")
+    return cls(id=name, sources=sources, **values)
+
+
+def snake_case(name: str) -> str:
+    """Turn a camelCase YAML name into the field's name (`memoryGib` → `memory_gib`)."""
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda match: "_" + match.group(1).lower(), name)
