@@ -1,0 +1,98 @@
+"""The binaries of a development cluster: what they are, and where they lie once built.
+
+Each is a frozen value that knows how Go builds it. A built binary lies in the cache under its name, its version and a
+hash of everything that went into it, so that changing a Go file or a flag builds anew and nothing ever goes stale.
+"""
+
+import hashlib
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+from ecoserve.errors import UnknownNameError
+from ecoserve_devcluster.paths import cache_folder
+
+KUBERNETES_VERSION = "1.36.3"
+_MODULES = Path(__file__).parent / "go"
+
+
+@dataclass(frozen=True)
+class Binary:
+    """One Go program: a module of this package (`module`) or a published package (`package`)."""
+
+    name: str
+    version: str
+    module: str = ""  # folder under go/
+    package: str = ""  # import path, installed at `v{version}`
+    variables: tuple[str, ...] = ()  # what the linker sets, `path.name=value`
+    commands: tuple[str, ...] = ()  # names that it answers to besides its own
+
+    @property
+    def folder(self) -> Path:
+        """The cache folder that holds the binary once it is built."""
+        return cache_folder() / f"{self.name}-{self.version}-{self._fingerprint()}"
+
+    @property
+    def built(self) -> bool:
+        """Whether the binary lies in the cache."""
+        return (self.folder / self.name).exists()
+
+    @property
+    def module_folder(self) -> Path:
+        """The folder of the Go module that is built."""
+        return _MODULES / self.module
+
+    def go_arguments(self, output: Path) -> list[str]:
+        """Return the arguments for `go` that put the binary into the folder `output`.
+
+        `-v` makes Go name each package as it is compiled, which is the only progress it tells.
+        """
+        linked = " ".join(["-s -w", *(f"-X {variable}" for variable in self.variables)])
+        common = ["-v", "-trimpath", "-buildvcs=false", "-ldflags", linked]
+        if self.module:
+            return ["build", *common, "-o", str(output / self.name), "."]
+        return ["install", *common, f"{self.package}@v{self.version}"]
+
+    def _fingerprint(self) -> str:
+        digest = hashlib.sha256(repr((self, platform.system(), platform.machine())).encode())
+        if self.module:
+            for file in sorted(self.module_folder.iterdir()):
+                digest.update(file.name.encode() + b"\0" + file.read_bytes())
+        return digest.hexdigest()[:12]
+
+
+CONTROL_PLANE = Binary(
+    "control-plane",
+    KUBERNETES_VERSION,
+    module="control-plane",
+    variables=(
+        f"k8s.io/component-base/version.gitVersion=v{KUBERNETES_VERSION}",
+        "k8s.io/component-base/version.gitMajor=1",
+        "k8s.io/component-base/version.gitMinor=36",
+    ),
+    commands=("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"),
+)
+KWOK = Binary("kwok", "0.8.0", package="sigs.k8s.io/kwok/cmd/kwok")
+HELM = Binary(
+    "helm",
+    "4.3.1",
+    package="helm.sh/helm/v4/cmd/helm",
+    variables=("helm.sh/helm/v4/internal/version.version=v4.3.1",),
+)
+KIND_CONFIG_CHECK = Binary("kind-config-check", "0.33.0", module="kind-config-check")
+
+_BY_COMMAND = {
+    command: each
+    for each in (CONTROL_PLANE, KWOK, HELM, KIND_CONFIG_CHECK)
+    for command in (*each.commands, each.name)
+}
+
+
+def find(command: str) -> Binary:
+    """Return the binary that answers to `command`, whether it is built or not.
+
+    Raises `UnknownNameError` if there is none.
+    """
+    if command not in _BY_COMMAND:
+        raise UnknownNameError("binary", command, _BY_COMMAND, shown=len(_BY_COMMAND))
+    return _BY_COMMAND[command]
