@@ -1,0 +1,248 @@
+"""The mixed-integer program of an instance.
+
+Columns: the share x of a slice on a configuration (continuous, or 0/1 where slices are indivisible), integer
+replicas y of a configuration, integer nodes n of a pool that are on, the share u of a slice that is shed. Rows:
+
+    cover      Σ x + u = 1 per slice; with phases, prefill = decode share per slice and zone
+    capacity   Σ a·x ≤ y per configuration, a = rate / usable rate of one replica
+    packing    Σ resources·y ≤ resources of a node · n per pool and resource
+    limits     min ≤ Σ y ≤ max per group of configurations
+
+No column per node: nodes of a pool are alike, and a column each would only add symmetry. Configurations larger
+than a node and options without a usable rate are never offered. This formulation is a reconstruction; the
+text of the published EcoServe program is not public.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import ceil, inf
+
+from ecoserve.planner.instance import ConfigurationSpec, InstanceSpec, Objective, OptionSpec, PoolSpec, ZoneSpec
+from ecoserve.planner.packing import fits, replicas_per_node
+from ecoserve.planner.program import Program, ProgramBuilder
+
+_LARGEST_SHARE = 1e7
+"""An option that would need more replicas than this for its slice is no option (and would spoil the scaling)."""
+
+_MARGIN = 1e-9
+
+Coefficients = dict[int, float]
+
+
+@dataclass(frozen=True, slots=True)
+class UsableOption:
+    """An option that is offered: its column, replicas needed for the whole slice, and the slice's rate."""
+
+    option: OptionSpec
+    column: int
+    replicas: float
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Formulation:
+    """The program of an instance, and which column means what."""
+
+    spec: InstanceSpec
+    program: Program
+    options: tuple[UsableOption, ...]
+    replicas: Mapping[str, int]
+    nodes: Mapping[str, int]
+    shed: Mapping[str, int]
+    missing: Mapping[str, int]
+    starts: Mapping[str, int]
+    metrics: Mapping[str, Coefficients]
+
+    def objective(self) -> Coefficients:
+        """Return the coefficients of the instance's objective."""
+        return self.combined(*OBJECTIVE_METRICS[self.spec.objective])
+
+    def combined(self, *names: str) -> Coefficients:
+        """Return the sum of metrics as one set of coefficients."""
+        total: Coefficients = {}
+        for name in names:
+            for column, value in self.metrics[name].items():
+                total[column] = total.get(column, 0.0) + value
+        return total
+
+    def shed_rate(self, traffic_class: str) -> Coefficients:
+        """Return the coefficients of the requests/s of a class that are shed; missing replicas count as online."""
+        total = {
+            self.shed[item.name]: item.rate
+            for item in self.spec.slices
+            if item.traffic_class == traffic_class and item.name in self.shed
+        }
+        if traffic_class == "online" and self.missing:
+            whole = sum(item.rate for item in self.spec.slices) or 1.0
+            total |= dict.fromkeys(self.missing.values(), whole)
+        return total
+
+
+OBJECTIVE_METRICS: Mapping[Objective, tuple[str, ...]] = {
+    "carbon": ("operational", "embodied", "cold_start"),
+    "energy": ("watts",),
+    "cost": ("cost",),
+    "performance": ("latency",),
+}
+
+
+def formulate(spec: InstanceSpec) -> Formulation:
+    """Write the program of an instance."""
+    return _Writer(spec).write()
+
+
+class _Writer:
+    """Writes columns, then rows, in the order of the instance, so that equal instances give equal programs."""
+
+    def __init__(self, spec: InstanceSpec) -> None:
+        self.spec = spec
+        self.builder = ProgramBuilder()
+        self.zones: dict[str, ZoneSpec] = {zone.name: zone for zone in spec.zones}
+        self.pools: dict[str, PoolSpec] = {pool.name: pool for pool in spec.pools}
+        self.placeable: dict[str, ConfigurationSpec] = {
+            item.name: item for item in spec.configurations if self._placeable(item)
+        }
+        self.rates = {item.name: item.rate for item in spec.slices if item.rate > 0}
+        self.metrics: dict[str, Coefficients] = {
+            name: {} for name in ("operational", "embodied", "cold_start", "watts", "cost", "latency")
+        }
+        self.total_rate = sum(self.rates.values()) or 1.0
+
+    def write(self) -> Formulation:
+        shed = {name: self.builder.column(0.0, 1.0, integer=not self.spec.divisible) for name in self.rates}
+        options = tuple(self._options())
+        needs: dict[str, float] = {}
+        for usable in options:
+            name = usable.option.configuration
+            needs[name] = needs.get(name, 0.0) + usable.replicas
+        replicas = {name: self._replicas(item, needs.get(name, 0.0)) for name, item in self.placeable.items()}
+        nodes = {name: self._nodes(pool) for name, pool in self.pools.items()}
+        missing = {
+            limit.name: self.builder.column(0.0, float(limit.min_replicas), integer=True)
+            for limit in self.spec.limits
+            if limit.min_replicas > 0
+        }
+        self._cover(options, shed)
+        self._capacity(options, replicas)
+        self._packing(replicas, nodes)
+        self._limits(replicas, missing)
+        starts = self._cold_starts(replicas)
+        return Formulation(
+            spec=self.spec,
+            program=self.builder.program(),
+            options=options,
+            replicas=replicas,
+            nodes=nodes,
+            shed=shed,
+            missing=missing,
+            starts=starts,
+            metrics=self.metrics,
+        )
+
+    def _placeable(self, item: ConfigurationSpec) -> bool:
+        pool = self.pools[item.pool]
+        return pool.nodes > 0 and fits(item.resources.amounts(), pool.node.resources.amounts())
+
+    def _price(self, column: int, zone: ZoneSpec, watts: float, grams: float, dollars: float) -> None:
+        facility_watts = watts * zone.pue
+        for name, value in (
+            ("watts", facility_watts),
+            ("operational", facility_watts / 1000 * zone.carbon_intensity),
+            ("embodied", grams),
+            ("cost", dollars),
+        ):
+            if value:
+                self.metrics[name][column] = value
+
+    def _options(self) -> Iterable[UsableOption]:
+        for option in self.spec.options:
+            rate = self.rates.get(option.slice, 0.0)
+            usable = option.max_rate * (1 - self.spec.headroom)
+            configuration = self.placeable.get(option.configuration)
+            if rate <= 0 or configuration is None or usable * _LARGEST_SHARE < rate:
+                continue
+            column = self.builder.column(0.0, 1.0, integer=not self.spec.divisible)
+            zone = self.zones[self.pools[configuration.pool].zone]
+            self._price(column, zone, rate * option.energy_per_request_joules, 0.0, 0.0)
+            if option.latency_seconds:
+                self.metrics["latency"][column] = rate * option.latency_seconds / self.total_rate
+            yield UsableOption(option, column, rate / usable, rate)
+
+    def _replicas(self, item: ConfigurationSpec, needed: float) -> int:
+        pool = self.pools[item.pool]
+        most = replicas_per_node(item.resources.amounts(), pool.node.resources.amounts()) * pool.nodes
+        wanted = max([ceil(needed), *(limit.min_replicas for limit in self.spec.limits if item.name in limit.configurations)])
+        caps = [most, wanted] if item.max_replicas is None else [most, wanted, item.max_replicas]
+        column = self.builder.column(0.0, float(min(caps)), integer=True)
+        zone = self.zones[pool.zone]
+        self._price(column, zone, item.power_watts, item.embodied_grams_per_hour, item.cost_per_hour)
+        return column
+
+    def _nodes(self, pool: PoolSpec) -> int:
+        column = self.builder.column(0.0, float(pool.nodes), integer=True)
+        node = pool.node
+        self._price(
+            column, self.zones[pool.zone], node.power_watts, node.embodied_grams_per_hour, node.cost_per_hour
+        )
+        return column
+
+    def _cover(self, options: Iterable[UsableOption], shed: Mapping[str, int]) -> None:
+        cover: dict[str, list[tuple[int, float]]] = {name: [(column, 1.0)] for name, column in shed.items()}
+        handover: dict[tuple[str, str], list[tuple[int, float]]] = {}
+        for usable in options:
+            option = usable.option
+            if option.phase != "decode":
+                cover[option.slice].append((usable.column, 1.0))
+            if option.phase != "both":
+                zone = self.pools[self.placeable[option.configuration].pool].zone
+                sign = 1.0 if option.phase == "prefill" else -1.0
+                handover.setdefault((option.slice, zone), []).append((usable.column, sign))
+        for entries in cover.values():
+            self.builder.row(entries, 1.0, 1.0)
+        for entries in handover.values():
+            self.builder.row(entries, 0.0, 0.0)
+
+    def _capacity(self, options: Iterable[UsableOption], replicas: Mapping[str, int]) -> None:
+        loads: dict[str, list[tuple[int, float]]] = {}
+        for usable in options:
+            loads.setdefault(usable.option.configuration, []).append((usable.column, usable.replicas))
+        for name, entries in loads.items():
+            self.builder.row([*entries, (replicas[name], -1.0)], upper=0.0)
+
+    def _packing(self, replicas: Mapping[str, int], nodes: Mapping[str, int]) -> None:
+        members: dict[str, list[ConfigurationSpec]] = {}
+        for item in self.placeable.values():
+            members.setdefault(item.pool, []).append(item)
+        for name, items in members.items():
+            capacity = self.pools[name].node.resources.amounts()
+            for index, have in enumerate(capacity):
+                used = [(replicas[item.name], item.resources.amounts()[index]) for item in items]
+                if have > 0 and any(amount for _, amount in used):
+                    self.builder.row([*used, (nodes[name], -have)], upper=0.0)
+                large = [(column, 1.0) for column, amount in used if amount > have / 2 * (1 + _MARGIN)]
+                if large:  # no two of them share a node, whatever the sum says
+                    self.builder.row([*large, (nodes[name], -1.0)], upper=0.0)
+            for item in items:
+                amounts = item.resources.amounts()
+                whole = replicas_per_node(amounts, capacity)
+                ratio = min((h / a for a, h in zip(amounts, capacity, strict=True) if a > 0), default=inf)
+                if 1 < whole < ratio * (1 - _MARGIN):
+                    self.builder.row([(replicas[item.name], 1.0), (nodes[name], -whole)], upper=0.0)
+
+    def _limits(self, replicas: Mapping[str, int], missing: Mapping[str, int]) -> None:
+        for limit in self.spec.limits:
+            group = [(replicas[name], 1.0) for name in sorted(set(limit.configurations)) if name in replicas]
+            if limit.min_replicas > 0:
+                self.builder.row([*group, (missing[limit.name], 1.0)], lower=float(limit.min_replicas))
+            if limit.max_replicas is not None and group:
+                self.builder.row(group, upper=float(limit.max_replicas))
+
+    def _cold_starts(self, replicas: Mapping[str, int]) -> dict[str, int]:
+        starts: dict[str, int] = {}
+        for name, item in self.placeable.items():
+            if item.cold_start_grams > 0:
+                starts[name] = self.builder.column()
+                self.metrics["cold_start"][starts[name]] = item.cold_start_grams
+                entries = [(replicas[name], 1.0), (starts[name], -1.0)]
+                self.builder.row(entries, upper=float(self.spec.held.get(name, 0)))
+        return starts

@@ -1,0 +1,314 @@
+"""The planning instance: the whole problem as plain numbers, and the result, as they are written to files.
+
+An instance knows nothing of models or machines: zones with an intensity, pools of equal nodes, configurations
+that take resources on a pool's nodes, slices of load, and options (which configuration serves which slice, how
+fast, at how many joules). Any decision can be exported as one and solved again elsewhere. Every field is
+checked here, so that what solves never meets a NaN, a negative figure or a name that refers to nothing.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from ecoserve.api.base import ApiModel
+from ecoserve.errors import InvalidInputError, UnknownNameError
+
+MAX_SLICES = 100_000
+MAX_OPTIONS = 1_000_000
+
+Objective = Literal["carbon", "energy", "cost", "performance"]
+TrafficClass = Literal["online", "offline"]
+Phase = Literal["both", "prefill", "decode"]
+
+
+def _integral(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Name = Annotated[str, Field(strict=True, min_length=1, max_length=512)]
+Amount = Annotated[float, Field(strict=True, ge=0, le=1e15)]
+Count = Annotated[int, BeforeValidator(_integral), Field(strict=True, ge=0, le=1_000_000_000)]
+
+
+class ResourceAmounts(ApiModel):
+    """Amounts of what replicas share on a node: devices, cores, GiB of memory."""
+
+    gpu: Amount = 0.0
+    cpu: Amount = 0.0
+    memory_gib: Annotated[Amount, Field(alias="memoryGiB")] = 0.0
+
+    def amounts(self) -> tuple[float, float, float]:
+        """Return devices, cores and GiB, in this order."""
+        return (self.gpu, self.cpu, self.memory_gib)
+
+
+class ZoneSpec(ApiModel):
+    """A zone: carbon intensity in gCO2e/kWh and power usage effectiveness."""
+
+    name: Name
+    carbon_intensity: Amount
+    pue: Annotated[float, Field(strict=True, ge=1, le=10)] = 1.0
+
+
+class Costs(ApiModel):
+    """What a node that is on, or a replica whatever its load, costs: watts at the device, grams and $ per hour."""
+
+    power_watts: Amount = 0.0
+    embodied_grams_per_hour: Amount = 0.0
+    cost_per_hour: Amount = 0.0
+
+
+class NodeSpec(Costs):
+    """One node of a pool."""
+
+    resources: ResourceAmounts = Field(default_factory=ResourceAmounts)
+
+
+class PoolSpec(ApiModel):
+    """At most `nodes` equal nodes in a zone."""
+
+    name: Name
+    zone: Name
+    nodes: Count
+    node: NodeSpec
+
+
+class ConfigurationSpec(Costs):
+    """A kind of replica on a pool; `cold_start_grams` counts for each replica beyond those held."""
+
+    name: Name
+    pool: Name
+    resources: ResourceAmounts = Field(default_factory=ResourceAmounts)
+    max_replicas: Count | None = None
+    cold_start_grams: Amount = 0.0
+
+
+class SliceSpec(ApiModel):
+    """A part of the load, in requests per second."""
+
+    name: Name
+    rate: Amount
+    traffic_class: Annotated[TrafficClass, Field(alias="class")] = "online"
+
+
+class OptionSpec(ApiModel):
+    """A configuration that may serve a slice, at most at `max_rate` requests/s per replica."""
+
+    slice: Name
+    configuration: Name
+    max_rate: Amount
+    energy_per_request_joules: Amount = 0.0
+    latency_seconds: Amount = 0.0
+    phase: Phase = "both"
+
+
+class LimitSpec(ApiModel):
+    """Bounds on the replicas of a group of configurations together."""
+
+    name: Name
+    configurations: Annotated[tuple[Name, ...], Field(min_length=1)]
+    min_replicas: Count = 0
+    max_replicas: Count | None = None
+
+
+class InstanceSpec(ApiModel):
+    """The problem."""
+
+    objective: Objective = "carbon"
+    zones: Annotated[tuple[ZoneSpec, ...], Field(min_length=1)]
+    pools: Annotated[tuple[PoolSpec, ...], Field(min_length=1)]
+    configurations: Annotated[tuple[ConfigurationSpec, ...], Field(min_length=1)]
+    slices: Annotated[tuple[SliceSpec, ...], Field(min_length=1, max_length=MAX_SLICES)]
+    options: Annotated[tuple[OptionSpec, ...], Field(min_length=1, max_length=MAX_OPTIONS)]
+    limits: tuple[LimitSpec, ...] = ()
+    held: dict[Name, Count] = Field(default_factory=dict)
+    headroom: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.0
+    divisible: Annotated[bool, Field(strict=True)] = True
+    relative_gap: Annotated[float, Field(strict=True, ge=0, le=1)] = 0.0
+    time_limit_seconds: Annotated[float, Field(strict=True, gt=0, le=86_400)] = 60.0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        zones = _unique("zones", (zone.name for zone in self.zones))
+        pools = _unique("pools", (pool.name for pool in self.pools))
+        configurations = _unique("configurations", (item.name for item in self.configurations))
+        slices = _unique("slices", (item.name for item in self.slices))
+        _unique("limits", (limit.name for limit in self.limits))
+        for index, pool in enumerate(self.pools):
+            _known(f"spec.pools[{index}].zone", pool.zone, zones)
+        for index, configuration in enumerate(self.configurations):
+            _known(f"spec.configurations[{index}].pool", configuration.pool, pools)
+        seen: set[tuple[str, str, str]] = set()
+        for index, option in enumerate(self.options):
+            _known(f"spec.options[{index}].slice", option.slice, slices)
+            _known(f"spec.options[{index}].configuration", option.configuration, configurations)
+            key = (option.slice, option.configuration, option.phase)
+            if key in seen:
+                raise InvalidInputError(
+                    f"spec.options[{index}]",
+                    f"{option.slice} on {option.configuration}",
+                    f"a slice, configuration and phase ({option.phase}) may be paired once only",
+                )
+            seen.add(key)
+        for index, limit in enumerate(self.limits):
+            for name in limit.configurations:
+                _known(f"spec.limits[{index}].configurations", name, configurations)
+            if limit.max_replicas is not None and limit.min_replicas > limit.max_replicas:
+                raise InvalidInputError(
+                    f"spec.limits[{index}].minReplicas",
+                    limit.min_replicas,
+                    f"it must not be above maxReplicas, {limit.max_replicas}",
+                )
+        for name in self.held:
+            _known("spec.held", name, configurations)
+        _every_slice_has_options(self.slices, self.options)
+        return self
+
+
+class InstanceMetadata(BaseModel):
+    """Name of an instance; other metadata is ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: Name = "instance"
+
+
+class PlanningInstance(ApiModel):
+    """A planning problem (`kind: PlanningInstance`)."""
+
+    api_version: Literal["ecoserve.dev/v1alpha1"] = "ecoserve.dev/v1alpha1"
+    kind: Literal["PlanningInstance"] = "PlanningInstance"
+    metadata: InstanceMetadata = Field(default_factory=InstanceMetadata)
+    spec: InstanceSpec
+
+
+class FlowResult(ApiModel):
+    """Requests per second of a slice on a configuration, in a phase."""
+
+    slice: str
+    configuration: str
+    rate: float
+    phase: Phase = "both"
+
+
+class BoundsResult(ApiModel):
+    """Lower bounds on the objective, each at most the next: fluid, LP, MIP."""
+
+    fluid: float
+    lp: float
+    mip: float
+
+
+class PlanningResult(ApiModel):
+    """What was decided, and how far it can be from the best (`kind: PlanningResult`)."""
+
+    kind: Literal["PlanningResult"] = "PlanningResult"
+    status: Literal["optimal", "feasible", "infeasible"]
+    objective: float
+    lower_bound: float
+    gap: float
+    bounds: BoundsResult
+    nodes: dict[str, int]
+    replicas: dict[str, int]
+    flows: tuple[FlowResult, ...]
+    unserved: dict[str, float]
+    missing_replicas: dict[str, int] = Field(default_factory=dict)
+    operational_grams_per_hour: float
+    embodied_grams_per_hour: float
+    cold_start_grams: float = 0.0
+    power_watts: float
+    cost_per_hour: float
+    latency_seconds: float = 0.0
+    solve_seconds: float
+
+    def document(self) -> dict[str, Any]:
+        """Return the result as it is written to JSON."""
+        return self.model_dump(by_alias=True, mode="json")
+
+
+def parse_instance(document: object) -> PlanningInstance:
+    """Check a parsed JSON or YAML document; raises InvalidInputError naming the first bad field."""
+    if not isinstance(document, Mapping):
+        raise InvalidInputError("instance", type(document).__name__, "a mapping with kind PlanningInstance")
+    try:
+        return PlanningInstance.model_validate(document)
+    except ValidationError as error:
+        raise _first_problem(error) from None
+
+
+def load_instance(path: Path) -> PlanningInstance:
+    """Read an instance from a JSON or YAML file; raises InvalidInputError with one sentence."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InvalidInputError(
+            "file", str(path), f"a readable JSON or YAML file is needed ({reason})"
+        ) from None
+    try:
+        document = _parse(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        place = getattr(error, "problem_mark", None)
+        where = f" (line {place.line + 1})" if place is not None else ""
+        raise InvalidInputError("file", str(path), f"it must be valid JSON or YAML{where}") from None
+    return parse_instance(document)
+
+
+def _parse(text: str) -> object:
+    if text.lstrip().startswith("{"):
+        try:
+            return json.loads(text)  # an order of magnitude faster than YAML on large instances
+        except ValueError:
+            pass  # YAML's flow style opens with a brace, too, and its parser tells the line of an error
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+
+
+def _unique(field: str, names: Iterable[str]) -> frozenset[str]:
+    seen: set[str] = set()
+    for index, name in enumerate(names):
+        if name in seen:
+            raise InvalidInputError(f"spec.{field}[{index}].name", name, "each name may be used once only")
+        seen.add(name)
+    return frozenset(seen)
+
+
+def _known(field: str, name: str, known: frozenset[str]) -> None:
+    if name not in known:
+        raise UnknownNameError(field, name, known)
+
+
+def _every_slice_has_options(slices: Iterable[SliceSpec], options: Iterable[OptionSpec]) -> None:
+    phases: dict[str, set[str]] = {}
+    for option in options:
+        phases.setdefault(option.slice, set()).add(option.phase)
+    for index, item in enumerate(slices):
+        offered = phases.get(item.name, set())
+        if "both" not in offered and not {"prefill", "decode"} <= offered:
+            raise InvalidInputError(
+                f"spec.slices[{index}]",
+                item.name,
+                "it needs at least one option that serves it whole, or one of phase prefill and one of decode",
+            )
+
+
+def _first_problem(error: ValidationError) -> InvalidInputError:
+    detail = error.errors(include_url=False)[0]
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"]).lstrip(".")
+    value = detail["input"]
+    if detail["type"] == "missing":
+        return InvalidInputError(field, None, "this field is required")
+    if detail["type"] == "extra_forbidden":
+        return InvalidInputError(field, _brief(value), "no field of this name is known here")
+    message = detail["msg"]
+    return InvalidInputError(field or "instance", _brief(value), message[:1].lower() + message[1:])
+
+
+def _brief(value: object) -> object:
+    if isinstance(value, str | int | float | bool) or value is None:
+        return value if len(repr(value)) <= 80 else repr(value)[:77] + "…"
+    size = f" of {len(value)}" if isinstance(value, list | tuple | dict) else ""
+    return f"{type(value).__name__}{size}"

@@ -1,0 +1,130 @@
+"""The one module that talks to OR-Tools: linear programs by GLOP, mixed-integer programs by HiGHS, through MathOpt.
+
+Models go in as protocol buffers, which is several times faster than building them from Python objects. HiGHS
+behind MathOpt rejects a number of threads, so none is set; a MathOpt error surfaces as an `AttributeError`
+whose context holds the real message, which is unwrapped here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from ortools.math_opt import model_pb2
+from ortools.math_opt.python import mathopt
+
+from ecoserve.errors import EcoserveError
+from ecoserve.planner.program import Program
+
+Status = Literal["optimal", "feasible", "infeasible", "unknown"]
+
+_STATUS: dict[mathopt.TerminationReason, Status] = {
+    mathopt.TerminationReason.OPTIMAL: "optimal",
+    mathopt.TerminationReason.FEASIBLE: "feasible",
+    mathopt.TerminationReason.INFEASIBLE: "infeasible",
+    mathopt.TerminationReason.INFEASIBLE_OR_UNBOUNDED: "infeasible",  # every objective here is bounded below
+}
+
+
+class SolverError(EcoserveError):
+    """The solver itself failed; its message is passed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """A solver's answer: values by column (empty without a feasible point), a lower bound, duals of an LP."""
+
+    status: Status
+    values: tuple[float, ...] = ()
+    objective: float = 0.0
+    bound: float = 0.0
+    reduced_costs: tuple[float, ...] = ()
+    duals: tuple[float, ...] = ()
+
+
+def solve_linear(program: Program, objective: Mapping[int, float]) -> Solution:
+    """Minimise the linear relaxation by GLOP; duals by row and reduced costs by column come along."""
+    model = _model(program, objective, relaxed=True)
+    result = _run(model, mathopt.SolverType.GLOP, mathopt.SolveParameters(), None)
+    status = _STATUS.get(result.termination.reason, "unknown")
+    if not result.has_primal_feasible_solution():
+        return Solution(status)
+    has_duals = result.has_dual_feasible_solution()
+    return Solution(
+        status,
+        values=tuple(result.variable_values(list(model.variables()))),
+        objective=result.objective_value(),
+        bound=result.objective_value() if status == "optimal" else result.dual_bound(),
+        reduced_costs=tuple(result.reduced_costs(list(model.variables()))) if has_duals else (),
+        duals=tuple(result.dual_values(list(model.linear_constraints()))) if has_duals else (),
+    )
+
+
+def solve_mixed(
+    program: Program,
+    objective: Mapping[int, float],
+    *,
+    relative_gap: float,
+    time_limit_seconds: float,
+    hint: Sequence[float] = (),
+) -> Solution:
+    """Minimise by HiGHS to the gap or until the time is up.
+
+    A hint is a point by column; HiGHS fails on one outside the columns' bounds, so such a hint is not given.
+    """
+    model = _model(program, objective, relaxed=False)
+    parameters = mathopt.SolveParameters(
+        time_limit=timedelta(seconds=max(time_limit_seconds, 0.05)), relative_gap_tolerance=relative_gap
+    )
+    hints = None
+    if hint and _within_bounds(program, hint):
+        values = dict(zip(model.variables(), hint, strict=True))
+        hints = mathopt.ModelSolveParameters(solution_hints=[mathopt.SolutionHint(variable_values=values)])
+    result = _run(model, mathopt.SolverType.HIGHS, parameters, hints)
+    status = _STATUS.get(result.termination.reason, "unknown")
+    if not result.has_primal_feasible_solution():
+        return Solution(status)
+    return Solution(
+        status,
+        values=tuple(result.variable_values(list(model.variables()))),
+        objective=result.objective_value(),
+        bound=result.dual_bound(),
+    )
+
+
+def _within_bounds(program: Program, point: Sequence[float]) -> bool:
+    return all(
+        low <= value <= high for low, value, high in zip(program.lower, point, program.upper, strict=True)
+    )
+
+
+def _model(program: Program, objective: Mapping[int, float], *, relaxed: bool) -> mathopt.Model:
+    proto = model_pb2.ModelProto()
+    proto.variables.ids.extend(range(len(program.lower)))
+    proto.variables.lower_bounds.extend(program.lower)
+    proto.variables.upper_bounds.extend(program.upper)
+    proto.variables.integers.extend([False] * len(program.lower) if relaxed else program.integer)
+    proto.linear_constraints.ids.extend(range(len(program.rows)))
+    matrix = proto.linear_constraint_matrix
+    for index, row in enumerate(program.rows):
+        proto.linear_constraints.lower_bounds.append(row.lower)
+        proto.linear_constraints.upper_bounds.append(row.upper)
+        matrix.row_ids.extend([index] * len(row.columns))
+        matrix.column_ids.extend(row.columns)
+        matrix.coefficients.extend(row.coefficients)
+    for column in sorted(objective):
+        proto.objective.linear_coefficients.ids.append(column)
+        proto.objective.linear_coefficients.values.append(objective[column])
+    return mathopt.Model.from_model_proto(proto)
+
+
+def _run(
+    model: mathopt.Model,
+    solver: mathopt.SolverType,
+    parameters: mathopt.SolveParameters,
+    model_parameters: mathopt.ModelSolveParameters | None,
+) -> mathopt.SolveResult:
+    try:
+        return mathopt.solve(model, solver, params=parameters, model_params=model_parameters)
+    except (AttributeError, RuntimeError, ValueError) as error:
+        raise SolverError(f"{solver.name} could not solve the program: {error.__context__ or error}") from error
