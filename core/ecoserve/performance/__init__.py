@@ -1,0 +1,29 @@
+"""Performance: step times, power and SLO-feasible capacity of a model on accelerators or on a host's cores."""
+
+from ecoserve.performance.capacity import ReplicaCapacity, replica_capacity
+from ecoserve.performance.engine import (
+    Engine,
+    EngineResources,
+    Rejection,
+    RejectionReason,
+    Role,
+    Slo,
+    engine_loaded_idle_watts,
+    engine_resources,
+)
+from ecoserve.performance.prediction import Prediction, predict
+
+__all__ = [
+    "Engine",
+    "EngineResources",
+    "Prediction",
+    "Rejection",
+    "RejectionReason",
+    "ReplicaCapacity",
+    "Role",
+    "Slo",
+    "engine_loaded_idle_watts",
+    "engine_resources",
+    "predict",
+    "replica_capacity",
+]

@@ -1,0 +1,95 @@
+"""Step times and power of an engine on a host's cores, from memory bandwidth and sustained matrix rate.
+
+Prefill is bound by the matrix rate of the cores it has; a decode step reads the weights and KV at a share of
+the sockets' bandwidth and computes 2·P·B. The rates are those of llama.cpp on Sapphire Rapids; a runtime
+that feeds AMX well is faster (published MLPerf results of Xeon 6 say by several times), so this errs against
+reuse, and a measured profile is the way to say better. Power is what the busy cores add to the idle host.
+"""
+
+from dataclasses import dataclass
+
+from ecoserve.carbon import watts_per_core_dynamic
+from ecoserve.performance import efficiency
+from ecoserve.performance.engine import Engine, Rejection, RejectionReason, engine_resources
+from ecoserve.units import GIB
+
+
+@dataclass(frozen=True, slots=True)
+class CpuSteps:
+    """Step times in seconds and dynamic power in watts (above the idle host)."""
+
+    engine: Engine
+
+    def rejection(self) -> Rejection | None:
+        """Why this engine can't run at all, or None."""
+        if self.engine.precision == "fp8":
+            detail = "processors have no fp8 units; use bf16, int8 or int4"
+            return Rejection(reason=RejectionReason.UNSUPPORTED_PRECISION, detail=detail)
+        needed_gib, held_gib = engine_resources(self.engine).memory_gib, self.engine.instance.memory_gib
+        if needed_gib > held_gib:
+            detail = (
+                f"weights and KV need {needed_gib:.0f} GiB, {self.engine.instance.id} has {held_gib:.0f} GiB"
+            )
+            return Rejection(reason=RejectionReason.MEMORY_TOO_SMALL, detail=detail)
+        return None
+
+    @property
+    def kv_tokens(self) -> float:
+        """Tokens of KV that fit into the memory set aside for it."""
+        return efficiency.CPU_KV_GIB * GIB / self.engine.model.kv_bytes_per_token(self.engine.precision)
+
+    @property
+    def max_batch(self) -> int:
+        """Most sequences at once."""
+        return efficiency.CPU_MAX_BATCH
+
+    @property
+    def prefill_latency_seconds(self) -> float:
+        """Waiting around a prefill that doesn't occupy the cores."""
+        return efficiency.PREFILL_LATENCY_SECONDS
+
+    def prefill_seconds(self, tokens: float) -> float:
+        """Time the cores are occupied by the prefill of one prompt of `tokens` tokens."""
+        model = self.engine.model
+        attention = 2.0 * model.layers * model.attention_heads * model.head_dim * tokens**2
+        flops = 2.0 * model.matmul_parameters * tokens + attention
+        compute = flops / self._flops_per_second(efficiency.CPU_PREFILL_GFLOPS_PER_CORE)
+        return max(compute, self._weight_seconds(tokens))
+
+    def decode_seconds(self, batch: float, context_tokens: float) -> float:
+        """Time of one decode step over `batch` sequences with `context_tokens` of context each."""
+        model = self.engine.model
+        kv_bytes = batch * context_tokens * model.kv_bytes_per_token(self.engine.precision)
+        flops = 2.0 * model.matmul_parameters * batch
+        compute = flops / self._flops_per_second(efficiency.CPU_DECODE_GFLOPS_PER_CORE)
+        reads = self._weight_seconds(batch) + kv_bytes / self._bytes_per_second
+        return efficiency.CPU_STEP_SECONDS + reads + compute
+
+    def prefill_watts(self) -> float:
+        """Dynamic power during prefill: all cores of the engine busy."""
+        return self.engine.cpu_cores * watts_per_core_dynamic(self.engine.instance)
+
+    def decode_watts(self, batch: float, context_tokens: float) -> float:  # noqa: ARG002
+        """Dynamic power during decode: cores that wait for memory spin, so all are busy."""
+        return self.prefill_watts()
+
+    @property
+    def _cores(self) -> float:
+        return self.engine.cpu_cores / self.engine.instance.vcpus_per_core
+
+    @property
+    def _bytes_per_second(self) -> float:
+        instance = self.engine.instance
+        peak = instance.sockets * instance.cpu.memory_bandwidth_gb_per_s * 1e9
+        share = min(1.0, self.engine.cpu_cores / instance.vcpus / efficiency.CPU_BANDWIDTH_SATURATION)
+        return peak * efficiency.CPU_BANDWIDTH_EFFICIENCY * share
+
+    def _flops_per_second(self, gflops_per_core: float) -> float:
+        cpu = self.engine.instance.cpu
+        cap = efficiency.CPU_MATRIX_SHARE * cpu.matrix_tflops * 1000.0 / cpu.cores
+        return self._cores * min(gflops_per_core, cap) * 1e9
+
+    def _weight_seconds(self, tokens: float) -> float:
+        model = self.engine.model
+        read_share = model.parameters_read(tokens) / model.parameters
+        return read_share * model.weight_bytes(self.engine.precision) / self._bytes_per_second

@@ -1,0 +1,43 @@
+"""What capacity and prediction need to know of an engine, whatever it runs on."""
+
+from typing import Protocol
+
+from ecoserve.performance.accelerator_steps import AcceleratorSteps
+from ecoserve.performance.cpu_steps import CpuSteps
+from ecoserve.performance.engine import Engine, Rejection
+
+
+class Steps(Protocol):
+    """Step times in seconds and dynamic power in watts of one engine."""
+
+    @property
+    def kv_tokens(self) -> float:
+        """Tokens of KV that fit; negative where not even the weights do."""
+
+    @property
+    def max_batch(self) -> int:
+        """Most sequences at once."""
+
+    @property
+    def prefill_latency_seconds(self) -> float:
+        """Waiting around a prefill that doesn't occupy the devices."""
+
+    def rejection(self) -> Rejection | None:
+        """Why the engine can't run at all, or None."""
+
+    def prefill_seconds(self, tokens: float) -> float:
+        """Time one prompt's prefill occupies the devices."""
+
+    def decode_seconds(self, batch: float, context_tokens: float) -> float:
+        """Time of one decode step."""
+
+    def prefill_watts(self) -> float:
+        """Dynamic power during prefill."""
+
+    def decode_watts(self, batch: float, context_tokens: float) -> float:
+        """Dynamic power during a decode step."""
+
+
+def engine_steps(engine: Engine) -> Steps:
+    """The step model of `engine`: on accelerators or on the host's cores."""
+    return CpuSteps(engine) if engine.on_cpu else AcceleratorSteps(engine)
