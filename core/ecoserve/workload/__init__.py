@@ -1,0 +1,1 @@
+"""Workload: request lengths, daily profiles, and demand cut into slices."""
