@@ -57,4 +57,12 @@ from ecoserve_devcluster.errors import DevclusterError, KubectlError
 from ecoserve_devcluster.fleet import apply_fleet
 from ecoserve_devcluster.process import Process
 
-__all__ = ["Cluster", "ClusterSettings", "DevclusterError", "KubectlError", "Process", "apply_fleet", "binary"]
+__all__ = [
+    "Cluster",
+    "ClusterSettings",
+    "DevclusterError",
+    "KubectlError",
+    "Process",
+    "apply_fleet",
+    "binary",
+]

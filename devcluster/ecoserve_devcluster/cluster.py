@@ -65,7 +65,9 @@ class Cluster:
         cluster_folder(name)  # a bad name is told before anything is built
         build_missing([CONTROL_PLANE, KWOK])
         attempts = Retrying(
-            retry=retry_if_exception_type(PortTakenError), stop=stop_after_attempt(_START_ATTEMPTS), reraise=True
+            retry=retry_if_exception_type(PortTakenError),
+            stop=stop_after_attempt(_START_ATTEMPTS),
+            reraise=True,
         )
         return attempts(cls._start_once, name, settings or ClusterSettings())
 
@@ -135,7 +137,11 @@ class Cluster:
         """Run kubectl and return what it writes to stdout; raise `KubectlError` with its stderr if it fails."""
         common = [f"--kubeconfig={kubeconfig or self.kubeconfig}", f"--cache-dir={self.folder / 'kubectl'}"]
         done = subprocess.run(
-            [binary("kubectl"), *common, *arguments], input=stdin or "", capture_output=True, text=True, check=False
+            [binary("kubectl"), *common, *arguments],
+            input=stdin or "",
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             raise KubectlError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
@@ -164,7 +170,9 @@ class Cluster:
         """Return a loopback port that no other process of any cluster is given."""
         return ports.reserve(self.name, 1)[0]
 
-    def start_scheduler(self, name: str, config: Mapping[str, Any], kubeconfig: Path | None = None) -> Process:
+    def start_scheduler(
+        self, name: str, config: Mapping[str, Any], kubeconfig: Path | None = None
+    ) -> Process:
         """Start a further kube-scheduler with a `KubeSchedulerConfiguration` and return when it is ready.
 
         It acts as the administrator or as whom `kubeconfig` names. Leader election is off unless `config` asks for it.

@@ -119,11 +119,17 @@ def write_kubeconfig(
     Certificates and keys are named, not embedded: the Python client unpacks embedded ones into temporary files, which
     a crash would leave behind.
     """
-    user = {"token": token} if pair is None else {"client-certificate": str(pair.certificate), "client-key": str(pair.key)}
+    user = (
+        {"token": token}
+        if pair is None
+        else {"client-certificate": str(pair.certificate), "client-key": str(pair.key)}
+    )
     content = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": cluster, "cluster": {"server": server, "certificate-authority": str(authority)}}],
+        "clusters": [
+            {"name": cluster, "cluster": {"server": server, "certificate-authority": str(authority)}}
+        ],
         "users": [{"name": path.stem, "user": user}],
         "contexts": [{"name": cluster, "context": {"cluster": cluster, "user": path.stem}}],
         "current-context": cluster,

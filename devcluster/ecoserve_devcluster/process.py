@@ -86,7 +86,9 @@ class Process:
         return identity
 
     def _healthy(self, url: str) -> bool:
-        context = ssl.create_default_context(cafile=str(self._authority)) if url.startswith("https:") else None
+        context = (
+            ssl.create_default_context(cafile=str(self._authority)) if url.startswith("https:") else None
+        )
         try:
             with urllib.request.urlopen(url, timeout=2, context=context) as answer:  # noqa: S310 - a loopback URL of ours
                 return bool(answer.status == 200)

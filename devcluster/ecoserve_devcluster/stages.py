@@ -13,7 +13,9 @@ import yaml
 SERVING_LABEL = "ecoserve.dev/serving"
 DURATION_ANNOTATION = "ecoserve.dev/simulated-duration"
 
-_HEARTBEAT_MILLISECONDS = 300_000  # the kubelet's own interval; what decides liveness is the lease, which kwok renews
+_HEARTBEAT_MILLISECONDS = (
+    300_000  # the kubelet's own interval; what decides liveness is the lease, which kwok renews
+)
 
 _NODE_CONDITIONS = """
 {{ $now := Now }}
@@ -102,7 +104,11 @@ def stages(serving_start_seconds: float, job_seconds: float) -> str:
 
 
 def _stage(
-    name: str, kind: str, conditions: list[dict[str, Any]], status: str | None, delay: dict[str, Any] | None = None
+    name: str,
+    kind: str,
+    conditions: list[dict[str, Any]],
+    status: str | None,
+    delay: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     spec: dict[str, Any] = {
         "resourceRef": {"apiGroup": "v1", "kind": kind},
@@ -126,7 +132,9 @@ def _running(ready: bool) -> str:
     """Return the status of a pod whose containers run; only a ready one counts for its Deployment."""
     return (
         _pod_conditions({"Initialized": True, "ContainersReady": ready, "Ready": ready})
-        + _containers("containerStatuses", ".spec.containers", ready, "running: {startedAt: {{ $now | Quote }}}")
+        + _containers(
+            "containerStatuses", ".spec.containers", ready, "running: {startedAt: {{ $now | Quote }}}"
+        )
         + _containers("initContainerStatuses", ".spec.initContainers", ready, _TERMINATED)
         + "phase: Running\n"
     )
@@ -134,7 +142,11 @@ def _running(ready: bool) -> str:
 
 def _completed() -> str:
     conditions = _pod_conditions({"ContainersReady": False, "Ready": False}, reason="PodCompleted")
-    return conditions + _containers("containerStatuses", ".spec.containers", False, _TERMINATED) + "phase: Succeeded\n"
+    return (
+        conditions
+        + _containers("containerStatuses", ".spec.containers", False, _TERMINATED)
+        + "phase: Succeeded\n"
+    )
 
 
 _TERMINATED = """terminated:

@@ -84,7 +84,9 @@ class Supervision:
             raise DevclusterError("the cluster's supervisor is gone, and the cluster with it")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise DevclusterError(f"{request.get('name', request['do'])} could not be started: {answer['error']}")
+            raise DevclusterError(
+                f"{request.get('name', request['do'])} could not be started: {answer['error']}"
+            )
         return answer
 
     def _close_pipes(self) -> None:

@@ -1,0 +1,99 @@
+"""Which hardware a node is: by a HardwareProfile that matches its labels, else by its instance type."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from ecoserve.api import HardwareProfile, HardwareProfileSpec
+from ecoserve.api.labels import GPU_PRODUCT, INSTANCE_TYPE
+from ecoserve.carbon import Lifetimes
+from ecoserve.catalog import Catalog, InstanceType
+from ecoserve.errors import InvalidInputError
+
+Supply = Literal["scalable", "fixed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hardware:
+    """What a node is made of, how long it is written off, and whether an unused one can be removed."""
+
+    instance: InstanceType
+    supply: Supply
+    lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    profile: str | None = None
+
+
+def matching_profile(
+    labels: Mapping[str, str], profiles: Iterable[HardwareProfile]
+) -> HardwareProfile | None:
+    """Return the profile that matches by the most labels (by name among equals), or None."""
+    matching = [p for p in profiles if p.spec.match_labels.items() <= labels.items()]
+    return min(matching, key=lambda p: (-len(p.spec.match_labels), p.metadata.name), default=None)
+
+
+def identify(labels: Mapping[str, str], catalog: Catalog, profile: HardwareProfile | None) -> Hardware:
+    """Return a node's hardware; raises InvalidInputError that tells what to add where it is not known."""
+    if profile is not None:
+        return _from_profile(profile.metadata.name, profile.spec, catalog)
+    instance_type = labels.get(INSTANCE_TYPE)
+    if instance_type in catalog.instances:
+        instance = catalog.instance(instance_type)
+        return Hardware(instance=instance, supply=default_supply(instance))
+    product = labels.get(GPU_PRODUCT)
+    seen = f" (its {GPU_PRODUCT} is {product})" if product else ""
+    raise InvalidInputError(
+        f"label {INSTANCE_TYPE}",
+        instance_type,
+        f"it is not in the catalogue{seen}; add a HardwareProfile whose matchLabels pick this node",
+    )
+
+
+def default_supply(instance: InstanceType) -> Supply:
+    """Return `scalable` for accelerator nodes, `fixed` for CPU-only nodes (see docs/design/0002-supply.md)."""
+    return "fixed" if instance.accelerator is None else "scalable"
+
+
+def _from_profile(name: str, spec: HardwareProfileSpec, catalog: Catalog) -> Hardware:
+    instance = catalog.instance(spec.base) if spec.base is not None else _bare(name, spec, catalog)
+    changes: dict[str, object] = {
+        field_name: value
+        for field_name in ("vcpus", "memory_gib", "ssd_gb", "sockets", "price_per_hour")
+        if (value := getattr(spec, field_name)) is not None
+    }
+    if spec.cpu is not None:
+        changes["cpu"] = catalog.cpu(spec.cpu)
+    if spec.accelerator is not None:
+        changes |= {
+            "accelerator": catalog.accelerator(spec.accelerator),
+            "accelerator_count": spec.accelerator_count or 0,
+        }
+    instance = replace(instance, **changes)  # type: ignore[arg-type]  # names and types are the profile's own
+    lifetimes = Lifetimes(
+        host_years=spec.host_lifetime_years or Lifetimes().host_years,
+        accelerator_years=spec.accelerator_lifetime_years or Lifetimes().accelerator_years,
+    )
+    return Hardware(
+        instance=instance,
+        supply=spec.supply or default_supply(instance),
+        lifetimes=lifetimes,
+        profile=name,
+    )
+
+
+def _bare(name: str, spec: HardwareProfileSpec, catalog: Catalog) -> InstanceType:
+    cpu = catalog.cpu(spec.cpu or "")
+    vcpus = float(spec.vcpus or 0)
+    per_socket = cpu.cores * cpu.threads_per_core
+    return InstanceType(
+        id=name,
+        provider="profile",
+        vcpus=vcpus,
+        memory_gib=spec.memory_gib or 0.0,
+        ssd_gb=spec.ssd_gb or 0.0,
+        cpu=cpu,
+        sockets=spec.sockets or math.ceil(vcpus / per_socket),
+        accelerator=None,
+        accelerator_count=0,
+        vcpus_per_core=cpu.threads_per_core,
+    )

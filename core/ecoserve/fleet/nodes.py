@@ -1,0 +1,84 @@
+"""What planning needs to know of a node, read off its v1 object."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ecoserve.api.labels import GPU_RESOURCE
+from ecoserve.errors import InvalidInputError
+from ecoserve.units import GIB, parse_quantity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """Accelerators, CPU cores (Kubernetes' `cpu`) and GiB of memory."""
+
+    gpu: float = 0.0
+    cpu: float = 0.0
+    memory_gib: float = 0.0
+
+    def minus(self, other: "Resources") -> "Resources":
+        """Return what is left, at least zero of each."""
+        return Resources(
+            gpu=max(0.0, self.gpu - other.gpu),
+            cpu=max(0.0, self.cpu - other.cpu),
+            memory_gib=max(0.0, self.memory_gib - other.memory_gib),
+        )
+
+    def least(self, other: "Resources") -> "Resources":
+        """Return the lesser amount of each."""
+        return Resources(
+            gpu=min(self.gpu, other.gpu),
+            cpu=min(self.cpu, other.cpu),
+            memory_gib=min(self.memory_gib, other.memory_gib),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFacts:
+    """One node. `requested` is by pods that no plan places: theirs is not the plan's to use."""
+
+    name: str
+    labels: Mapping[str, str]
+    allocatable: Resources
+    requested: Resources = field(default_factory=Resources)
+    ready: bool = True
+    schedulable: bool = True
+
+    @property
+    def free(self) -> Resources:
+        """What is left for the plan."""
+        return self.allocatable.minus(self.requested)
+
+
+def node_facts(manifest: Mapping[str, Any], requested: Resources | None = None) -> NodeFacts:
+    """Read a v1 Node object; one without conditions (from a file) counts as ready.
+
+    Raises InvalidInputError where it has no name or an allocatable amount is no quantity.
+    """
+    metadata = manifest.get("metadata") or {}
+    name = metadata.get("name")
+    if not isinstance(name, str) or not name:
+        raise InvalidInputError("node metadata.name", name, "every node needs a name")
+    status = manifest.get("status") or {}
+    conditions = status.get("conditions") or []
+    ready = [item.get("status") == "True" for item in conditions if item.get("type") == "Ready"]
+    return NodeFacts(
+        name=name,
+        labels={str(key): str(value) for key, value in (metadata.get("labels") or {}).items()},
+        allocatable=resources_from(
+            status.get("allocatable") or status.get("capacity") or {}, f"node {name} status.allocatable"
+        ),
+        requested=requested or Resources(),
+        ready=all(ready),
+        schedulable=not (manifest.get("spec") or {}).get("unschedulable", False),
+    )
+
+
+def resources_from(amounts: Mapping[str, Any], where: str) -> Resources:
+    """Read a Kubernetes resource list; raises InvalidInputError naming `where` and the resource."""
+    return Resources(
+        gpu=parse_quantity(amounts.get(GPU_RESOURCE, 0), f"{where}.{GPU_RESOURCE}"),
+        cpu=parse_quantity(amounts.get("cpu", 0), f"{where}.cpu"),
+        memory_gib=parse_quantity(amounts.get("memory", 0), f"{where}.memory") / GIB,
+    )

@@ -1,0 +1,34 @@
+"""The frozen picture that a plan is made from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ecoserve.fleet.pools import Pool, UnknownNode
+from ecoserve.workload.slices import ServingDemand
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zone:
+    """A zone as nodes are labelled with it, its grid's intensity now (gCO2e/kWh) and the facility's PUE."""
+
+    name: str
+    carbon_intensity: float
+    pue: float
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Supply, demand and grid at one moment; `held` are replicas that run now, by configuration name."""
+
+    taken_at: datetime
+    zones: tuple[Zone, ...]
+    pools: tuple[Pool, ...]
+    servings: tuple[ServingDemand, ...]
+    held: Mapping[str, int] = field(default_factory=dict)
+    unknown_nodes: tuple[UnknownNode, ...] = ()
+
+    def zone(self, name: str) -> Zone:
+        """Return the zone of this name, which every pool of a snapshot has."""
+        return next(zone for zone in self.zones if zone.name == name)
