@@ -51,6 +51,16 @@ def length_distribution(name: str) -> tuple[LengthBucket, ...]:
     )
 
 
+def mean_requests_per_second(name: str) -> float:
+    """The mean request rate of the trace behind a named distribution.
+
+    Raises UnknownNameError where there is none of that name.
+    """
+    if name not in _distributions():
+        raise UnknownNameError("trace", name, _distributions())
+    return float(_distributions()[name]["meanRequestsPerSecond"])
+
+
 def single_length(input_tokens: float, output_tokens: float) -> tuple[LengthBucket, ...]:
     """One bucket for requests of one length.
 
