@@ -1,0 +1,51 @@
+# Everything starts from a machine with Python 3.11+, make and a network of package registries.
+# `make setup` makes .venv from uv.lock; every other target goes through it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# A uv that is on PATH is used as it is; otherwise one is put into a folder of its own.
+UV_HOME := $(VENV)-uv
+UV := $(shell command -v uv 2>/dev/null || echo $(UV_HOME)/bin/uv)
+KEEP ?= 0
+
+.PHONY: help setup demo test lint unit integration e2e manifests kind-demo clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready ## Make .venv with everything the project needs
+
+$(VENV)/.ready: pyproject.toml uv.lock
+	@command -v "$(UV)" >/dev/null || { $(PYTHON) -m venv $(UV_HOME) && $(UV_HOME)/bin/pip install --quiet 'uv>=0.8'; }
+	$(UV) sync --frozen --python "$$(command -v $(PYTHON))"
+	@touch $@
+
+demo: setup ## A day of carbon-aware placement on a real control plane (KEEP=1 leaves it running)
+	$(BIN)/python -m ecoserve_demo $(if $(filter 1,$(KEEP)),--keep)
+
+test: lint unit integration e2e ## All checks and tests
+
+lint: setup ## Style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: setup ## Unit and property tests, under a minute
+	$(BIN)/pytest tests/unit
+
+integration: setup ## Tests against the real kube-apiserver, kube-scheduler and helm
+	$(BIN)/pytest tests/integration
+
+e2e: setup ## The operator and the extender on the development cluster
+	$(BIN)/pytest tests/e2e
+
+manifests: setup ## Write the generated manifests, chart parts and kind files anew
+	$(BIN)/python -m ecoserve_manifests
+
+kind-demo: setup ## The same on a kind cluster (needs Docker and kind)
+	examples/kind/demo.sh
+
+clean: ## Remove .venv and what tools left behind
+	rm -rf $(VENV) $(UV_HOME) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
