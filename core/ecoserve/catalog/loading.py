@@ -6,7 +6,7 @@ enter without one. YAML names are camelCase, the fields' names are their snake_c
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from importlib import resources
 from typing import Any, TypeVar, cast
@@ -116,7 +116,7 @@ def build_entry(cls: type[_T], name: str, entry: Mapping[str, Any], citations: M
     required = [n for n, item in known.items() if item.default is MISSING and item.default_factory is MISSING]
     for field in (*(values.keys() - known.keys()), *(n for n in required if n not in values)):
         raise InvalidInputError(f"{name}.{field}", values.get(field), f"fields are {', '.join(known)}")
-    return cls(id=name, sources=sources, **values)
+    return cast(Callable[..., _T], cls)(id=name, sources=sources, **values)
 
 
 def snake_case(name: str) -> str:

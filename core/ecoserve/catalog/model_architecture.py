@@ -79,7 +79,7 @@ class ModelArchitecture:
         if self.experts == 0:
             return self.matmul_parameters
         fixed = self.matmul_parameters - self.expert_parameters * self.experts_per_token
-        touched = 1.0 - (1.0 - self.experts_per_token / self.experts) ** tokens
+        touched: float = 1.0 - (1.0 - self.experts_per_token / self.experts) ** tokens
         return fixed + self.expert_parameters * self.experts * touched
 
     def weight_bytes(self, precision: str) -> float:

@@ -93,7 +93,7 @@ class AcceleratorSteps:
         tflops = card.bf16_tflops
         if self.engine.precision == "fp8" and card.fp8_tflops is not None:
             tflops = card.fp8_tflops
-        return self.engine.tensor_parallel * tflops * 1e12 * _compute_efficiency(card)
+        return self.engine.tensor_parallel * tflops * 1e12 * _sustained_share(card)
 
     @property
     def _bytes_per_second(self) -> float:
@@ -126,9 +126,15 @@ class AcceleratorSteps:
         sent_bytes = 2.0 * (tp - 1) / tp * tokens * model.hidden_size * _ACTIVATION_BYTES
         peak = self.engine.accelerator.interconnect_gb_per_s * 1e9
         transfer = sent_bytes / (peak * efficiency.INTERCONNECT_EFFICIENCY)
-        return 2.0 * model.layers * (efficiency.ALL_REDUCE_SECONDS + transfer)
+        latency = efficiency.ALL_REDUCE_SECONDS + (
+            efficiency.EXPERT_DISPATCH_SECONDS if model.experts else 0.0
+        )
+        return 2.0 * model.layers * (latency + transfer)
 
 
-def _compute_efficiency(card: Accelerator) -> float:
-    stacked = card.memory_type.startswith("HBM")
-    return efficiency.COMPUTE_EFFICIENCY_HBM if stacked else efficiency.COMPUTE_EFFICIENCY_GDDR
+def _sustained_share(card: Accelerator) -> float:
+    """Share of its bf16 peak a card sustains: cards with GDDR are held by their power limit as well."""
+    if card.memory_type.startswith("HBM"):
+        return efficiency.COMPUTE_EFFICIENCY
+    by_power = efficiency.TFLOPS_PER_WATT_GDDR * card.tdp_watts / card.bf16_tflops
+    return min(efficiency.COMPUTE_EFFICIENCY, by_power)

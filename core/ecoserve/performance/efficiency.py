@@ -11,25 +11,28 @@ sockets. Everything else is the hardware's published peak. docs/models.md gives 
 MEMORY_BANDWIDTH_EFFICIENCY = 0.80
 """Share of peak memory bandwidth that decode's weight and KV reads reach."""
 
-COMPUTE_EFFICIENCY_HBM = 0.62
-"""Share of peak matrix throughput on cards with HBM."""
+COMPUTE_EFFICIENCY = 0.72
+"""Share of peak matrix throughput that prefill and batched decode reach."""
 
-COMPUTE_EFFICIENCY_GDDR = 0.50
-"""The same on cards with GDDR, which their power limit throttles."""
+TFLOPS_PER_WATT_GDDR = 0.58
+"""Most a card with GDDR sustains per watt of TDP (L40S): small cards are held by power, not by their units."""
 
 INTERCONNECT_EFFICIENCY = 0.40
 """Share of peak per-direction bandwidth that an all-reduce of a prefill reaches."""
 
-ALL_REDUCE_SECONDS = 12e-6
+ALL_REDUCE_SECONDS = 10e-6
 """Latency of one all-reduce between devices; a transformer layer has two."""
 
-STEP_SECONDS = 1.0e-3
+EXPERT_DISPATCH_SECONDS = 25e-6
+"""Further latency of a collective where a mixture's experts are spread over devices."""
+
+STEP_SECONDS = 1.1e-3
 """Fixed cost of one engine step: launching, scheduling, sampling."""
 
-SEQUENCE_SECONDS = 30e-6
+SEQUENCE_SECONDS = 32e-6
 """Further cost of a step for each running sequence: sampling, detokenising, bookkeeping."""
 
-PREFILL_LATENCY_SECONDS = 0.020
+PREFILL_LATENCY_SECONDS = 0.026
 """What a request waits for around its prefill (tokenising, scheduling, first sampling) without occupying the device."""
 
 USABLE_MEMORY_SHARE = 0.90
@@ -49,15 +52,15 @@ PREFILL_POWER_SHARE = 1.0
 DECODE_POWER_SHARE_LEAST = 0.57
 """Decode at batch 1, bound by memory."""
 
-DECODE_POWER_HALF_BATCH = 45.0
+DECODE_POWER_HALF_BATCH = 50.0
 """Batch at which decode's power is half-way from the least share to TDP."""
 
-COMMUNICATION_POWER_SHARE = 0.25
+COMMUNICATION_POWER_SHARE = 0.15
 """While devices wait for one another."""
 
 # --- Processors -------------------------------------------------------------------------------------
 
-CPU_BANDWIDTH_EFFICIENCY = 0.17
+CPU_BANDWIDTH_EFFICIENCY = 0.18
 """Share of the sockets' peak bandwidth that decode reaches; low, as llama.cpp spans two sockets unaware of NUMA."""
 
 CPU_BANDWIDTH_SATURATION = 0.4
@@ -66,7 +69,7 @@ CPU_BANDWIDTH_SATURATION = 0.4
 CPU_PREFILL_GFLOPS_PER_CORE = 23.0
 """Sustained matrix rate per core in prefill."""
 
-CPU_DECODE_GFLOPS_PER_CORE = 13.5
+CPU_DECODE_GFLOPS_PER_CORE = 15.0
 """Sustained matrix rate per core in decode."""
 
 CPU_MATRIX_SHARE = 0.5
