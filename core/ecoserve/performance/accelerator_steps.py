@@ -10,6 +10,7 @@ Power goes from loaded idle to TDP: prefill at TDP, decode from a memory-bound s
 time in all-reduces at a low share. Where a card has no bf16, bf16 runs as fp16 of the same size and rate.
 """
 
+import math
 from dataclasses import dataclass
 
 from ecoserve.catalog import Accelerator
@@ -136,5 +137,6 @@ def _sustained_share(card: Accelerator) -> float:
     """Share of its bf16 peak a card sustains: cards with GDDR are held by their power limit as well."""
     if card.memory_type.startswith("HBM"):
         return efficiency.COMPUTE_EFFICIENCY
-    by_power = efficiency.TFLOPS_PER_WATT_GDDR * card.tdp_watts / card.bf16_tflops
-    return min(efficiency.COMPUTE_EFFICIENCY, by_power)
+    process = math.sqrt(efficiency.TFLOPS_PER_WATT_PROCESS_NM / card.process_nm)
+    sustained_tflops = efficiency.TFLOPS_PER_WATT_GDDR * process * card.tdp_watts
+    return min(efficiency.COMPUTE_EFFICIENCY, sustained_tflops / card.bf16_tflops)

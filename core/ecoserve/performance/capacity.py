@@ -73,8 +73,8 @@ class _Operation:
         return min(self.steps.kv_tokens / tokens, float(self.steps.max_batch))
 
     def scattered(self, batch: float) -> float:
-        """The batch not exceeded at the percentile; at least the one request whose latency is in question."""
-        return max(1.0, batch + self.z * math.sqrt(batch))
+        """The batch not exceeded at the percentile, around the mean `batch`."""
+        return batch + self.z * math.sqrt(batch)
 
     def decode_seconds(self, batch: float) -> float:
         return self.steps.decode_seconds(max(batch, 1.0), self.context)
@@ -90,6 +90,7 @@ class _Operation:
         if self.role is Role.PREFILL:
             return 0.0
         high = self.scattered(batch)
+        # By Little's law as many prefills interrupt a request's decode as requests run beside it.
         return self.decode_seconds(high) + high * self.prefill_seconds / self.decode_steps
 
     def ttft_seconds(self, batch: float) -> float:

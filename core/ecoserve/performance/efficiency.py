@@ -15,7 +15,13 @@ COMPUTE_EFFICIENCY = 0.72
 """Share of peak matrix throughput that prefill and batched decode reach."""
 
 TFLOPS_PER_WATT_GDDR = 0.58
-"""Most a card with GDDR sustains per watt of TDP (L40S): small cards are held by power, not by their units."""
+"""Most a card with GDDR sustains per watt of TDP (L40S, 5 nm class): such cards are held by power, not by their units.
+
+At coarser processes it falls with the square root of the process's size, an assumption that gives T4 some 24 TFLOPS.
+"""
+
+TFLOPS_PER_WATT_PROCESS_NM = 5.0
+"""The process of that figure."""
 
 INTERCONNECT_EFFICIENCY = 0.40
 """Share of peak per-direction bandwidth that an all-reduce of a prefill reaches."""

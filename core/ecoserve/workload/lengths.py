@@ -37,17 +37,29 @@ def length_distribution_names() -> tuple[str, ...]:
     return tuple(_distributions())
 
 
+def mean_requests_per_second(name: str) -> float:
+    """Mean request rate of the trace a named distribution was computed from.
+
+    Raises UnknownNameError where there is none of that name.
+    """
+    return float(_distribution(name)["meanRequestsPerSecond"])
+
+
+def _distribution(name: str) -> Mapping[str, Any]:
+    if name not in _distributions():
+        raise UnknownNameError("lengths", name, _distributions())
+    return _distributions()[name]
+
+
 @functools.cache
 def length_distribution(name: str) -> tuple[LengthBucket, ...]:
     """The buckets of a named distribution; shares sum to 1.
 
     Raises UnknownNameError where there is none of that name.
     """
-    if name not in _distributions():
-        raise UnknownNameError("lengths", name, _distributions())
     return tuple(
         LengthBucket(input_tokens=cell["input"], output_tokens=cell["output"], share=cell["share"])
-        for cell in _distributions()[name]["buckets"]
+        for cell in _distribution(name)["buckets"]
     )
 
 
