@@ -24,8 +24,11 @@ def _convert(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any
     node = _resolved(node, definitions)
     result = {key: value for key, value in node.items() if key not in _DROPPED and key != "properties"}
     if "properties" in node:
+        required = node.get("required", ())
         result["properties"] = {
-            name: _with_default(_convert(child, definitions), child)
+            name: _convert(child, definitions)
+            if name in required
+            else _with_default(_convert(child, definitions), child)
             for name, child in node["properties"].items()
         }
     elif isinstance(node.get("additionalProperties"), dict):
@@ -62,13 +65,19 @@ def _without_null(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_default(schema: dict[str, Any], source: dict[str, Any]) -> dict[str, Any]:
-    """Default an optional object whose fields all have defaults to `{}`, so that those apply."""
-    optional_object = (
+    """Default an optional object whose fields all have defaults to those, written out.
+
+    Written out because the API server checks a default against the CEL rules as it stands, before the
+    defaults of its fields apply; `{}` would fail every rule that names a field.
+    """
+    defaulted_object = (
         schema.get("type") == "object"
         and "properties" in schema
         and not schema.get("required")
         and "anyOf" not in source
         and "default" not in schema
-        and any("default" in child for child in schema["properties"].values())
     )
-    return {**schema, "default": {}} if optional_object else schema
+    default = {
+        name: child["default"] for name, child in schema.get("properties", {}).items() if "default" in child
+    }
+    return {**schema, "default": default} if defaulted_object and default else schema
