@@ -1,7 +1,7 @@
 """Carbon: embodied and operational, amortisation, coefficient sets, grid intensity, marginal carbon."""
 
 from ecoserve.carbon.coefficients import ECOSERVE, CoefficientSet, coefficient_set, coefficient_sets
-from ecoserve.carbon.embodied import EmbodiedCarbon, accelerator_embodied, host_embodied
+from ecoserve.carbon.embodied import EmbodiedCarbon, accelerator_embodied, accelerators_kg, host_embodied
 from ecoserve.carbon.footprint import (
     NodeFootprint,
     host_idle_watts,
@@ -25,6 +25,7 @@ __all__ = [
     "Lifetimes",
     "NodeFootprint",
     "accelerator_embodied",
+    "accelerators_kg",
     "amortised_grams_per_hour",
     "coefficient_set",
     "coefficient_sets",

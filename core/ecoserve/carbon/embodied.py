@@ -59,6 +59,18 @@ def accelerator_embodied(accelerator: Accelerator, coefficients: CoefficientSet 
     return _sum(parts, coefficients)
 
 
+def accelerators_kg(instance: InstanceType, coefficients: CoefficientSet = ECOSERVE) -> float:
+    """kgCO2e of all accelerators of an instance.
+
+    A card counts rounded to 0.1 kg, as in the EcoServe authors' node totals, so that those recompute exactly.
+    Raises UnknownNameError as `accelerator_embodied` does.
+    """
+    if instance.accelerator is None:
+        return 0.0
+    card = accelerator_embodied(instance.accelerator, coefficients)
+    return instance.accelerator_count * round(card.total_kg, 1)
+
+
 def _card_parts(accelerator: Accelerator, coefficients: CoefficientSet) -> dict[str, float]:
     if accelerator.memory_type in _LIQUID_MEMORY:
         cooling_kg = accelerator.tdp_watts / _LIQUID_WATTS * _LIQUID_KG

@@ -8,7 +8,7 @@ not in it: measured minima of 8-GPU servers (2.4 kW on H200) lie above this figu
 from dataclasses import dataclass
 
 from ecoserve.carbon.coefficients import ECOSERVE, CoefficientSet
-from ecoserve.carbon.embodied import accelerator_embodied, host_embodied
+from ecoserve.carbon.embodied import accelerators_kg, host_embodied
 from ecoserve.carbon.operational import Lifetimes, amortised_grams_per_hour
 from ecoserve.catalog import InstanceType
 
@@ -57,21 +57,21 @@ def node_footprint(
 ) -> NodeFootprint:
     """Footprint of one node of `instance`, written off over `lifetimes` (4 years each by default)."""
     years = lifetimes or Lifetimes()
-    accelerator, count = instance.accelerator, instance.accelerator_count
-    host_kg = host_embodied(instance, coefficients).total_kg
-    idle_watts, accelerators_kg, dynamic_watts = host_idle_watts(instance), 0.0, 0.0
+    accelerator = instance.accelerator
+    host_kg, cards_kg = (
+        host_embodied(instance, coefficients).total_kg,
+        accelerators_kg(instance, coefficients),
+    )
+    idle_watts, dynamic_watts = host_idle_watts(instance), 0.0
     if accelerator is not None:
-        idle_watts += count * accelerator.idle_watts
-        accelerators_kg = count * accelerator_embodied(accelerator, coefficients).total_kg
+        idle_watts += instance.accelerator_count * accelerator.idle_watts
         dynamic_watts = accelerator.tdp_watts - accelerator.idle_watts
     return NodeFootprint(
         idle_watts=idle_watts,
         host_kg=host_kg,
-        accelerators_kg=accelerators_kg,
+        accelerators_kg=cards_kg,
         host_embodied_grams_per_hour=amortised_grams_per_hour(host_kg, years.host_years),
-        accelerators_embodied_grams_per_hour=amortised_grams_per_hour(
-            accelerators_kg, years.accelerator_years
-        ),
+        accelerators_embodied_grams_per_hour=amortised_grams_per_hour(cards_kg, years.accelerator_years),
         watts_per_core_dynamic=watts_per_core_dynamic(instance),
         accelerator_dynamic_watts=dynamic_watts,
     )

@@ -37,17 +37,9 @@ def length_distribution_names() -> tuple[str, ...]:
     return tuple(_distributions())
 
 
-def mean_requests_per_second(name: str) -> float:
-    """Mean request rate of the trace a named distribution was computed from.
-
-    Raises UnknownNameError where there is none of that name.
-    """
-    return float(_distribution(name)["meanRequestsPerSecond"])
-
-
-def _distribution(name: str) -> Mapping[str, Any]:
+def _distribution(name: str, field: str) -> Mapping[str, Any]:
     if name not in _distributions():
-        raise UnknownNameError("lengths", name, _distributions())
+        raise UnknownNameError(field, name, _distributions())
     return _distributions()[name]
 
 
@@ -59,7 +51,7 @@ def length_distribution(name: str) -> tuple[LengthBucket, ...]:
     """
     return tuple(
         LengthBucket(input_tokens=cell["input"], output_tokens=cell["output"], share=cell["share"])
-        for cell in _distribution(name)["buckets"]
+        for cell in _distribution(name, "lengths")["buckets"]
     )
 
 
@@ -68,9 +60,7 @@ def mean_requests_per_second(name: str) -> float:
 
     Raises UnknownNameError where there is none of that name.
     """
-    if name not in _distributions():
-        raise UnknownNameError("trace", name, _distributions())
-    return float(_distributions()[name]["meanRequestsPerSecond"])
+    return float(_distribution(name, "trace")["meanRequestsPerSecond"])
 
 
 def single_length(input_tokens: float, output_tokens: float) -> tuple[LengthBucket, ...]:

@@ -1,0 +1,128 @@
+import math
+from dataclasses import fields
+
+import pytest
+
+from ecoserve.catalog import ModelArchitecture, load_catalog
+from ecoserve.catalog.hardware import Accelerator
+from ecoserve.catalog.loading import build_entry, snake_case
+from ecoserve.errors import InvalidInputError, UnknownNameError
+
+CATALOG = load_catalog()
+HARDWARE = [*CATALOG.accelerators.values(), *CATALOG.cpus.values(), *CATALOG.instances.values()]
+
+
+@pytest.mark.parametrize("item", HARDWARE, ids=lambda item: item.id)
+def test_every_figure_has_a_source_and_is_sane(item):
+    uncited = {"vcpus_per_core", "accelerator_count"}
+    for field in fields(item):
+        value = getattr(item, field.name)
+        if not isinstance(value, int | float):
+            continue
+        assert math.isfinite(value)
+        assert value >= 0
+        assert field.name in uncited or item.sources.get(field.name), f"{item.id}.{field.name} has no source"
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    ["t4", "a10g", "l4", "l40s", "rtx6000ada", "a100-40-sxm", "a100-80-sxm", "h100-sxm", "h200-sxm", "b200-sxm", "mi300x"],
+)  # fmt: skip
+def test_known_accelerators(wanted):
+    assert CATALOG.accelerator(wanted).id == wanted
+
+
+@pytest.mark.parametrize(
+    ("instance", "accelerator", "count", "cpu"),
+    [
+        ("g4dn.12xlarge", "t4", 4, "xeon-cascade-lake"),
+        ("g6.48xlarge", "l4", 8, "epyc-7763"),
+        ("p5.48xlarge", "h100-sxm", 8, "epyc-7763"),
+        ("Standard_ND96amsr_A100_v4", "a100-80-sxm", 8, "epyc-rome"),
+        ("m7i.48xlarge", None, 0, "xeon-8480plus"),
+        ("m7a.48xlarge", None, 0, "epyc-9654"),
+        ("m7g.metal", None, 0, "graviton3"),
+    ],
+)
+def test_instances_hold_what_they_are_said_to_hold(instance, accelerator, count, cpu):
+    known = CATALOG.instance(instance)
+    assert (known.accelerator.id if known.accelerator else None) == accelerator
+    assert (known.accelerator_count, known.cpu.id) == (count, cpu)
+
+
+@pytest.mark.parametrize("instance", list(CATALOG.instances.values()), ids=list(CATALOG.instances))
+def test_an_instance_has_no_more_cores_than_its_sockets(instance):
+    assert instance.physical_cores <= instance.sockets * instance.cpu.cores * 1.02
+    assert 0 < instance.host_share <= 1
+    assert (instance.accelerator is None) == (instance.accelerator_count == 0)
+
+
+def test_product_labels_are_unique_and_found():
+    labels = [label for item in CATALOG.accelerators.values() for label in item.product_labels]
+    assert len(labels) == len(set(labels))
+    assert CATALOG.accelerator_by_product("NVIDIA-H100-80GB-HBM3").id == "h100-sxm"
+    assert CATALOG.accelerator_by_product("Tesla-T4").id == "t4"
+
+
+@pytest.mark.parametrize("model", list(CATALOG.models.values()), ids=list(CATALOG.models))
+def test_the_parameter_count_follows_from_the_shape(model: ModelArchitecture):
+    assert model.parameters_from_shape == pytest.approx(model.parameters, rel=1e-3)
+    assert model.attention_heads % model.kv_heads == 0
+    assert model.matmul_parameters <= model.active_parameters <= model.parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "kv_kib", "active_billions"),
+    [
+        ("meta-llama/Llama-3.1-8B-Instruct", 128, 8.03),
+        ("meta-llama/Llama-3.1-70B-Instruct", 320, 70.55),
+        ("meta-llama/Llama-2-7b-chat-hf", 512, 6.74),
+        ("mistralai/Mixtral-8x7B-Instruct-v0.1", 128, 12.9),
+        ("Qwen/Qwen3-30B-A3B", 96, 3.35),
+    ],
+)
+def test_published_kv_sizes_and_active_parameters(name, kv_kib, active_billions):
+    model = CATALOG.model(name)
+    assert model.kv_bytes_per_token() == kv_kib * 1024
+    assert model.active_parameters / 1e9 == pytest.approx(active_billions, rel=0.005)
+
+
+def test_a_mixture_reads_more_experts_with_more_tokens_and_never_more_than_all():
+    model = CATALOG.model("mistralai/Mixtral-8x7B-Instruct-v0.1")
+    reads = [model.parameters_read(tokens) for tokens in (1, 2, 8, 64, 4096)]
+    assert reads == sorted(reads)
+    assert reads[0] == pytest.approx(model.matmul_parameters)
+    assert reads[-1] == pytest.approx(model.parameters - model.embedding_parameters)
+
+
+def test_an_unknown_name_is_answered_with_the_nearest():
+    with pytest.raises(UnknownNameError, match=r"accelerator: 'h100' is not accepted.*h100-sxm"):
+        CATALOG.accelerator("h100")
+    with pytest.raises(UnknownNameError, match=r"meta-llama/Llama-3\.1-8B-Instruct"):
+        CATALOG.model("llama-3.1-8b")
+    with pytest.raises(UnknownNameError, match="precision"):
+        CATALOG.model("Qwen/Qwen3-8B").weight_bytes("fp7")
+
+
+def test_an_unchecked_figure_is_listed():
+    assert "bf16_tflops" in CATALOG.accelerator("a10g").unchecked
+    assert CATALOG.accelerator("h100-sxm").unchecked == ()
+
+
+def test_a_bad_entry_is_named():
+    with pytest.raises(
+        InvalidInputError, match=r"x\.memoryGib: 'nowhere' is not accepted; sources here are a"
+    ):
+        build_entry(Accelerator, "x", {"memoryGib": [1, "nowhere"]}, {"a": "A"})
+    with pytest.raises(InvalidInputError, match=r"x\.colour"):
+        build_entry(Accelerator, "x", {"colour": "red"}, {})
+    with pytest.raises(InvalidInputError, match=r"x\.memory_gib"):
+        build_entry(Accelerator, "x", {"vendor": "V"}, {})
+
+
+@pytest.mark.parametrize(
+    ("camel", "snake"),
+    [("memoryGib", "memory_gib"), ("bf16Tflops", "bf16_tflops"), ("dieMm2", "die_mm2"), ("id", "id")],
+)
+def test_names_in_yaml(camel, snake):
+    assert snake_case(camel) == snake
