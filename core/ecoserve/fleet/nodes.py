@@ -17,6 +17,10 @@ class Resources:
     cpu: float = 0.0
     memory_gib: float = 0.0
 
+    def within(self, other: "Resources") -> bool:
+        """Tell whether no amount exceeds the other's."""
+        return self.gpu <= other.gpu and self.cpu <= other.cpu and self.memory_gib <= other.memory_gib
+
     def minus(self, other: "Resources") -> "Resources":
         """Return what is left, at least zero of each."""
         return Resources(

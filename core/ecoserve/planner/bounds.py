@@ -27,21 +27,28 @@ def fluid_bound(formulation: Formulation, online_shed: float = 0.0, offline_shed
     return total
 
 
+def option_costs(formulation: Formulation) -> dict[tuple[str, str, str], float]:
+    """Return what a whole slice costs on each (slice, configuration, phase), bought by the drop."""
+    objective = formulation.objective()
+    replica_costs = _replica_costs(formulation, objective)
+    return {
+        (usable.option.slice, usable.option.configuration, usable.option.phase): objective.get(usable.column, 0.0)
+        + usable.replicas * replica_costs[usable.option.configuration]
+        for usable in formulation.options
+    }
+
+
 def _slice_costs(formulation: Formulation) -> dict[str, float]:
     """Return the least cost of each whole slice that can be served at all."""
-    objective = formulation.objective()
     zone_of = {pool.name: pool.zone for pool in formulation.spec.pools}
     configurations = {item.name: item for item in formulation.spec.configurations}
-    replica_costs = _replica_costs(formulation, objective)
     whole: dict[str, float] = {}
     phases: dict[tuple[str, str, str], float] = {}
-    for usable in formulation.options:
-        option = usable.option
-        cost = objective.get(usable.column, 0.0) + usable.replicas * replica_costs[option.configuration]
-        if option.phase == "both":
-            whole[option.slice] = min(cost, whole.get(option.slice, cost))
+    for (slice_name, configuration, phase), cost in option_costs(formulation).items():
+        if phase == "both":
+            whole[slice_name] = min(cost, whole.get(slice_name, cost))
         else:
-            key = (option.slice, zone_of[configurations[option.configuration].pool], option.phase)
+            key = (slice_name, zone_of[configurations[configuration].pool], phase)
             phases[key] = min(cost, phases.get(key, cost))
     for (name, zone, phase), cost in phases.items():
         if phase == "prefill" and (name, zone, "decode") in phases:

@@ -82,8 +82,13 @@ def best_whole_placement(document: dict[str, Any]) -> tuple[float, float, float]
     pools = {pool["name"]: pool for pool in spec["pools"]}
     configurations = {item["name"]: item for item in spec["configurations"]}
     choices = []
+    somewhere = {name for name, item in configurations.items() if pools[item["pool"]]["nodes"] > 0}
     for item in spec["slices"]:
-        offered = [o for o in spec["options"] if o["slice"] == item["name"] and o["maxRate"] > 0]
+        offered = [
+            option
+            for option in spec["options"]
+            if option["slice"] == item["name"] and option["maxRate"] > 0 and option["configuration"] in somewhere
+        ]
         choices.append([None, *offered] if item["rate"] > 0 else [None])
     best = (math.inf, math.inf, math.inf)
     for choice in itertools.product(*choices):

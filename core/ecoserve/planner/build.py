@@ -1,0 +1,193 @@
+"""From a snapshot to a planning instance, and back to what its names mean.
+
+Slices come from the demand, configurations from what placement and pools allow, and options from the
+performance model: a pair that cannot keep the SLO is never offered. Why it cannot is kept, for slices that end
+without any option.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ecoserve.api.llmserving import Objective
+from ecoserve.carbon import NodeFootprint
+from ecoserve.fleet.pools import Pool
+from ecoserve.fleet.snapshot import Snapshot
+from ecoserve.performance import Rejection, ReplicaCapacity, Role
+from ecoserve.planner.configurations import Configuration, capacity, configurations_of
+from ecoserve.planner.instance import (
+    ConfigurationSpec,
+    InstanceMetadata,
+    InstanceSpec,
+    LimitSpec,
+    OptionSpec,
+    PlanningInstance,
+    PoolSpec,
+    ResourceAmounts,
+    SliceSpec,
+    ZoneSpec,
+)
+from ecoserve.planner.levers import ALL_LEVERS, Lever
+from ecoserve.planner.rightsize import single_sku
+from ecoserve.planner.supply import footprint_of, node_spec
+from ecoserve.units import JOULES_PER_KWH
+from ecoserve.workload.slices import ServingDemand, Slice, slices_of
+
+_COLD_START_SECONDS = 155.0
+"""Time from scheduling to serving, at full power of its devices (SageServe, SIGMETRICS'26)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """An instance (None where nothing at all can be placed) and what its names mean."""
+
+    instance: PlanningInstance | None
+    configurations: Mapping[str, Configuration]
+    slices: Mapping[str, Slice]
+    footprints: Mapping[str, NodeFootprint]
+    rejections: Mapping[str, tuple[Rejection, ...]]
+    """By slice without any option: why each configuration was refused; empty where there was none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchEffort:
+    """How far a plan may stay from its bound, and for how long it may be improved."""
+
+    relative_gap: float = 0.005
+    time_limit_seconds: float = 10.0
+
+
+def build_problem(
+    snapshot: Snapshot,
+    objective: Objective = Objective.CARBON,
+    levers: frozenset[Lever] = ALL_LEVERS,
+    effort: SearchEffort | None = None,
+) -> Problem:
+    """Return the planning problem of all servings of a snapshot under one objective."""
+    effort = effort or SearchEffort()
+    today = snapshot.taken_at.date()
+    footprints = {pool.name: footprint_of(pool, today, levers) for pool in snapshot.pools}
+    slices = {item.name: item for serving in snapshot.servings for item in slices_of(serving)}
+    configurations: dict[str, Configuration] = {}
+    options: list[OptionSpec] = []
+    rejections: dict[str, tuple[Rejection, ...]] = {}
+    for serving in snapshot.servings:
+        own_slices = slices_of(serving)
+        offered = configurations_of(serving, snapshot.pools, levers)
+        if Lever.RIGHTSIZE not in levers:
+            offered = single_sku(offered, own_slices)
+        configurations |= {item.name: item for item in offered}
+        for item in own_slices:
+            found, refused = _options(item, offered)
+            if found:
+                options += found
+            else:
+                rejections[item.name] = refused
+    used = {option.configuration for option in options}
+    configurations = {name: item for name, item in configurations.items() if name in used}
+    instance = None
+    if options:
+        instance = PlanningInstance(
+            metadata=InstanceMetadata(name=f"plan-{snapshot.taken_at:%Y%m%dT%H%M%SZ}"),
+            spec=InstanceSpec(
+                objective=objective.value,
+                zones=_zones(snapshot),
+                pools=tuple(_pool(pool, footprints[pool.name]) for pool in snapshot.pools),
+                configurations=tuple(_configuration(item, snapshot) for item in configurations.values()),
+                slices=tuple(_slice(item) for name, item in slices.items() if name not in rejections),
+                options=tuple(options),
+                limits=tuple(_limits(snapshot.servings, configurations.values())),
+                held={name: count for name, count in snapshot.held.items() if name in configurations},
+                relative_gap=effort.relative_gap,
+                time_limit_seconds=effort.time_limit_seconds,
+            ),
+        )
+    return Problem(
+        instance=instance,
+        configurations=configurations,
+        slices=slices,
+        footprints=footprints,
+        rejections=rejections,
+    )
+
+
+def _options(
+    item: Slice, configurations: Iterable[Configuration]
+) -> tuple[list[OptionSpec], tuple[Rejection, ...]]:
+    """Return a slice's options, none where a phase is left without any; and what was refused."""
+    options: list[OptionSpec] = []
+    refused: list[Rejection] = []
+    for configuration in configurations:
+        if item.traffic_class == "online" and configuration.traffic_class == "offline":
+            continue
+        found = capacity(
+            configuration.engine, item.bucket.input_tokens, item.bucket.output_tokens, configuration.slo
+        )
+        if isinstance(found, Rejection):
+            refused.append(found)
+        else:
+            options.append(_option(item, configuration, found))
+    phases = {option.phase for option in options}
+    if "both" not in phases and not {"prefill", "decode"} <= phases:
+        return [], tuple(refused)
+    return options, tuple(refused)
+
+
+def _option(item: Slice, configuration: Configuration, found: ReplicaCapacity) -> OptionSpec:
+    return OptionSpec(
+        slice=item.name,
+        configuration=configuration.name,
+        max_rate=found.max_requests_per_second,
+        energy_per_request_joules=found.energy_per_request_joules,
+        latency_seconds=found.latency_seconds,
+        phase="both" if configuration.engine.role is Role.BOTH else configuration.engine.role.value,
+    )
+
+
+def _zones(snapshot: Snapshot) -> tuple[ZoneSpec, ...]:
+    return tuple(
+        ZoneSpec(name=zone.name, carbon_intensity=zone.carbon_intensity, pue=zone.pue)
+        for zone in snapshot.zones
+    )
+
+
+def _pool(pool: Pool, footprint: NodeFootprint) -> PoolSpec:
+    return PoolSpec(name=pool.name, zone=pool.zone, nodes=pool.nodes, node=node_spec(pool, footprint))
+
+
+def _configuration(item: Configuration, snapshot: Snapshot) -> ConfigurationSpec:
+    cold_start_grams = 0.0
+    if snapshot.held and item.engine.tensor_parallel > 0:
+        zone = snapshot.zone(item.pool.zone)
+        joules = item.engine.tensor_parallel * item.engine.accelerator.tdp_watts * _COLD_START_SECONDS
+        cold_start_grams = joules / JOULES_PER_KWH * zone.pue * zone.carbon_intensity
+    return ConfigurationSpec(
+        name=item.name,
+        pool=item.pool.name,
+        resources=ResourceAmounts(
+            gpu=item.resources.gpu, cpu=item.resources.cpu, memory_gib=item.resources.memory_gib
+        ),
+        power_watts=item.loaded_idle_watts,
+        cold_start_grams=cold_start_grams,
+    )
+
+
+def _slice(item: Slice) -> SliceSpec:
+    traffic_class = "online" if item.traffic_class == "online" else "offline"
+    return SliceSpec(name=item.name, rate=item.rate_per_second, traffic_class=traffic_class)
+
+
+def _limits(
+    servings: Iterable[ServingDemand], configurations: Iterable[Configuration]
+) -> Iterable[LimitSpec]:
+    by_serving: dict[str, list[str]] = {}
+    for item in configurations:
+        by_serving.setdefault(item.serving, []).append(item.name)
+    for serving in servings:
+        names = by_serving.get(serving.name)
+        if names:
+            yield LimitSpec(
+                name=serving.name,
+                configurations=tuple(names),
+                min_replicas=serving.min_replicas,
+                max_replicas=serving.max_replicas,
+            )

@@ -1,0 +1,123 @@
+"""Configurations: the kinds of replica a serving may have, and how fast each serves what lengths.
+
+A configuration is a serving on a pool in a role, on some devices or cores, for one traffic class. Online
+replicas keep the SLO at any mix, so offline requests may ride along at the rate that the SLO leaves; offline
+replicas batch to the memory's limit and serve nobody who waits.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ecoserve.fleet.nodes import Resources
+from ecoserve.fleet.pools import Pool
+from ecoserve.performance import (
+    Engine,
+    Rejection,
+    ReplicaCapacity,
+    Role,
+    Slo,
+    engine_loaded_idle_watts,
+    engine_resources,
+    replica_capacity,
+)
+from ecoserve.planner.levers import Lever
+from ecoserve.planner.reduce import memory_request_gib
+from ecoserve.planner.reuse import core_counts
+from ecoserve.workload.slices import ServingDemand
+
+_TENSOR_PARALLEL = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """A kind of replica; `name` is stable over plans, so that running replicas can be recognised."""
+
+    name: str
+    serving: str
+    pool: Pool
+    engine: Engine
+    traffic_class: str
+    slo: Slo | None
+    resources: Resources
+    loaded_idle_watts: float
+
+    @property
+    def shape(self) -> str:
+        """Devices or cores, in words."""
+        if self.engine.on_cpu:
+            return f"{self.engine.cpu_cores:g} cores"
+        return f"tensor parallel {self.engine.tensor_parallel}"
+
+
+def configurations_of(
+    serving: ServingDemand, pools: Iterable[Pool], levers: frozenset[Lever]
+) -> tuple[Configuration, ...]:
+    """Return every configuration that the serving's placement allows and one node can hold."""
+    made = []
+    classes = (("online", serving.online), ("offline", serving.offline))
+    for pool in pools:
+        if not selects(serving, pool):
+            continue
+        for engine in _engines(serving, pool, levers):
+            need = engine_resources(engine)
+            resources = Resources(
+                gpu=need.gpu, cpu=need.cpu, memory_gib=memory_request_gib(need, pool, levers)
+            )
+            if not resources.within(pool.node_resources):
+                continue
+            unit = f"cpu{engine.cpu_cores:g}" if engine.on_cpu else f"tp{engine.tensor_parallel}"
+            made += [
+                Configuration(
+                    name=f"{serving.name}/{pool.name}/{engine.role}/{unit}/{traffic_class}",
+                    serving=serving.name,
+                    pool=pool,
+                    engine=engine,
+                    traffic_class=traffic_class,
+                    slo=demand.slo,
+                    resources=resources,
+                    loaded_idle_watts=engine_loaded_idle_watts(engine),
+                )
+                for traffic_class, demand in classes
+                if demand is not None
+            ]
+    return tuple(made)
+
+
+def selects(serving: ServingDemand, pool: Pool) -> bool:
+    """Tell whether the serving's node selector picks a pool's nodes."""
+    return serving.node_selector.items() <= {k: v for k, v in pool.selector if v is not None}.items()
+
+
+@lru_cache(maxsize=200_000)
+def capacity(
+    engine: Engine, input_tokens: float, output_tokens: float, slo: Slo | None
+) -> ReplicaCapacity | Rejection:
+    """Return `replica_capacity`, remembered: the same few engines and lengths come up in every plan."""
+    return replica_capacity(engine, input_tokens, output_tokens, slo)
+
+
+def _engines(serving: ServingDemand, pool: Pool, levers: frozenset[Lever]) -> Iterable[Engine]:
+    for role in serving.roles:
+        for devices in _TENSOR_PARALLEL:
+            if devices <= min(pool.instance.accelerator_count, pool.node_resources.gpu):
+                yield Engine(
+                    model=serving.model,
+                    precision=serving.precision,
+                    instance=pool.instance,
+                    role=role,
+                    tensor_parallel=devices,
+                )
+    if not serving.cpu_allowed or Lever.REUSE not in levers:
+        return
+    for role in (role for role in serving.roles if role is not Role.PREFILL):
+        for cores in core_counts(pool):
+            yield Engine(
+                model=serving.model,
+                precision=serving.precision,
+                instance=pool.instance,
+                role=role,
+                tensor_parallel=0,
+                cpu_cores=cores,
+            )
+

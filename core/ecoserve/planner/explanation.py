@@ -1,0 +1,280 @@
+"""Why: one sentence for every placement, every slice that is not served, and every Reuse taken or left.
+
+Alternatives are compared at full use, with replicas and nodes counted in proportion, as in the fluid bound: the
+comparison of kinds of hardware, free of what whole replicas and the rest of the plan add.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ecoserve.carbon import NodeFootprint
+from ecoserve.catalog import load_catalog
+from ecoserve.fleet.snapshot import Snapshot
+from ecoserve.performance import Engine, Rejection, Role
+from ecoserve.planner.bounds import option_costs
+from ecoserve.planner.build import Problem
+from ecoserve.planner.configurations import Configuration, capacity, selects
+from ecoserve.planner.formulation import formulate
+from ecoserve.planner.instance import PlanningInstance, PlanningResult
+from ecoserve.planner.reuse import RequestCost, ReuseVerdict, best, break_even_intensity
+from ecoserve.planner.supply import price_per_hour
+from ecoserve.units import SECONDS_PER_HOUR
+from ecoserve.workload.slices import ServingDemand, Slice
+
+_UNITS = {"carbon": "gCO2e/h", "energy": "W", "cost": "$/h", "performance": "s of mean latency"}
+_NOTHING = 1e-9
+
+
+class UnservedReason(StrEnum):
+    """Why demand is not met."""
+
+    NO_NODES = "NoNodes"
+    NO_POOL_SELECTED = "NoPoolSelected"
+    NO_HARDWARE_FITS = "NoHardwareFits"
+    NO_CAPACITY = "NoCapacity"
+    REPLICA_LIMIT = "ReplicaLimit"
+    TOO_FEW_REPLICAS = "TooFewReplicas"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unserved:
+    """A slice that is not served, or not wholly; `detail` is a sentence that tells what would help."""
+
+    serving: str
+    slice: str
+    requests_per_second: float
+    reason: UnservedReason
+    detail: str
+
+
+class PlacementReasons:
+    """Says for each configuration of one result why it was chosen."""
+
+    def __init__(self, problem: Problem, instance: PlanningInstance, result: PlanningResult) -> None:
+        self._problem = problem
+        self._spec = instance.spec
+        self._result = result
+        self._costs = option_costs(formulate(instance.spec))
+        self._by_slice: dict[tuple[str, str], list[str]] = {}
+        for slice_name, configuration, phase in self._costs:
+            self._by_slice.setdefault((slice_name, phase), []).append(configuration)
+
+    def sentence(self, name: str) -> str:
+        """Return why a configuration with replicas is in the plan, with the runner-up and its difference."""
+        flows = [flow for flow in self._result.flows if flow.configuration == name]
+        if not flows:
+            return "kept to hold minReplicas; it serves no load now"
+        main = max(flows, key=lambda flow: flow.rate)
+        bucket = self._problem.slices[main.slice].bucket
+        load = (
+            f"{sum(flow.rate for flow in flows):.3g} requests/s, "
+            f"mostly {bucket.input_tokens:.0f} tokens in and {bucket.output_tokens:.0f} out"
+        )
+        own = self._problem.configurations[name]
+        others = [
+            other
+            for other in self._by_slice[main.slice, main.phase]
+            if (self._problem.configurations[other].pool.name, self._problem.configurations[other].shape)
+            != (own.pool.name, own.shape)
+        ]
+        if not others:
+            return f"the only hardware that can serve {load}"
+        costs = {other: self._costs[main.slice, other, main.phase] for other in (*others, name)}
+        runner_up = min(others, key=lambda other: (costs[other], other))
+        part = main.rate / self._problem.slices[main.slice].rate_per_second
+        difference = (costs[runner_up] - costs[name]) * part
+        unit = _UNITS[self._spec.objective]
+        other = self._problem.configurations[runner_up]
+        if difference >= 0:
+            return f"least for {load}; next, {other.shape} on {other.pool.name}, adds {difference:.3g} {unit}"
+        full = self._result.nodes[other.pool.name] >= other.pool.nodes
+        why = (
+            "all its nodes are in use"
+            if full
+            else "whole replicas and nodes that are on anyway favour this one"
+        )
+        return (
+            f"serves {load}; {other.shape} on {other.pool.name} would take {-difference:.3g} {unit} less "
+            f"at full use, but {why}"
+        )
+
+
+def explain_unserved(
+    snapshot: Snapshot, problem: Problem, result: PlanningResult | None
+) -> tuple[Unserved, ...]:
+    """Return every slice that is not wholly served, with its reason."""
+    servings = {serving.name: serving for serving in snapshot.servings}
+    unserved = [
+        _without_option(servings[problem.slices[name].serving], problem.slices[name], refused, snapshot)
+        for name, refused in problem.rejections.items()
+    ]
+    if result is not None:
+        unserved += [
+            _without_room(servings[problem.slices[name].serving], problem, result, name, rate)
+            for name, rate in result.unserved.items()
+            if rate > _NOTHING
+        ]
+        unserved += [
+            Unserved(
+                serving=name,
+                slice="",
+                requests_per_second=0.0,
+                reason=UnservedReason.TOO_FEW_REPLICAS,
+                detail=f"{missing} of minReplicas {servings[name].min_replicas} find no room; add nodes or lower it",
+            )
+            for name, missing in result.missing_replicas.items()
+        ]
+    return tuple(unserved)
+
+
+def _without_option(
+    serving: ServingDemand, item: Slice, refused: tuple[Rejection, ...], snapshot: Snapshot
+) -> Unserved:
+    if not snapshot.pools:
+        reason = UnservedReason.NO_NODES
+        detail = "there is no ready node of known hardware in a zone with a GridZone"
+        if snapshot.unknown_nodes:
+            first = snapshot.unknown_nodes[0]
+            detail += f"; {len(snapshot.unknown_nodes)} are unknown, as {first.name}: {first.reason}"
+    elif not any(selects(serving, pool) for pool in snapshot.pools):
+        reason = UnservedReason.NO_POOL_SELECTED
+        selector = ",".join(f"{key}={value}" for key, value in sorted(serving.node_selector.items()))
+        detail = f"no pool's nodes carry the labels of placement.nodeSelector, {selector}"
+    else:
+        reason = UnservedReason.NO_HARDWARE_FITS
+        detail = f"{_most_common(refused)}; {_what_would_fit(serving, item)}"
+    return Unserved(
+        serving=serving.name,
+        slice=item.name,
+        requests_per_second=item.rate_per_second,
+        reason=reason,
+        detail=detail,
+    )
+
+
+def _most_common(refused: tuple[Rejection, ...]) -> str:
+    if not refused:
+        return "no node is large enough for one replica"
+    reason, count = Counter(rejection.reason for rejection in refused).most_common(1)[0]
+    detail = next(rejection.detail for rejection in refused if rejection.reason == reason)
+    return f"{reason.value} on {count} of {len(refused)} kinds of replica ({detail})"
+
+
+def _what_would_fit(serving: ServingDemand, item: Slice) -> str:
+    """Name the cheapest instance type of the catalogue that could serve the slice."""
+    instances = load_catalog().instances.values()
+    for instance in sorted(instances, key=lambda i: (price_per_hour(i), i.id)):
+        for devices in (1, 2, 4, 8):
+            if devices > instance.accelerator_count:
+                break
+            engine = Engine(
+                model=serving.model,
+                precision=serving.precision,
+                instance=instance,
+                role=Role.BOTH,
+                tensor_parallel=devices,
+            )
+            found = capacity(engine, item.bucket.input_tokens, item.bucket.output_tokens, item.slo)
+            if not isinstance(found, Rejection):
+                return f"{instance.id} with tensor parallel {devices} would fit"
+    return "no instance type of the catalogue fits; relax the objective or shorten the requests"
+
+
+def _without_room(
+    serving: ServingDemand, problem: Problem, result: PlanningResult, name: str, rate: float
+) -> Unserved:
+    own = [item for item in problem.configurations.values() if item.serving == serving.name]
+    replicas = sum(result.replicas[item.name] for item in own)
+    full = sorted({item.pool.name for item in own if result.nodes[item.pool.name] >= item.pool.nodes})
+    if replicas >= serving.max_replicas:
+        reason = UnservedReason.REPLICA_LIMIT
+        detail = f"maxReplicas {serving.max_replicas} is reached; raise it to serve this load"
+    else:
+        reason = UnservedReason.NO_CAPACITY
+        where = ", ".join(full) if full else "the pools that fit it"
+        detail = f"no room is left on {where}; add nodes of one of them"
+    return Unserved(
+        serving=serving.name, slice=name, requests_per_second=rate, reason=reason, detail=detail
+    )
+
+
+def reuse_verdicts(
+    snapshot: Snapshot, problem: Problem, result: PlanningResult | None
+) -> tuple[ReuseVerdict, ...]:
+    """Return break-even intensity and verdict for each serving that could decode on CPU cores."""
+    if problem.instance is None or result is None:
+        return ()
+    verdicts = []
+    for serving in snapshot.servings:
+        own = [item for item in problem.configurations.values() if item.serving == serving.name]
+        for role in (Role.BOTH, Role.DECODE):
+            verdict = _verdict(serving, [i for i in own if i.engine.role is role], snapshot, problem, result)
+            if verdict is not None:
+                verdicts.append(verdict)
+                break
+    return tuple(verdicts)
+
+
+def _verdict(
+    serving: ServingDemand,
+    own: Iterable[Configuration],
+    snapshot: Snapshot,
+    problem: Problem,
+    result: PlanningResult,
+) -> ReuseVerdict | None:
+    demand = serving.offline or serving.online
+    traffic_class = "offline" if serving.offline is not None else "online"
+    slices = [s for s in problem.slices.values() if (s.serving, s.traffic_class) == (serving.name, traffic_class)]
+    costs: dict[bool, list[RequestCost]] = {True: [], False: []}
+    pools: Mapping[str, Configuration] = {item.name: item for item in own}
+    for item in pools.values():
+        cost = _request_cost(item, slices, snapshot, problem.footprints[item.pool.name])
+        if item.traffic_class == traffic_class and cost is not None:
+            costs[item.engine.on_cpu].append(cost)
+    if demand is None or not costs[True] or not costs[False]:
+        return None
+    intensities = {zone.name: zone.carbon_intensity for zone in snapshot.zones}
+    cleanest = min(intensities.values())
+    cpu, gpu = best(costs[True], cleanest), best(costs[False], cleanest)
+    assert cpu is not None  # noqa: S101 - both lists hold something
+    assert gpu is not None  # noqa: S101 - the same
+    return ReuseVerdict(
+        serving=serving.name,
+        cpu_configuration=cpu.configuration,
+        gpu_configuration=gpu.configuration,
+        break_even_grams_per_kwh=break_even_intensity(cpu, gpu),
+        intensity_grams_per_kwh=intensities[pools[cpu.configuration].pool.zone],
+        accepted=any(result.replicas[item.name] > 0 for item in pools.values() if item.engine.on_cpu),
+    )
+
+
+def _request_cost(
+    item: Configuration, slices: Iterable[Slice], snapshot: Snapshot, footprint: NodeFootprint
+) -> RequestCost | None:
+    """Return joules and embodied grams of a mean request; None where one of the slices can't be served."""
+    pue = snapshot.zone(item.pool.zone).pue
+    have = item.pool.node_resources
+    if item.engine.on_cpu:
+        node_part = item.resources.cpu / have.cpu if item.pool.instance.accelerator is None else 0.0
+    else:
+        node_part = item.resources.gpu / have.gpu
+    if item.pool.supply == "fixed":
+        node_part = 0.0
+    total_rate = joules = seconds = 0.0
+    for part in slices:
+        found = capacity(item.engine, part.bucket.input_tokens, part.bucket.output_tokens, item.slo)
+        if isinstance(found, Rejection):
+            return None
+        total_rate += part.rate_per_second
+        joules += part.rate_per_second * found.energy_per_request_joules
+        seconds += part.rate_per_second / found.max_requests_per_second
+    if total_rate <= 0:
+        return None
+    idle_watts = item.loaded_idle_watts + node_part * footprint.idle_watts
+    return RequestCost(
+        configuration=item.name,
+        joules=(joules + seconds * idle_watts) * pue / total_rate,
+        embodied_grams=seconds * node_part * footprint.embodied_grams_per_hour / SECONDS_PER_HOUR / total_rate,
+    )

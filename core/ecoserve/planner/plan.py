@@ -1,0 +1,275 @@
+"""The plan: which pools serve which part of each serving's load, at what carbon, and why.
+
+`make_plan` plans the servings of each objective together (carbon first, then energy, cost, performance), each
+group on the nodes the groups before left. A serving that cannot be placed is listed with its reason and never
+stops the others.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from ecoserve.api.llmserving import Objective
+from ecoserve.fleet.assemble import without_nodes
+from ecoserve.fleet.pools import Pool
+from ecoserve.fleet.snapshot import Snapshot, Zone
+from ecoserve.performance import Role
+from ecoserve.planner.attribution import Attribution, attribute
+from ecoserve.planner.build import Problem, SearchEffort, build_problem
+from ecoserve.planner.explanation import PlacementReasons, Unserved, explain_unserved, reuse_verdicts
+from ecoserve.planner.instance import PlanningInstance, PlanningResult
+from ecoserve.planner.levers import ALL_LEVERS, Lever
+from ecoserve.planner.reduce import Recommendation, recommend
+from ecoserve.planner.reuse import ReuseVerdict
+from ecoserve.planner.solver import solve
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Replicas of one serving on one pool, in one role and traffic class.
+
+    `share` is of the serving's requests: those of roles `both` and `prefill` add up to what is served, and so
+    do those of `both` and `decode`. Grams, watts and $ hold its part of the nodes it runs on; watts are at the
+    facility (× PUE). `configuration` is the stable name by which `Snapshot.held` refers to it.
+    """
+
+    configuration: str
+    serving: str
+    pool: str
+    role: Role
+    traffic_class: str
+    tensor_parallel: int
+    cpu_cores: float
+    memory_gib: float
+    replicas: int
+    requests_per_second: float
+    share: float
+    operational_grams_per_hour: float
+    embodied_grams_per_hour: float
+    watts: float
+    cost_per_hour: float
+    reason: str
+
+    @property
+    def grams_per_hour(self) -> float:
+        """Operational and embodied together."""
+        return self.operational_grams_per_hour + self.embodied_grams_per_hour
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolUse:
+    """A pool in a plan, with the figures of one of its nodes that marginal carbon rests on."""
+
+    pool: Pool
+    nodes_on: int
+    idle_watts_per_node: float
+    embodied_grams_per_hour_per_node: float
+    dynamic_watts_per_core: float
+    dynamic_watts_per_accelerator: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """Lower bounds on the objective, each at most the next."""
+
+    fluid: float
+    lp: float
+    mip: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A decision, whole. Totals are the sums over placements; watts are at the facility.
+
+    `bounds` and `gap` are in the objective's unit; None where servings follow different objectives.
+    `latency_seconds` is the mean over requests. `instances` are the problems solved, one per objective.
+    """
+
+    taken_at: datetime
+    objective: Objective
+    levers: frozenset[Lever]
+    zones: tuple[Zone, ...]
+    pools: tuple[PoolUse, ...]
+    placements: tuple[Placement, ...]
+    unserved: tuple[Unserved, ...]
+    recommendations: tuple[Recommendation, ...]
+    reuse: tuple[ReuseVerdict, ...]
+    operational_grams_per_hour: float
+    embodied_grams_per_hour: float
+    watts: float
+    cost_per_hour: float
+    latency_seconds: float
+    bounds: Bounds | None
+    gap: float | None
+    solve_seconds: float
+    instances: tuple[PlanningInstance, ...]
+
+    @property
+    def grams_per_hour(self) -> float:
+        """Operational and embodied together."""
+        return self.operational_grams_per_hour + self.embodied_grams_per_hour
+
+    @property
+    def nodes_on(self) -> int:
+        """Nodes in use."""
+        return sum(use.nodes_on for use in self.pools)
+
+    @property
+    def unserved_requests_per_second(self) -> float:
+        """Demand that is not met."""
+        return sum(item.requests_per_second for item in self.unserved)
+
+    def of_serving(self, name: str) -> tuple[Placement, ...]:
+        """Return the placements of one serving (`namespace/name`)."""
+        return tuple(item for item in self.placements if item.serving == name)
+
+
+def make_plan(
+    snapshot: Snapshot,
+    *,
+    objective: Objective | None = None,
+    levers: frozenset[Lever] = ALL_LEVERS,
+    effort: SearchEffort | None = None,
+) -> Plan:
+    """Plan a snapshot; `objective` overrides the servings' own. Never raises for what cannot be served."""
+    groups = _groups(snapshot, objective)
+    left = snapshot
+    parts: list[Plan] = []
+    for chosen, group in groups:
+        part = _plan_group(replace(group, pools=left.pools), chosen, levers, effort)
+        parts.append(part)
+        left = without_nodes(left, {use.pool.name: use.nodes_on for use in part.pools})
+    return parts[0] if len(parts) == 1 else _combined(snapshot, parts, levers)
+
+
+def _groups(snapshot: Snapshot, objective: Objective | None) -> list[tuple[Objective, Snapshot]]:
+    if objective is not None or not snapshot.servings:
+        return [(objective or Objective.CARBON, snapshot)]
+    groups = []
+    for chosen in Objective:
+        servings = tuple(item for item in snapshot.servings if item.objective is chosen)
+        if servings:
+            groups.append((chosen, replace(snapshot, servings=servings)))
+    return groups
+
+
+def _plan_group(
+    snapshot: Snapshot, objective: Objective, levers: frozenset[Lever], effort: SearchEffort | None
+) -> Plan:
+    problem = build_problem(snapshot, objective, levers, effort)
+    result = None if problem.instance is None else solve(problem.instance)
+    attribution = attribute(problem, result)
+    placements = _placements(snapshot, problem, result, attribution)
+    return Plan(
+        taken_at=snapshot.taken_at,
+        objective=objective,
+        levers=levers,
+        zones=snapshot.zones,
+        pools=tuple(_pool_use(pool, problem, result) for pool in snapshot.pools),
+        placements=placements,
+        unserved=explain_unserved(snapshot, problem, result),
+        recommendations=_recommendations(snapshot, problem, attribution, levers),
+        reuse=reuse_verdicts(snapshot, problem, result),
+        operational_grams_per_hour=sum(item.operational_grams_per_hour for item in placements),
+        embodied_grams_per_hour=sum(item.embodied_grams_per_hour for item in placements),
+        watts=sum(item.watts for item in placements),
+        cost_per_hour=sum(item.cost_per_hour for item in placements),
+        latency_seconds=0.0 if result is None else result.latency_seconds,
+        bounds=None
+        if result is None
+        else Bounds(fluid=result.bounds.fluid, lp=result.bounds.lp, mip=result.bounds.mip),
+        gap=None if result is None else result.gap,
+        solve_seconds=0.0 if result is None else result.solve_seconds,
+        instances=() if problem.instance is None else (problem.instance,),
+    )
+
+
+def _placements(
+    snapshot: Snapshot, problem: Problem, result: PlanningResult | None, attribution: Attribution
+) -> tuple[Placement, ...]:
+    if problem.instance is None or result is None:
+        return ()
+    reasons = PlacementReasons(problem, problem.instance, result)
+    demand = {serving.name: serving.rate_per_second for serving in snapshot.servings}
+    rates: dict[str, float] = {}
+    for flow in result.flows:
+        rates[flow.configuration] = rates.get(flow.configuration, 0.0) + flow.rate
+    made = []
+    for name, replicas in result.replicas.items():
+        if replicas == 0:
+            continue
+        item, part = problem.configurations[name], attribution.parts[name]
+        made.append(
+            Placement(
+                configuration=name,
+                serving=item.serving,
+                pool=item.pool.name,
+                role=item.engine.role,
+                traffic_class=item.traffic_class,
+                tensor_parallel=item.engine.tensor_parallel,
+                cpu_cores=item.resources.cpu,
+                memory_gib=item.resources.memory_gib,
+                replicas=replicas,
+                requests_per_second=rates.get(name, 0.0),
+                share=rates.get(name, 0.0) / demand[item.serving],
+                operational_grams_per_hour=part.operational_grams_per_hour,
+                embodied_grams_per_hour=part.embodied_grams_per_hour,
+                watts=part.watts,
+                cost_per_hour=part.cost_per_hour,
+                reason=reasons.sentence(name),
+            )
+        )
+    return tuple(sorted(made, key=lambda item: (item.serving, item.traffic_class, item.pool, item.configuration)))
+
+
+def _pool_use(pool: Pool, problem: Problem, result: PlanningResult | None) -> PoolUse:
+    footprint = problem.footprints[pool.name]
+    return PoolUse(
+        pool=pool,
+        nodes_on=0 if result is None else result.nodes[pool.name],
+        idle_watts_per_node=footprint.idle_watts,
+        embodied_grams_per_hour_per_node=footprint.embodied_grams_per_hour,
+        dynamic_watts_per_core=footprint.watts_per_core_dynamic,
+        dynamic_watts_per_accelerator=footprint.accelerator_dynamic_watts,
+    )
+
+
+def _recommendations(
+    snapshot: Snapshot, problem: Problem, attribution: Attribution, levers: frozenset[Lever]
+) -> tuple[Recommendation, ...]:
+    if Lever.REDUCE not in levers:
+        return ()
+    memory = {name: item.resources.memory_gib for name, item in problem.configurations.items()}
+    found = (recommend(pool, attribution.contents.get(pool.name, ()), memory) for pool in snapshot.pools)
+    return tuple(item for item in found if item is not None)
+
+
+def _combined(snapshot: Snapshot, parts: list[Plan], levers: frozenset[Lever]) -> Plan:
+    """Put the plans of several objectives together; the first part saw every pool."""
+    nodes_on: dict[str, int] = {}
+    for part in parts:
+        for use in part.pools:
+            nodes_on[use.pool.name] = nodes_on.get(use.pool.name, 0) + use.nodes_on
+    pools: Mapping[str, PoolUse] = {use.pool.name: use for use in parts[0].pools}
+    served = [sum(item.requests_per_second for item in part.placements) for part in parts]
+    weighted = sum(part.latency_seconds * rate for part, rate in zip(parts, served, strict=True))
+    return Plan(
+        taken_at=snapshot.taken_at,
+        objective=parts[0].objective,
+        levers=levers,
+        zones=snapshot.zones,
+        pools=tuple(replace(use, nodes_on=nodes_on[name]) for name, use in pools.items()),
+        placements=tuple(item for part in parts for item in part.placements),
+        unserved=tuple(item for part in parts for item in part.unserved),
+        recommendations=tuple(item for part in parts for item in part.recommendations),
+        reuse=tuple(item for part in parts for item in part.reuse),
+        operational_grams_per_hour=sum(part.operational_grams_per_hour for part in parts),
+        embodied_grams_per_hour=sum(part.embodied_grams_per_hour for part in parts),
+        watts=sum(part.watts for part in parts),
+        cost_per_hour=sum(part.cost_per_hour for part in parts),
+        latency_seconds=weighted / sum(served) if sum(served) > 0 else 0.0,
+        bounds=None,
+        gap=None,
+        solve_seconds=sum(part.solve_seconds for part in parts),
+        instances=tuple(instance for part in parts for instance in part.instances),
+    )

@@ -1,0 +1,27 @@
+"""Recycle: hosts and accelerators are written off over lifetimes of their own, from the day they were installed.
+
+Embodied carbon is spread evenly over the calendar: over the planned lifetime, or over the actual age once the
+hardware outlives it. So keeping a host longer lowers its grams per hour, without a jump at the planned end, and
+old hardware never counts as free. Without the lever everything is written off together over four years.
+"""
+
+from datetime import date
+
+from ecoserve.carbon import Lifetimes
+from ecoserve.fleet.pools import Pool
+from ecoserve.planner.levers import Lever
+
+_DAYS_PER_YEAR = 365.25
+
+
+def effective_lifetimes(pool: Pool, today: date, levers: frozenset[Lever]) -> Lifetimes:
+    """Return the years over which a pool's hosts and accelerators count."""
+    if Lever.RECYCLE not in levers:
+        return Lifetimes()
+    age_years = 0.0
+    if pool.installed is not None:
+        age_years = (today - date.fromisoformat(pool.installed)).days / _DAYS_PER_YEAR
+    return Lifetimes(
+        host_years=max(pool.lifetimes.host_years, age_years),
+        accelerator_years=max(pool.lifetimes.accelerator_years, age_years),
+    )

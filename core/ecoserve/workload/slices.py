@@ -1,0 +1,72 @@
+"""Demand cut into slices: serving × online or offline × length bucket, each with a rate and an SLO."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ecoserve.api.llmserving import Objective
+from ecoserve.catalog import ModelArchitecture
+from ecoserve.performance import Role, Slo
+from ecoserve.workload.lengths import LengthBucket
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrafficDemand:
+    """A stream of requests: its rate now, lengths (shares sum to one), and SLO (online) or deadline (offline)."""
+
+    rate_per_second: float
+    buckets: tuple[LengthBucket, ...]
+    slo: Slo | None = None
+    deadline_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingDemand:
+    """What one serving asks for; `name` is `namespace/name`."""
+
+    name: str
+    model: ModelArchitecture
+    precision: str
+    online: TrafficDemand | None = None
+    offline: TrafficDemand | None = None
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    min_replicas: int = 0
+    max_replicas: int = 64
+    roles: tuple[Role, ...]
+    cpu_allowed: bool = True
+    objective: Objective = Objective.CARBON
+
+    @property
+    def rate_per_second(self) -> float:
+        """Online and offline requests together."""
+        return sum(demand.rate_per_second for demand in (self.online, self.offline) if demand is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """A part of one serving's load that is planned as one."""
+
+    name: str
+    serving: str
+    traffic_class: str
+    bucket: LengthBucket
+    rate_per_second: float
+    slo: Slo | None
+
+
+def slices_of(serving: ServingDemand) -> tuple[Slice, ...]:
+    """Cut a serving's demand into slices; those without load are left out."""
+    demands = (("online", serving.online), ("offline", serving.offline))
+    return tuple(
+        Slice(
+            name=f"{serving.name}/{traffic_class}/{bucket.input_tokens}x{bucket.output_tokens}",
+            serving=serving.name,
+            traffic_class=traffic_class,
+            bucket=bucket,
+            rate_per_second=demand.rate_per_second * bucket.share,
+            slo=demand.slo,
+        )
+        for traffic_class, demand in demands
+        if demand is not None
+        for bucket in demand.buckets
+        if demand.rate_per_second * bucket.share > 0
+    )
