@@ -1,0 +1,30 @@
+"""The planner: from a snapshot of supply, demand and grid to a plan with its reasons.
+
+Import from the modules; nothing is re-exported here, because the solver must stay out of processes that only
+read plans. What callers use:
+
+    fleet.nodes       node_facts(manifest: Mapping, requested: Resources | None = None) -> NodeFacts
+                      Resources(gpu, cpu, memory_gib); NodeFacts(name, labels, allocatable, requested, ready, schedulable)
+    fleet.assemble    serving_demand(serving: LLMServing, catalog: Catalog, now: datetime) -> ServingDemand
+                          raises InvalidInputError for that serving alone; name is "namespace/name"
+                      ZoneReading(grid: GridZone, grams_per_kwh: float, stale: bool = False)
+                      assemble_snapshot(servings: Iterable[ServingDemand], nodes: Iterable[NodeFacts],
+                          zones: Iterable[ZoneReading], profiles: Sequence[HardwareProfile], catalog: Catalog,
+                          now: datetime, held: Mapping[str, int] | None = None) -> Snapshot
+                      with_intensity(snapshot, {zone: grams_per_kwh}) -> Snapshot
+    fleet.pools       Pool(name, zone, instance, supply, installed, lifetimes, node_names, node_resources, selector)
+                      UnknownNode(name, reason)
+    planner.levers    Lever, ALL_LEVERS, levers_without(["reduce", …]) -> frozenset[Lever]
+    planner.build     SearchEffort(relative_gap=…, time_limit_seconds=…)
+                      build_problem(snapshot, objective, levers, effort) -> Problem (.instance, .configurations, …)
+    planner.plan      make_plan(snapshot, *, objective: Objective | None = None, levers=ALL_LEVERS, effort=None) -> Plan
+                          never raises for what can't be served: see Plan.unserved (reason enum + sentence)
+                      Plan(.placements, .pools, .unserved, .zones, .recommendations, .reuse, totals, .bounds, .gap,
+                           .instances); Placement(.configuration is the key of `held`)
+    planner.design_points  compare(snapshot, *, levers, effort, carbon: Plan | None, progress) -> DesignPoints
+                      .plans[Objective], .carbon, .saved_share(Objective.COST)
+    planner.instance  load_instance(path), parse_instance(document) -> PlanningInstance; PlanningResult.document()
+    planner.solver    solve(instance) -> PlanningResult
+    planner.child     make_plan_in_child(snapshot, hard_limit_seconds, …) -> Plan, compare_in_child(…),
+                      solve_in_child(instance, hard_limit_seconds) -> PlanningResult; ChildTimeoutError, ChildFailedError
+"""
