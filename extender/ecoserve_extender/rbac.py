@@ -1,0 +1,18 @@
+"""What the extender may do in the cluster: read three kinds, annotate pods; nothing else.
+
+The decision annotation is written through the `status` subresource. Patching `pods` themselves would also allow
+changing container images, which is running code as any workload of the cluster.
+"""
+
+from typing import Any
+
+from ecoserve.api.labels import GROUP
+
+
+def build_extender_rules() -> list[dict[str, Any]]:
+    """Return the rules of the extender's ClusterRole."""
+    return [
+        {"apiGroups": [""], "resources": ["nodes", "pods"], "verbs": ["list", "watch"]},
+        {"apiGroups": [GROUP], "resources": ["placementplans"], "verbs": ["list", "watch"]},
+        {"apiGroups": [""], "resources": ["pods/status"], "verbs": ["patch"]},
+    ]
