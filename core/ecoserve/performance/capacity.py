@@ -14,6 +14,7 @@ Not in the model: prefix caching, speculative decoding, KV transfer between pref
 burstier arrivals than Poisson, preemption. Capacity at one length is offered per length bucket.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -23,14 +24,15 @@ from ecoserve.performance.engine import Engine, Rejection, RejectionReason, Role
 from ecoserve.performance.steps import Steps, engine_steps
 
 _LEAST_BATCH = 0.05  # a replica that may be in use a twentieth of the time only is no option worth offering
-_BISECTIONS = 40
+_BISECTIONS = 24
+_REMEMBERED = 1 << 16  # a re-plan asks for the same engines and lengths again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaCapacity:
     """What one replica sustains for requests of one length.
 
-    `batch` is the mean number of requests in decode; `ttft_seconds` and `tpot_seconds` are at the objective's
+    `batch` is the mean number of requests in decode (in the role prefill, the share of time it is busy); `ttft_seconds` and `tpot_seconds` are at the objective's
     percentile (means, offline), 0 for a role that doesn't produce them. `energy_per_request_joules` is dynamic
     energy above loaded idle at this batch. `latency_seconds` is the time of a whole request in this role.
     """
@@ -68,7 +70,7 @@ class _Operation:
 
     @property
     def batch_limit(self) -> float:
-        """Largest batch the KV memory and the engine allow; below 1 where not one request fits."""
+        """Largest batch the KV memory and the engine allow at full length; below 1 where not one request fits."""
         tokens = self.input_tokens if self.role is Role.PREFILL else self.input_tokens + self.output_tokens
         return min(self.steps.kv_tokens / tokens, float(self.steps.max_batch))
 
@@ -137,6 +139,13 @@ def replica_capacity(
     for field, tokens in (("inputTokens", input_tokens), ("outputTokens", output_tokens)):
         if not 1 <= tokens < math.inf:
             raise InvalidInputError(field, tokens, "a number of tokens of 1 or more")
+    return _capacity(engine, input_tokens, output_tokens, slo)
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _capacity(
+    engine: Engine, input_tokens: float, output_tokens: float, slo: Slo | None
+) -> ReplicaCapacity | Rejection:
     steps = engine_steps(engine)
     rejection = steps.rejection()
     if rejection is not None:
