@@ -80,7 +80,8 @@ def up(
         return
     _messages.print(
         f"Cluster {name} is up with {len(nodes)} nodes after {time.monotonic() - started:.0f} s. "
-        f"End it with: ecoserve-devcluster down --name {name}"
+        f"End it with: ecoserve-devcluster down --name {name}",
+        soft_wrap=True,
     )
     print(f"export KUBECONFIG={cluster.kubeconfig}")
 
@@ -118,7 +119,10 @@ def status(output: OutputOption = Output.TABLE) -> None:
         table.add_row("", "[bold]total", "", f"[bold]{cluster['residentMebibytes']}", "")
     Console().print(table)
     for cluster in clusters:
-        _messages.print(f"{cluster['name']}: {cluster['server']}  export KUBECONFIG={cluster['kubeconfig']}")
+        _messages.print(
+            f"{cluster['name']}: {cluster['server']}  export KUBECONFIG={cluster['kubeconfig']}",
+            soft_wrap=True,
+        )
 
 
 @app.command()

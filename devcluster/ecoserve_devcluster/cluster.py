@@ -12,26 +12,27 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import kubernetes
 import msgspec
 import yaml
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_fixed
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from ecoserve.errors import InvalidInputError, UnknownNameError
 from ecoserve_devcluster import components, ports, state
 from ecoserve_devcluster.binaries import CONTROL_PLANE, KWOK
 from ecoserve_devcluster.build import binary, build_missing
 from ecoserve_devcluster.components import Component
-from ecoserve_devcluster.errors import DevclusterError, KubectlError, PortTakenError
+from ecoserve_devcluster.errors import KubectlError, PortTakenError
 from ecoserve_devcluster.paths import cluster_folder
 from ecoserve_devcluster.pki import Pair, write_kubeconfig
-from ecoserve_devcluster.process import READY_SECONDS, Process, wait_ready
+from ecoserve_devcluster.process import Process, wait_ready
 from ecoserve_devcluster.stages import stages
 from ecoserve_devcluster.supervision import Supervision
 
-_TOKEN_SECONDS = 24 * 3600
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
 _START_ATTEMPTS = 3
 
 
@@ -129,9 +130,12 @@ class Cluster:
         self._starts_it = False
         state.update(self.name, lambda old: msgspec.structs.replace(old, detached=True))
 
-    def client(self, kubeconfig: Path | None = None) -> kubernetes.client.ApiClient:
+    def client(self, kubeconfig: Path | None = None) -> "ApiClient":
         """Return a client that acts as the administrator or as whom `kubeconfig` names; leave it with `with`."""
-        return kubernetes.config.new_client_from_config(str(kubeconfig or self.kubeconfig))
+        import kubernetes  # takes a second, which most commands can do without
+
+        client: ApiClient = kubernetes.config.new_client_from_config(str(kubeconfig or self.kubeconfig))  # type: ignore[no-untyped-call]
+        return client
 
     def kubectl(self, *arguments: str, kubeconfig: Path | None = None, stdin: str | None = None) -> str:
         """Run kubectl and return what it writes to stdout; raise `KubectlError` with its stderr if it fails."""
@@ -149,21 +153,16 @@ class Cluster:
 
     def create_namespace(self, name: str) -> str:
         """Create a namespace, wait until pods can be created in it and return its name."""
-        with self.client() as client:
-            core = kubernetes.client.CoreV1Api(client)
-            core.create_namespace({"metadata": {"name": name}})
-        self._wait_for_account("default", name)
+        self.kubectl("create", "namespace", name)
+        self._wait_for_default_account(name)
         return name
 
     def kubeconfig_for(self, service_account: str, namespace: str) -> Path:
         """Return a kubeconfig with a token of an existing ServiceAccount, valid for 24 h."""
-        with self.client() as client:
-            answer = kubernetes.client.CoreV1Api(client).create_namespaced_service_account_token(
-                service_account, namespace, {"spec": {"expirationSeconds": _TOKEN_SECONDS}}
-            )
+        token = self.kubectl("create", "token", service_account, "--namespace", namespace, "--duration=24h")
         path = self.folder / "kubeconfigs" / f"{namespace}.{service_account}.yaml"
         return write_kubeconfig(
-            path, f"ecoserve-{self.name}", self.server, self._authority, token=answer.status.token
+            path, f"ecoserve-{self.name}", self.server, self._authority, token=token.strip()
         )
 
     def free_port(self) -> int:
@@ -252,7 +251,7 @@ class Cluster:
         for each in second:
             self._run(each)
         wait_ready(list(self._processes.values()))
-        self._wait_for_account("default", "default")
+        self._wait_for_default_account("default")
 
     def _run_ready(self, component: Component) -> Process:
         process = self._run(component)
@@ -298,19 +297,8 @@ class Cluster:
     def _authority(self) -> Path:
         return self.folder / "pki" / "ca.crt"
 
-    def _wait_for_account(self, name: str, namespace: str) -> None:
-        """Wait for a ServiceAccount that the controller manager makes: pods are refused before."""
-        waiting = Retrying(
-            retry=retry_if_exception_type(kubernetes.client.ApiException),
-            stop=stop_after_delay(READY_SECONDS),
-            wait=wait_fixed(0.1),
-            reraise=True,
+    def _wait_for_default_account(self, namespace: str) -> None:
+        """Wait for what the controller manager makes in each namespace: pods are refused before."""
+        self.kubectl(
+            "wait", "--for=create", "serviceaccount/default", "--namespace", namespace, "--timeout=60s"
         )
-        with self.client() as client:
-            core = kubernetes.client.CoreV1Api(client)
-            try:
-                waiting(core.read_namespaced_service_account, name, namespace)
-            except kubernetes.client.ApiException as error:
-                raise DevclusterError(
-                    f"ServiceAccount {name} was not made in namespace {namespace}: {error.reason}"
-                ) from error

@@ -49,6 +49,8 @@ class Credentials:
     serving: Pair
     etcd_client: Pair
     service_accounts: Pair
+    front_proxy: Path
+    front_proxy_client: Pair
     admin: Path
     controller_manager: Path
     scheduler: Path
@@ -58,6 +60,8 @@ class Credentials:
 def make_credentials(folder: Path, cluster: str, server: str) -> Credentials:
     """Make all keys, certificates and kubeconfigs of a cluster in its folder."""
     authority = Authority(folder / "pki", cluster)
+    # An authority of its own: whom it vouches for may say who a request comes from.
+    front_proxy = Authority(folder / "pki" / "front-proxy", "front-proxy")
 
     def kubeconfig(name: str, user: str, *groups: str) -> Path:
         pair = authority.client(name, user, groups)
@@ -69,6 +73,8 @@ def make_credentials(folder: Path, cluster: str, server: str) -> Credentials:
         serving=authority.serving("serving"),
         etcd_client=authority.client("etcd-client", "kube-apiserver"),
         service_accounts=authority.signing_key("service-accounts"),
+        front_proxy=front_proxy.certificate,
+        front_proxy_client=front_proxy.client("client", "front-proxy-client"),
         admin=kubeconfig("admin", "kubernetes-admin", "system:masters"),
         controller_manager=kubeconfig("controller-manager", "system:kube-controller-manager"),
         scheduler=kubeconfig("scheduler", "system:kube-scheduler"),
@@ -103,7 +109,7 @@ def etcd(program: Path, folder: Path, ports: Ports, credentials: Credentials) ->
 
 
 def apiserver(program: Path, ports: Ports, credentials: Credentials) -> Component:
-    """Return the API server, with RBAC and the default admission plugins."""
+    """Return the API server, with RBAC, the default admission plugins and the aggregation of further APIs."""
     keys = credentials.service_accounts
     flags = {
         "bind-address": "127.0.0.1",
@@ -113,6 +119,13 @@ def apiserver(program: Path, ports: Ports, credentials: Credentials) -> Componen
         "tls-cert-file": credentials.serving.certificate,
         "tls-private-key-file": credentials.serving.key,
         "client-ca-file": credentials.authority,
+        "requestheader-client-ca-file": credentials.front_proxy,
+        "requestheader-allowed-names": "front-proxy-client",
+        "requestheader-username-headers": "X-Remote-User",
+        "requestheader-group-headers": "X-Remote-Group",
+        "requestheader-extra-headers-prefix": "X-Remote-Extra-",
+        "proxy-client-cert-file": credentials.front_proxy_client.certificate,
+        "proxy-client-key-file": credentials.front_proxy_client.key,
         "authorization-mode": "RBAC",
         "etcd-servers": f"https://127.0.0.1:{ports.etcd}",
         "etcd-cafile": credentials.authority,

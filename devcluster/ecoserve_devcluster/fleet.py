@@ -3,14 +3,17 @@
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import TYPE_CHECKING, Any, cast
 
-from kubernetes.client import ApiException, CoreV1Api
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ecoserve.fleet.fleet_file import FleetFile, NodeManifest
 from ecoserve_devcluster.cluster import Cluster
 from ecoserve_devcluster.errors import DevclusterError
+
+if TYPE_CHECKING:
+    from kubernetes.client import CoreV1Api, V1Node
 
 _WORKERS = 8
 _READY_SECONDS = 120.0
@@ -22,6 +25,8 @@ def apply_fleet(cluster: Cluster, fleet: FleetFile) -> tuple[str, ...]:
 
     Raises `DevclusterError` if the API server refuses a node or one does not become Ready.
     """
+    from kubernetes.client import CoreV1Api  # takes a second, which most commands can do without
+
     manifests = fleet.nodes()
     names = tuple(manifest["metadata"]["name"] for manifest in manifests)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -40,10 +45,12 @@ def apply_fleet(cluster: Cluster, fleet: FleetFile) -> tuple[str, ...]:
     return names
 
 
-def _apply(core: CoreV1Api, manifest: NodeManifest) -> None:
+def _apply(core: "CoreV1Api", manifest: NodeManifest) -> None:
+    from kubernetes.client.exceptions import ApiException
+
     name = manifest["metadata"]["name"]
     try:
-        core.create_node(manifest)
+        core.create_node(cast("V1Node", manifest))  # the client takes plain dicts as well
     except ApiException as error:
         if error.status != _CONFLICT:
             raise DevclusterError(f"node {name} was refused: {error.body}") from error
@@ -51,7 +58,7 @@ def _apply(core: CoreV1Api, manifest: NodeManifest) -> None:
         core.patch_node_status(name, {"status": manifest["status"]})
 
 
-def _wait_until_ready(core: CoreV1Api, names: Sequence[str], report: Callable[[int], None]) -> None:
+def _wait_until_ready(core: "CoreV1Api", names: Sequence[str], report: Callable[[int], None]) -> None:
     wanted = set(names)
     deadline = time.monotonic() + _READY_SECONDS
     while missing := wanted - _ready_nodes(core):
@@ -64,9 +71,12 @@ def _wait_until_ready(core: CoreV1Api, names: Sequence[str], report: Callable[[i
         time.sleep(0.2)
 
 
-def _ready_nodes(core: CoreV1Api) -> set[str]:
+def _ready_nodes(core: "CoreV1Api") -> set[str]:
+    nodes: list[Any] = core.list_node(
+        resource_version="0"
+    ).items  # from the server's cache: cheap to ask again
     return {
         node.metadata.name
-        for node in core.list_node(resource_version="0").items
+        for node in nodes
         if any(each.type == "Ready" and each.status == "True" for each in node.status.conditions or ())
     }

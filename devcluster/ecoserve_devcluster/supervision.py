@@ -72,12 +72,14 @@ class Supervision:
         self._process.wait()
 
     def _ask(self, **request: Any) -> dict[str, Any]:
-        assert self._process.stdin is not None and self._process.stdout is not None  # noqa: S101 - PIPE was asked for
+        pipe_in, pipe_out = self._process.stdin, self._process.stdout
+        assert pipe_in  # noqa: S101 - for the type checker; PIPE was asked for
+        assert pipe_out  # noqa: S101 - the same
         with self._lock:
             try:
-                self._process.stdin.write(json.dumps(request).encode() + b"\n")
-                self._process.stdin.flush()
-                line = self._process.stdout.readline()
+                pipe_in.write(json.dumps(request).encode() + b"\n")
+                pipe_in.flush()
+                line = pipe_out.readline()
             except (BrokenPipeError, ValueError) as error:
                 raise DevclusterError("the cluster's supervisor is gone, and the cluster with it") from error
         if not line:

@@ -127,7 +127,7 @@ def load_fleet(path: Path) -> FleetFile:
     Raises `InvalidInputError` naming the file, the field, its value and what is accepted.
     """
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)  # noqa: S506 - a safe loader
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise InvalidInputError(

@@ -1,0 +1,3 @@
+"""Fixtures for all tests: the development cluster's."""
+
+pytest_plugins = ["ecoserve_devcluster.pytest_plugin"]
