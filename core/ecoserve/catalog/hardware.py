@@ -83,7 +83,8 @@ class InstanceType(Cited):
     """What a node of this type holds.
 
     `sockets` may be a fraction for a slice of a server; `host_share` is the share of a physical
-    server that the instance takes by its scarcest resource. A vCPU is what Kubernetes calls a cpu.
+    server that the instance takes by its scarcest resource. A vCPU is what Kubernetes calls a cpu; it is
+    a hardware thread unless `vcpus_per_core` says otherwise (1 where the provider gives whole cores).
     """
 
     id: str
@@ -96,14 +97,14 @@ class InstanceType(Cited):
     accelerator: Accelerator | None
     accelerator_count: int
     price_per_hour: float | None = None
-    vcpus_per_core: int = 2
+    vcpus_per_core: int | None = None
     host_share: float = 1.0
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def physical_cores(self) -> float:
         """Cores behind the instance's vCPUs."""
-        return self.vcpus / self.vcpus_per_core
+        return self.vcpus / (self.vcpus_per_core or self.cpu.threads_per_core)
 
     @property
     def hardware_threads(self) -> float:

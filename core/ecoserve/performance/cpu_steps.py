@@ -75,7 +75,8 @@ class CpuSteps:
 
     @property
     def _cores(self) -> float:
-        return self.engine.cpu_cores / self.engine.instance.vcpus_per_core
+        instance = self.engine.instance
+        return self.engine.cpu_cores / instance.vcpus * instance.physical_cores
 
     @property
     def _bytes_per_second(self) -> float:

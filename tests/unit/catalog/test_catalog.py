@@ -126,3 +126,11 @@ def test_a_bad_entry_is_named():
 )
 def test_names_in_yaml(camel, snake):
     assert snake_case(camel) == snake
+
+
+def test_a_vcpu_is_a_hardware_thread_unless_the_provider_gives_whole_cores():
+    threads = {
+        name: CATALOG.instance(name).hardware_threads
+        for name in ("m7i.48xlarge", "m7a.48xlarge", "m7g.metal")
+    }
+    assert threads == {"m7i.48xlarge": 192, "m7a.48xlarge": 384, "m7g.metal": 64}
