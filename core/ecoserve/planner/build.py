@@ -6,7 +6,7 @@ without any option.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ecoserve.api.llmserving import Objective
 from ecoserve.carbon import NodeFootprint
@@ -50,10 +50,13 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchEffort:
-    """How far a plan may stay from its bound, and for how long it may be improved."""
+    """How far a plan may stay from its bound, and for how long it may be improved.
+
+    The defaults answer a change of load or intensity within two seconds; the gap reached is in the plan.
+    """
 
     relative_gap: float = 0.005
-    time_limit_seconds: float = 10.0
+    time_limit_seconds: float = 2.0
 
 
 def build_problem(
@@ -108,6 +111,19 @@ def build_problem(
         footprints=footprints,
         rejections=rejections,
     )
+
+
+def with_pinned(problem: Problem, replicas: Mapping[str, int]) -> Problem:
+    """Return the problem with the replicas of every configuration fixed, at none where `replicas` has none."""
+    if problem.instance is None:
+        return problem
+    limits = tuple(
+        LimitSpec(name=name, configurations=(name,), min_replicas=count, max_replicas=count)
+        for name in problem.configurations
+        for count in (replicas.get(name, 0),)
+    )
+    spec = problem.instance.spec.model_copy(update={"limits": limits})
+    return replace(problem, instance=problem.instance.model_copy(update={"spec": spec}))
 
 
 def _options(

@@ -15,7 +15,7 @@ from ecoserve.fleet.pools import Pool
 from ecoserve.fleet.snapshot import Snapshot, Zone
 from ecoserve.performance import Role
 from ecoserve.planner.attribution import Attribution, attribute
-from ecoserve.planner.build import Problem, SearchEffort, build_problem
+from ecoserve.planner.build import Problem, SearchEffort, build_problem, with_pinned
 from ecoserve.planner.explanation import PlacementReasons, Unserved, explain_unserved, reuse_verdicts
 from ecoserve.planner.instance import PlanningInstance, PlanningResult
 from ecoserve.planner.levers import ALL_LEVERS, Lever
@@ -130,13 +130,18 @@ def make_plan(
     objective: Objective | None = None,
     levers: frozenset[Lever] = ALL_LEVERS,
     effort: SearchEffort | None = None,
+    pinned: Mapping[str, int] | None = None,
 ) -> Plan:
-    """Plan a snapshot; `objective` overrides the servings' own. Never raises for what cannot be served."""
+    """Plan a snapshot; `objective` overrides the servings' own. Never raises for what cannot be served.
+
+    `pinned` fixes the replicas of every configuration (none where it names none): what replicas that run are
+    worth now.
+    """
     groups = _groups(snapshot, objective)
     left = snapshot
     parts: list[Plan] = []
     for chosen, group in groups:
-        part = _plan_group(replace(group, pools=left.pools), chosen, levers, effort)
+        part = _plan_group(replace(group, pools=left.pools), chosen, levers, effort, pinned)
         parts.append(part)
         left = without_nodes(left, {use.pool.name: use.nodes_on for use in part.pools})
     return parts[0] if len(parts) == 1 else _combined(snapshot, parts, levers)
@@ -154,9 +159,15 @@ def _groups(snapshot: Snapshot, objective: Objective | None) -> list[tuple[Objec
 
 
 def _plan_group(
-    snapshot: Snapshot, objective: Objective, levers: frozenset[Lever], effort: SearchEffort | None
+    snapshot: Snapshot,
+    objective: Objective,
+    levers: frozenset[Lever],
+    effort: SearchEffort | None,
+    pinned: Mapping[str, int] | None,
 ) -> Plan:
     problem = build_problem(snapshot, objective, levers, effort)
+    if pinned is not None:
+        problem = with_pinned(problem, pinned)
     result = None if problem.instance is None else solve(problem.instance)
     attribution = attribute(problem, result)
     placements = _placements(snapshot, problem, result, attribution)
