@@ -9,7 +9,7 @@ from ecoserve.carbon.footprint import (
     watts_per_core_dynamic,
 )
 from ecoserve.carbon.intensity import IntensitySeries, parse_intensity_csv
-from ecoserve.carbon.marginal import break_even_intensity, marginal_grams_per_hour
+from ecoserve.carbon.marginal import marginal_grams_per_hour
 from ecoserve.carbon.operational import (
     Lifetimes,
     amortised_grams_per_hour,
@@ -27,7 +27,6 @@ __all__ = [
     "accelerator_embodied",
     "accelerators_kg",
     "amortised_grams_per_hour",
-    "break_even_intensity",
     "coefficient_set",
     "coefficient_sets",
     "crossover_intensity",

@@ -2,12 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecoserve.carbon import (
-    amortised_grams_per_hour,
-    break_even_intensity,
-    marginal_grams_per_hour,
-    node_footprint,
-)
+from ecoserve.carbon import marginal_grams_per_hour, node_footprint
 from ecoserve.catalog import load_catalog
 
 CATALOG = load_catalog()
@@ -59,18 +54,3 @@ def test_waking_a_node_adds_its_idle_power_and_embodied_carbon(name, cores, inte
     idle = footprint.idle_watts / 1000 * 1.1 * intensity
     assert off - on == pytest.approx(idle + footprint.embodied_grams_per_hour)
     assert on == pytest.approx(cores * footprint.watts_per_core_dynamic / 1000 * 1.1 * intensity)
-
-
-@pytest.mark.parametrize(
-    ("joules_cpu", "utilisation", "low", "high"),
-    [(2.0, 1.0, 0.4, 2), (2.0, 0.1, 4, 24), (0.05, 1.0, float("inf"), float("inf"))],
-)
-def test_reuse_breaks_even_only_on_very_clean_grids(joules_cpu, utilisation, low, high):
-    """An eighth of an 8×H100 node (119 g/h) at 7,037 tokens/s and 0.095 J/token, against decode on processors."""
-    grams_per_token = amortised_grams_per_hour(4179.4 / 8, 4) / 3600 / (7037 * utilisation)
-    assert low <= break_even_intensity(grams_per_token, joules_cpu - 0.095) <= high
-
-
-def test_at_break_even_both_sides_emit_alike():
-    intensity = break_even_intensity(2.5, 1.8e6, pue=1.25)
-    assert 1.8e6 * 1.25 / 3.6e6 * intensity == pytest.approx(2.5)
