@@ -5,14 +5,34 @@ also answer for the node's idle power and embodied carbon. Host carbon that is t
 """
 
 import math
+from typing import Protocol
 
-from ecoserve.carbon.footprint import NodeFootprint
 from ecoserve.carbon.operational import operational_grams_per_hour
 from ecoserve.units import JOULES_PER_KWH
 
 
+class NodeCarbon(Protocol):
+    """Power and embodied carbon of one node: a `NodeFootprint`, or a pool's node as a plan carries it."""
+
+    @property
+    def idle_watts(self) -> float:
+        """Power of the node with nothing on it."""
+
+    @property
+    def embodied_grams_per_hour(self) -> float:
+        """Embodied carbon, amortised."""
+
+    @property
+    def watts_per_core_dynamic(self) -> float:
+        """What one busy vCPU adds."""
+
+    @property
+    def accelerator_dynamic_watts(self) -> float:
+        """What one fully loaded accelerator adds to bare idle."""
+
+
 def marginal_grams_per_hour(
-    footprint: NodeFootprint,
+    node: NodeCarbon,
     *,
     cpu_cores: float,
     accelerators: int,
@@ -24,11 +44,11 @@ def marginal_grams_per_hour(
 
     The request is taken as fully used: an upper bound that ranks nodes alike for the same pod.
     """
-    watts = cpu_cores * footprint.watts_per_core_dynamic + accelerators * footprint.accelerator_dynamic_watts
+    watts = cpu_cores * node.watts_per_core_dynamic + accelerators * node.accelerator_dynamic_watts
     embodied = 0.0
     if node_otherwise_off:
-        watts += footprint.idle_watts
-        embodied = footprint.embodied_grams_per_hour
+        watts += node.idle_watts
+        embodied = node.embodied_grams_per_hour
     return operational_grams_per_hour(watts, intensity_grams_per_kwh, pue) + embodied
 
 
