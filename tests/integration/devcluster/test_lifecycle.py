@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import socket
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ import time
 import pytest
 
 from ecoserve.errors import InvalidInputError, UnknownNameError
-from ecoserve_devcluster import Cluster, DevclusterError, state
+from ecoserve_devcluster import Cluster, DevclusterError, ports, state
 
 pytestmark = pytest.mark.devcluster
 
@@ -100,6 +101,22 @@ def test_a_component_that_does_not_come_up_is_told_with_its_last_lines_and_nothi
     with pytest.raises(DevclusterError, match=r"kube-apiserver ended[\s\S]*not a valid cidr"):
         Cluster.start(name)
     assert name not in state.names()
+
+
+def test_a_port_that_a_stranger_takes_after_its_choice_is_replaced(name, monkeypatch, binaries):
+    binaries("kubectl")
+    reserve, tries = ports.reserve, []
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+
+        def unlucky_once(cluster, count):
+            tries.append(cluster)
+            chosen = reserve(cluster, count)
+            return (stranger.getsockname()[1], *chosen[1:]) if len(tries) == 1 else chosen
+
+        monkeypatch.setattr(ports, "reserve", unlucky_once)
+        with Cluster.start(name) as cluster:
+            assert cluster.kubectl("get", "--raw", "/readyz") == "ok"
+    assert tries == [name, name]
 
 
 @pytest.mark.parametrize(
