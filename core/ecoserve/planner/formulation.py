@@ -25,6 +25,8 @@ _LARGEST_SHARE = 1e7
 """An option that would need more replicas than this for its slice is no option (and would spoil the scaling)."""
 
 _MARGIN = 1e-9
+_LINKING_ROWS = 5_000
+"""In programs with more slices on pools than this, whole nodes hardly matter and rows cost more than they save."""
 
 Coefficients = dict[int, float]
 
@@ -125,6 +127,7 @@ class _Writer:
         self._cover(options, shed)
         self._capacity(options, replicas)
         self._packing(replicas, nodes)
+        self._linking(options, nodes)
         self._limits(replicas, missing)
         starts = self._cold_starts(replicas)
         return Formulation(
@@ -228,6 +231,21 @@ class _Writer:
                 ratio = min((h / a for a, h in zip(amounts, capacity, strict=True) if a > 0), default=inf)
                 if 1 < whole < ratio * (1 - _MARGIN):
                     self.builder.row([(replicas[item.name], 1.0), (nodes[name], -whole)], upper=0.0)
+
+    def _linking(self, options: Iterable[UsableOption], nodes: Mapping[str, int]) -> None:
+        """Tie shares to nodes: a pool that is off serves no part of a slice.
+
+        Implied for whole nodes, and what lifts the relaxation off fractions of them in small clusters.
+        """
+        groups: dict[tuple[str, str, bool], list[tuple[int, float]]] = {}
+        for usable in options:
+            item = self.placeable[usable.option.configuration]
+            if any(item.resources.amounts()):
+                key = (usable.option.slice, item.pool, usable.option.phase == "decode")
+                groups.setdefault(key, []).append((usable.column, 1.0))
+        if len(groups) <= _LINKING_ROWS:
+            for (_, pool, _), entries in groups.items():
+                self.builder.row([*entries, (nodes[pool], -1.0)], upper=0.0)
 
     def _limits(self, replicas: Mapping[str, int], missing: Mapping[str, int]) -> None:
         for limit in self.spec.limits:

@@ -5,7 +5,11 @@ behind MathOpt rejects a number of threads, so none is set; a MathOpt error surf
 whose context holds the real message, which is unwrapped here.
 """
 
-from collections.abc import Mapping, Sequence
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -24,6 +28,10 @@ _STATUS: dict[mathopt.TerminationReason, Status] = {
     mathopt.TerminationReason.INFEASIBLE: "infeasible",
     mathopt.TerminationReason.INFEASIBLE_OR_UNBOUNDED: "infeasible",  # every objective here is bounded below
 }
+
+
+_STDOUT = 1
+_redirecting = threading.Lock()
 
 
 class SolverError(EcoserveError):
@@ -125,6 +133,27 @@ def _run(
     model_parameters: mathopt.ModelSolveParameters | None,
 ) -> mathopt.SolveResult:
     try:
-        return mathopt.solve(model, solver, params=parameters, model_params=model_parameters)
+        with _quiet_stdout():
+            return mathopt.solve(model, solver, params=parameters, model_params=model_parameters)
     except (AttributeError, RuntimeError, ValueError) as error:
         raise SolverError(f"{solver.name} could not solve the program: {error.__context__ or error}") from error
+
+
+@contextmanager
+def _quiet_stdout() -> Iterator[None]:
+    """Keep what HiGHS prints past its own log switch out of standard output, which may be somebody's JSON."""
+    with _redirecting:
+        try:
+            sys.stdout.flush()
+            kept = os.dup(_STDOUT)
+        except (OSError, ValueError, AttributeError):  # standard output is closed: nothing to keep clean
+            yield
+            return
+        silent = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silent, _STDOUT)
+        os.close(silent)
+        try:
+            yield
+        finally:
+            os.dup2(kept, _STDOUT)
+            os.close(kept)

@@ -28,7 +28,17 @@ _FULL_SEARCH_COLUMNS = 4_000
 """Up to so many columns HiGHS gets the whole program; beyond, only those that the LP calls promising."""
 _PROMISING = 0.002
 _MAX_CUT_ROUNDS = 8
+_SMALL_COLUMNS = 400
+"""Below, the whole search takes a moment and needs no better start than the rounded plan."""
+_FOCUSED_GAP = 0.01
+_FOCUSED_SHARE = 0.4
 _TIER_TOLERANCE = 1e-7
+
+_TIE_BREAKS: Mapping[str, tuple[str, ...]] = {
+    "performance": ("cost",),
+    "energy": ("operational", "embodied"),
+    "cost": ("operational", "embodied"),
+}
 
 Solve = Callable[[Program, Coefficients], Solution]
 
@@ -68,6 +78,8 @@ class _Search:
     def run(self) -> tuple[Candidate, BoundsResult]:
         relaxed, allowance = self._lexicographic(self.formulation.program, solve_linear)
         rounded = self._round(relaxed)
+        if allowance.nothing and len(self.formulation.program.lower) > _SMALL_COLUMNS:
+            rounded = self._better(rounded, self._focused(relaxed))
         best, allowance, mip_bound = self._mixed(relaxed, rounded, allowance)
         if not allowance.nothing:
             relaxed = solve_linear(self._allowing(self.formulation.program, allowance), self.objective)
@@ -140,6 +152,41 @@ class _Search:
                     counts = raised
         return self._routed(counts)
 
+    def _focused(self, relaxed: Solution) -> Candidate | None:
+        """Search on the nodes that a dive settles on: pools are closed one by one, least used first.
+
+        Rounding alone scatters replicas over a little of everything; with the nodes settled the program is
+        small, and what it finds cuts the whole search down.
+        """
+        bounds: dict[int, tuple[float, float]] = {}
+        program = self._allowing(self.formulation.program, Allowance())
+        solution = relaxed
+        while True:
+            used = {c: solution.values[c] for c in self.formulation.nodes.values() if c not in bounds}
+            fractions = {c: value % 1.0 for c, value in used.items() if 1e-6 < value % 1.0 < 1 - 1e-6}
+            if not fractions or self._left() <= 0.05:
+                break
+            column = min(fractions, key=lambda c: (fractions[c], c))
+            closed = bounds | {column: (0.0, float(floor(used[column])))}
+            attempt = solve_linear(program.bounded(closed), self.objective)
+            if attempt.values:
+                bounds, solution = closed, attempt
+            else:
+                bounds = bounds | {column: (0.0, float(ceil(used[column])))}
+        settled = {
+            c: (0.0, float(ceil(solution.values[c] - 1e-6))) for c in self.formulation.nodes.values()
+        }
+        found = solve_mixed(
+            program.bounded(settled),
+            self.objective,
+            relative_gap=max(self.spec.relative_gap, _FOCUSED_GAP),
+            time_limit_seconds=_FOCUSED_SHARE * self._left(),
+        )
+        if not found.values:
+            return None
+        made = candidate(self.formulation, found.values)
+        return made if made.fits(self.formulation) else None
+
     def _routed(self, counts: Mapping[str, int]) -> Candidate | None:
         """Return the best plan with these replicas at most, or None where they do not pack."""
         fixed = {
@@ -173,7 +220,7 @@ class _Search:
             solution, allowance = self._lexicographic(program, run, short=not allowance.nothing)
             if not solution.values:
                 break
-            solution = self._cheapest_of_fastest(program, allowance, solution)
+            solution = self._settle_ties(program, allowance, solution)
             if first_bound is None:
                 first_bound = relaxed.bound if restricted else solution.bound
             found = candidate(self.formulation, solution.values)
@@ -194,44 +241,58 @@ class _Search:
     def _promising(
         self, relaxed: Solution, rounded: Candidate | None, allowance: Allowance
     ) -> tuple[Program, bool]:
-        """Return the program, without the columns that the LP proves unpromising where it is large."""
-        program = self.formulation.program
-        small = len(program.lower) <= _FULL_SEARCH_COLUMNS
-        if small or not relaxed.reduced_costs or rounded is None or not allowance.nothing:
-            return program, False
-        limit = _PROMISING * abs(relaxed.bound)
-        closed = {
-            usable.column: (0.0, 0.0)
-            for usable in self.formulation.options
-            if relaxed.reduced_costs[usable.column] > limit and rounded.values[usable.column] <= 0
-        }
-        return program.bounded(closed), True
+        """Return the program without columns that cannot matter, and whether some were closed unproven.
 
-    def _cheapest_of_fastest(self, program: Program, allowance: Allowance, solution: Solution) -> Solution:
-        """For the performance objective: among plans of the least latency take the cheapest."""
-        if self.spec.objective != "performance":
+        A column whose reduced cost exceeds what separates the rounded plan from the bound is in no better
+        plan: closing it is exact. Large programs lose more than those, by a share of the bound.
+        """
+        program = self.formulation.program
+        if not relaxed.reduced_costs or rounded is None or not allowance.nothing:
+            return program, False
+        proven = (rounded.total(self.objective) - relaxed.bound) * (1 + 1e-6) + 1e-9
+        large = len(program.lower) > _FULL_SEARCH_COLUMNS
+        limit = min(proven, _PROMISING * abs(relaxed.bound)) if large else proven
+        closed = {
+            column: (0.0, 0.0)
+            for column, cost in enumerate(relaxed.reduced_costs)
+            if cost > limit and rounded.values[column] <= 0 and program.lower[column] == 0
+        }
+        return program.bounded(closed), limit < proven
+
+    def _settle_ties(self, program: Program, allowance: Allowance, solution: Solution) -> Solution:
+        """Among plans of the same objective take the cheapest (performance) or the greenest (energy, cost).
+
+        Searched with no more nodes of a pool than the plan found has, which keeps it a small program.
+        """
+        tie_break = _TIE_BREAKS.get(self.spec.objective)
+        if tie_break is None:
             return solution
         limit = solution.objective * (1 + 1e-6) + 1e-9
-        fastest = self._allowing(program, allowance).constrained(
+        nodes = {c: (0.0, float(round(solution.values[c]))) for c in self.formulation.nodes.values()}
+        equal = self._allowing(program.bounded(nodes), allowance).constrained(
             row(list(self.objective.items()), upper=limit)
         )
-        run = self._mixed_solver(None, max(self.spec.relative_gap, 1e-6))
-        cheapest = run(fastest, self.formulation.combined("cost"))
-        if not cheapest.values:
+        settled = solve_mixed(
+            equal,
+            self.formulation.combined(*tie_break),
+            relative_gap=max(self.spec.relative_gap, 1e-6),
+            time_limit_seconds=self._left(),
+            hint=solution.values,
+        )
+        if not settled.values:
             return solution
-        return replace(cheapest, objective=solution.objective, bound=solution.bound)
+        return replace(settled, objective=solution.objective, bound=solution.bound)
 
-    def _better(self, best: Candidate | None, found: Candidate) -> Candidate:
-        if best is None:
-            return found
-        return min(best, found, key=self._rank)
+    def _better(self, best: Candidate | None, found: Candidate | None) -> Candidate | None:
+        return min((plan for plan in (best, found) if plan is not None), key=self._rank, default=None)
 
     def _rank(self, plan: Candidate) -> tuple[float, float, float, float]:
         shed = (round(plan.total(self.tiers[0]), 6), round(plan.total(self.tiers[1]), 6))
         objective = plan.total(self.objective)
-        if self.spec.objective == "performance":
-            objective = float(f"{objective:.5g}")
-        return (*shed, objective, plan.total(self.formulation.metrics["cost"]))
+        tie_break = _TIE_BREAKS.get(self.spec.objective)
+        if tie_break is None:
+            return (*shed, objective, 0.0)
+        return (*shed, float(f"{objective:.6g}"), plan.total(self.formulation.combined(*tie_break)))
 
     def _overflowing(self, found: Candidate, solution: Solution) -> dict[str, int]:
         """Return the pools that need more nodes than the program paid for, with the nodes needed."""
