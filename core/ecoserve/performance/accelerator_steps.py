@@ -6,7 +6,7 @@ A decode step over B sequences of context c reads the weights and B·c tokens of
 bandwidth, computes 2·P·B, and pays a fixed cost and one per sequence; nothing is taken to overlap.
 A mixture of experts reads the experts its tokens touch.
 
-Power goes from loaded idle to TDP: prefill at TDP, decode from a memory-bound share upwards with the batch,
+Power goes from loaded idle to TDP: prefill at TDP, decode from a memory-bound share upwards as weights are reused,
 time in all-reduces at a low share. Where a card has no bf16, bf16 runs as fp16 of the same size and rate.
 """
 
@@ -66,10 +66,9 @@ class AcceleratorSteps:
 
     def decode_seconds(self, batch: float, context_tokens: float) -> float:
         """Time of one decode step over `batch` sequences with `context_tokens` of context each."""
-        kv_bytes = batch * context_tokens * self._kv_bytes_per_token
         compute = 2.0 * self.engine.model.matmul_parameters * batch / self._flops_per_second
         overhead = efficiency.STEP_SECONDS + efficiency.SEQUENCE_SECONDS * batch
-        reads = self._weight_seconds(batch) + kv_bytes / self._bytes_per_second
+        reads = self._weight_seconds(batch) + self._kv_seconds(batch, context_tokens)
         return overhead + reads + compute + self._all_reduce_seconds(batch)
 
     def prefill_watts(self) -> float:
@@ -79,8 +78,10 @@ class AcceleratorSteps:
     def decode_watts(self, batch: float, context_tokens: float) -> float:
         """Dynamic power during a decode step."""
         waiting = self._all_reduce_seconds(batch) / self.decode_seconds(batch, context_tokens)
+        weights, kv = self._weight_seconds(batch), self._kv_seconds(batch, context_tokens)
+        reuse = batch * weights / (weights + kv)  # how often a byte read is computed with: KV is used once
         least = efficiency.DECODE_POWER_SHARE_LEAST
-        share = least + (1.0 - least) * batch / (batch + efficiency.DECODE_POWER_HALF_BATCH)
+        share = least + (1.0 - least) * reuse / (reuse + efficiency.DECODE_POWER_HALF_REUSE)
         return self._span_watts * ((1.0 - waiting) * share + waiting * efficiency.COMMUNICATION_POWER_SHARE)
 
     @property
@@ -112,6 +113,9 @@ class AcceleratorSteps:
         card, tp = self.engine.accelerator, self.engine.tensor_parallel
         usable_gib = efficiency.USABLE_MEMORY_SHARE * card.memory_gib - efficiency.RESERVED_GIB_PER_DEVICE
         return tp * usable_gib * GIB - self.engine.model.weight_bytes(self.engine.precision)
+
+    def _kv_seconds(self, batch: float, context_tokens: float) -> float:
+        return batch * context_tokens * self._kv_bytes_per_token / self._bytes_per_second
 
     def _weight_seconds(self, tokens: float) -> float:
         model = self.engine.model

@@ -58,8 +58,8 @@ PREFILL_POWER_SHARE = 1.0
 DECODE_POWER_SHARE_LEAST = 0.57
 """Decode at batch 1, bound by memory."""
 
-DECODE_POWER_HALF_BATCH = 50.0
-"""Batch at which decode's power is half-way from the least share to TDP."""
+DECODE_POWER_HALF_REUSE = 35.0
+"""Sequences per byte read (the batch, less where KV outweighs weights) at which decode is half-way to TDP."""
 
 COMMUNICATION_POWER_SHARE = 0.15
 """While devices wait for one another."""
