@@ -25,6 +25,9 @@ read plans. What callers use:
                       .plans[Objective], .carbon, .saved_share(Objective.COST)
     planner.instance  load_instance(path), parse_instance(document) -> PlanningInstance; PlanningResult.document()
     planner.solver    solve(instance) -> PlanningResult
-    planner.child     make_plan_in_child(snapshot, hard_limit_seconds, …) -> Plan, compare_in_child(…),
-                      solve_in_child(instance, hard_limit_seconds) -> PlanningResult; ChildTimeoutError, ChildFailedError
+    planner.child     PlanningProcess(): a warm child, thread-safe, context manager; .start(), .close(),
+                          .make_plan(snapshot, hard_limit_seconds, **options) -> Plan,
+                          .compare(snapshot, hard_limit_seconds, **options) -> DesignPoints
+                      solve_in_child(instance, hard_limit_seconds) -> PlanningResult
+                      raise ChildTimeoutError (killed), ChildFailedError (the child's error, in words)
 """
