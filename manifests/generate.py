@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ecoserve_devcluster import binary
-from ecoserve_extender.rbac import build_extender_rules
-from ecoserve_extender.scheduler_config import build_scheduler_configuration
 
 from ecoserve.api.crds import build_crds
 from ecoserve.api.labels import CARBON_AWARE_RESOURCE
+from ecoserve_devcluster import binary
+from ecoserve_extender.rbac import build_extender_rules
+from ecoserve_extender.scheduler_config import build_scheduler_configuration
+from ecoserve_operator.rbac import build_operator_lease_rules, build_operator_rules
 
 ROOT = Path(__file__).resolve().parents[1]
 CHART = ROOT / "helm" / "ecoserve"
@@ -36,23 +37,6 @@ EXTENDER_CLUSTER_IP = "10.96.88.88"
 """Where a patched default scheduler on kind finds the extender: a static pod has no cluster DNS, but its node
 translates cluster IPs for it. examples/kind/values.yaml gives the chart's Service this address."""
 
-
-def build_operator_rules():
-    return [
-        {"apiGroups": ["ecoserve.dev"], "resources": ["llmservings", "gridzones", "hardwareprofiles"], "verbs": ["get", "list", "watch"]},
-        {"apiGroups": ["ecoserve.dev"], "resources": ["llmservings/status", "gridzones/status", "placementplans/status"], "verbs": ["get", "patch"]},
-        {"apiGroups": ["ecoserve.dev"], "resources": ["placementplans"], "verbs": ["get", "list", "watch", "create", "patch"]},
-        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "watch", "create", "patch", "delete"]},
-        {"apiGroups": [""], "resources": ["nodes", "pods"], "verbs": ["list", "watch"]},
-        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
-        {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
-    ]
-
-def build_operator_namespace_rules():
-    return [
-        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
-        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["ecoserve-operator"], "verbs": ["get", "update"]},
-    ]
 
 class _PlainDumper(yaml.SafeDumper):
     """Writes shared values out each time: kubectl reads aliases, people and diffs do not."""
@@ -89,7 +73,7 @@ def chart_files() -> dict[Path, str]:
         **{CHART / "files" / "crds" / f"{name}.yaml": text for name, text in crds.items()},
         **{ROOT / "manifests" / "crds" / f"{name}.yaml": text for name, text in crds.items()},
         CHART / "files" / "operator-rules.yaml": _text(build_operator_rules()),
-        CHART / "files" / "operator-namespace-rules.yaml": _text(build_operator_namespace_rules()),
+        CHART / "files" / "operator-lease-rules.yaml": _text(build_operator_lease_rules()),
         CHART / "files" / "extender-rules.yaml": _text(build_extender_rules()),
         CHART / "files" / "scheduler-configuration.yaml": _text(scheduler),
         ROOT / "examples" / "kind" / "scheduler-config.yaml": _text(kind_scheduler_configuration()),
@@ -128,7 +112,9 @@ def generate() -> dict[Path, str]:
 
 def main() -> int:
     """Write the generated files, or check them."""
-    parser = argparse.ArgumentParser(description="Generate CRDs, chart files and plain manifests from the code.")
+    parser = argparse.ArgumentParser(
+        description="Generate CRDs, chart files and plain manifests from the code."
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file differs")
     check = parser.parse_args().check
     files = generate()
