@@ -17,6 +17,22 @@ _HEARTBEAT_MILLISECONDS = (
     300_000  # the kubelet's own interval; what decides liveness is the lease, which kwok renews
 )
 
+# Kwok fills in no defaults beside options that are given, so all that matter are. Its own 4 workers, and 1 that looks
+# for the pods of a new node, make hundreds of nodes wait for each other.
+_OPTIONS = {
+    "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
+    "kind": "KwokConfiguration",
+    "metadata": {"name": "kwok"},
+    "options": {
+        "cidr": "10.244.0.0/16",
+        "podPlayStageParallelism": 16,
+        "nodePlayStageParallelism": 16,
+        "nodeLeaseParallelism": 16,
+        "podsOnNodeSyncParallelism": 16,
+        "enablePodsOnNodeSyncListPager": True,
+    },
+}
+
 _NODE_CONDITIONS = """
 {{ $now := Now }}
 conditions:
@@ -86,6 +102,7 @@ def stages(serving_start_seconds: float, job_seconds: float) -> str:
     }
     loading = {"durationMilliseconds": round(serving_start_seconds * 1000)}
     documents = [
+        _OPTIONS,
         _stage("node-initialize", "Node", [_one_of(ready, "True", among=False)], _NODE_READY),
         _stage("node-heartbeat-with-lease", "Node", [_one_of(ready, "True")], _NODE_CONDITIONS, heartbeat),
         _stage("pod-ready", "Pod", [*pending, _exists(serving, False)], _POD_ADDRESSES + _running(True)),

@@ -7,7 +7,7 @@ from ecoserve_devcluster import stages
 
 def parsed(serving_start_seconds=3.0, job_seconds=60.0):
     documents = yaml.safe_load_all(stages.stages(serving_start_seconds, job_seconds))
-    return {document["metadata"]["name"]: document["spec"] for document in documents}
+    return {each["metadata"]["name"]: each["spec"] for each in documents if each["kind"] == "Stage"}
 
 
 def test_the_stages_are_those_of_a_node_and_a_pod_from_start_to_end():
