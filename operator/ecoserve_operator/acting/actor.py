@@ -1,0 +1,117 @@
+"""Acting on a decision, serving by serving: what its mode allows, as far as its template and the API let it."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ecoserve.api.llmserving import Mode
+from ecoserve.errors import InvalidInputError
+from ecoserve.fleet.pools import Selector
+from ecoserve_operator.acting.apply import carry_out
+from ecoserve_operator.acting.deployments import wanted_of
+from ecoserve_operator.acting.template import check_templates
+from ecoserve_operator.kube import ApiRefusedError, KubeApi
+from ecoserve_operator.planning.decision import Choice, Taken
+from ecoserve_operator.planning.snapshot import mode_of
+from ecoserve_operator.reporting.conditions import Aspect, Reason, Status, Verdict
+from ecoserve_operator.reporting.metrics import Metrics
+from ecoserve_operator.watch.records import DeploymentRecord, Key, ServingRecord
+from ecoserve_operator.watch.world import World
+
+logger = logging.getLogger(__name__)
+
+_AT_ONCE = 16  # servings acted on together; more would only queue at the API server
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acted:
+    """What came of acting on one serving."""
+
+    applied: Verdict
+    writes: int = 0
+
+
+class Actor:
+    """Remembers since when each serving's raised replicas are awaited."""
+
+    def __init__(self, api: KubeApi, world: World, metrics: Metrics, progress_timeout_seconds: float) -> None:
+        self._api = api
+        self._world = world
+        self._metrics = metrics
+        self._timeout_seconds = progress_timeout_seconds
+        self._waiting_since: dict[str, float] = {}
+
+    async def act(self, choices: Mapping[str, Choice], selectors: Mapping[str, Selector]) -> dict[str, Acted]:
+        """Act on all servings; one that the API server refuses does not stop the others."""
+        gate = asyncio.Semaphore(_AT_ONCE)
+        running = self._world.deployments_by_owner()
+
+        async def one(record: ServingRecord) -> Acted:
+            async with gate:
+                observed = running.get(record.uid, {})
+                return await self._act(record, choices.get(record.full_name), selectors, observed)
+
+        records = list(self._world.servings.values())
+        acted = await asyncio.gather(*(one(record) for record in records))
+        names = {record.full_name for record in records}
+        self._waiting_since = {n: since for n, since in self._waiting_since.items() if n in names}
+        return {record.full_name: result for record, result in zip(records, acted, strict=True)}
+
+    def seconds_until_timeout(self) -> float | None:
+        """Seconds until the first serving that waits has waited too long; None where none will."""
+        now = time.monotonic()
+        left = [since + self._timeout_seconds - now for since in self._waiting_since.values()]
+        return min((seconds for seconds in left if seconds > 0), default=None)
+
+    async def _act(
+        self,
+        record: ServingRecord,
+        choice: Choice | None,
+        selectors: Mapping[str, Selector],
+        observed: Mapping[Key, DeploymentRecord],
+    ) -> Acted:
+        mode = mode_of(record)
+        if mode is Mode.PAUSED:
+            return _told("Unknown", Reason.PAUSED, "policy.mode is Paused: everything is left as it is")
+        if choice is None or record.serving is None or choice.taken is Taken.HELD:
+            return _told("False", Reason.HELD, "nothing is changed; the last good placement stays")
+        if mode is Mode.RECOMMEND:
+            return _told("Unknown", Reason.RECOMMENDED, "policy.mode is Recommend: the plan is only reported")
+        try:
+            check_templates(record.serving.spec)
+        except InvalidInputError as error:
+            return _told("False", Reason.TEMPLATE_INVALID, str(error))
+        wanted = wanted_of(choice.placements, selectors)
+        try:
+            done = await carry_out(self._api, record.serving, wanted, observed)
+        except ApiRefusedError as error:
+            logger.warning("LLMServing %s: the API server refuses: %s", record.full_name, error)
+            return _told("False", Reason.APPLY_REFUSED, f"the API server refuses: {error}")
+        for written in done.applied:
+            self._world.deployments[written.key] = written
+        self._metrics.writes.labels("apply").inc(len(done.applied))
+        self._metrics.writes.labels("delete").inc(len(done.deleted))
+        verdict = self._progress(record.full_name, done.waiting, len(wanted))
+        return Acted(applied=verdict, writes=len(done.applied) + len(done.deleted))
+
+    def _progress(self, name: str, waiting: tuple[str, ...], deployments: int) -> Verdict:
+        if not waiting:
+            self._waiting_since.pop(name, None)
+            return _verdict("True", Reason.PLACED, f"all {deployments} Deployments are as planned")
+        since = self._waiting_since.setdefault(name, time.monotonic())
+        awaited = f"waiting for {', '.join(waiting)} to be ready; what ran before stays until then"
+        if time.monotonic() - since < self._timeout_seconds:
+            return _verdict("False", Reason.PROGRESSING, awaited)
+        return _verdict(
+            "False", Reason.PROGRESS_TIMEOUT, f"{awaited} (longer than {self._timeout_seconds:g} s)"
+        )
+
+
+def _verdict(status: Status, reason: Reason, message: str) -> Verdict:
+    return Verdict(aspect=Aspect.APPLIED, status=status, reason=reason, message=message)
+
+
+def _told(status: Status, reason: Reason, message: str) -> Acted:
+    return Acted(applied=_verdict(status, reason, message))

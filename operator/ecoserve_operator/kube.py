@@ -1,0 +1,161 @@
+"""The one thin adapter to the API server: get, list, server-side apply, create, delete, as plain JSON.
+
+Everything the operator owns is written by server-side apply with one field manager, status included: a field
+left out disappears, lists with keys merge, and no resourceVersion has to be carried around. Only the
+event and the Lease are created otherwise.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from kubernetes.aio import client as aio
+from kubernetes.aio import config
+
+from ecoserve.api.labels import API_VERSION, FIELD_MANAGER
+from ecoserve.errors import EcoserveError, InvalidInputError
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Where objects of a kind live in the API."""
+
+    api_version: str
+    plural: str
+    namespaced: bool
+
+    def path(self, namespace: str | None = None, name: str | None = None, subresource: str = "") -> str:
+        """The URL path of one object, or of the collection without a name."""
+        root = f"/api/{self.api_version}" if "/" not in self.api_version else f"/apis/{self.api_version}"
+        within = f"/namespaces/{quote(namespace, safe='')}" if self.namespaced and namespace else ""
+        one = f"/{quote(name, safe='')}" if name else ""
+        return f"{root}{within}/{self.plural}{one}{f'/{subresource}' if subresource else ''}"
+
+
+LLM_SERVING: Final = Kind(API_VERSION, "llmservings", namespaced=True)
+GRID_ZONE: Final = Kind(API_VERSION, "gridzones", namespaced=False)
+HARDWARE_PROFILE: Final = Kind(API_VERSION, "hardwareprofiles", namespaced=False)
+PLACEMENT_PLAN: Final = Kind(API_VERSION, "placementplans", namespaced=False)
+DEPLOYMENT: Final = Kind("apps/v1", "deployments", namespaced=True)
+NODE: Final = Kind("v1", "nodes", namespaced=False)
+POD: Final = Kind("v1", "pods", namespaced=True)
+CONFIG_MAP: Final = Kind("v1", "configmaps", namespaced=True)
+EVENT: Final = Kind("v1", "events", namespaced=True)
+LEASE: Final = Kind("coordination.k8s.io/v1", "leases", namespaced=True)
+
+
+class ApiRefusedError(EcoserveError):
+    """The API server answered a request with an error, in its own words."""
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class ApiUnreachableError(EcoserveError):
+    """No answer came from the API server."""
+
+
+class KubeApi:
+    """Requests to one API server; use as an async context manager."""
+
+    def __init__(self, configuration: aio.Configuration, timeout_seconds: float) -> None:
+        self.configuration = configuration
+        self.client = aio.ApiClient(configuration)
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+
+    @classmethod
+    async def connect(cls, timeout_seconds: float) -> Self:
+        """Read credentials: the pod's ServiceAccount in a cluster, else the kubeconfig."""
+        configuration = aio.Configuration()
+        try:
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        except config.ConfigException:
+            try:
+                await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            except config.ConfigException as error:
+                reason = " ".join(str(error).split())
+                raise InvalidInputError(
+                    "KUBECONFIG", None, f"run in a pod, or point KUBECONFIG at a kubeconfig ({reason})"
+                ) from None
+        return cls(configuration, timeout_seconds)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.client.close()  # type: ignore[no-untyped-call]
+
+    async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
+        """The object, or None where there is none."""
+        try:
+            return await self._request("GET", kind.path(namespace, name))
+        except ApiRefusedError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def serves(self, kind: Kind) -> bool:
+        """Whether the API server knows the kind."""
+        try:
+            listing = await self._request("GET", f"/apis/{kind.api_version}")
+        except ApiRefusedError as error:
+            if error.status == 404:
+                return False
+            raise
+        return any(resource["name"] == kind.plural for resource in listing["resources"])
+
+    async def apply(self, kind: Kind, manifest: Mapping[str, Any], *, subresource: str = "") -> Object:
+        """Server-side apply: the fields given become ours, those no longer given go."""
+        metadata = manifest["metadata"]
+        query = urlencode({"fieldManager": FIELD_MANAGER, "force": "true"})
+        path = kind.path(metadata.get("namespace"), metadata["name"], subresource)
+        return await self._request("PATCH", f"{path}?{query}", manifest, "application/apply-patch+yaml")
+
+    async def create(self, kind: Kind, manifest: Mapping[str, Any]) -> Object:
+        """Create an object."""
+        return await self._request("POST", kind.path(manifest["metadata"].get("namespace")), manifest)
+
+    async def merge(self, kind: Kind, name: str, namespace: str | None, patch: Mapping[str, Any]) -> Object:
+        """Merge-patch an object that is not ours alone."""
+        return await self._request("PATCH", kind.path(namespace, name), patch, "application/merge-patch+json")
+
+    async def delete(self, kind: Kind, name: str, namespace: str | None = None, uid: str = "") -> None:
+        """Delete the object of this uid and, in the background, what it owns; none is as good."""
+        body = {"propagationPolicy": "Background", **({"preconditions": {"uid": uid}} if uid else {})}
+        try:
+            await self._request("DELETE", kind.path(namespace, name), body)
+        except ApiRefusedError as error:
+            if error.status not in (404, 409):  # 409: another object of this name by now
+                raise
+
+    async def _request(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, content: str = "application/json"
+    ) -> Object:
+        headers = {"Accept": "application/json", "Content-Type": content}
+        try:
+            request = await self.client.param_serialize(
+                method, path, header_params=headers, body=body, auth_settings=["BearerToken"]
+            )
+            response = await self.client.call_api(*request, _request_timeout=self._timeout)
+            text = await response.read()  # type: ignore[no-untyped-call]
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ApiUnreachableError(f"the API server did not answer ({type(error).__name__})") from error
+        answer: Object = _decoded(text)
+        if not 200 <= response.status <= 299:
+            raise ApiRefusedError(response.status, answer.get("message") or f"status {response.status}")
+        return answer
+
+
+def _decoded(text: bytes) -> Object:
+    """The JSON object of an answer; anything in front of the server may answer with other things."""
+    try:
+        decoded = json.loads(text)
+    except ValueError:
+        return {}
+    return decoded if isinstance(decoded, dict) else {}

@@ -1,0 +1,218 @@
+"""The command `ecoserve-operator`: one process that watches always and acts while it holds the Lease.
+
+Kopf cancels, on its way out, every task that began after it; so all tasks of ours begin before it, and end
+after it. The process ends with status 1 when the Lease is lost or a part fails: a fresh start is the remedy.
+"""
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import time
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import kopf
+import typer
+
+from ecoserve.catalog import load_catalog
+from ecoserve.errors import EcoserveError, InvalidInputError
+from ecoserve_operator.acting.actor import Actor
+from ecoserve_operator.clock import Clock, ReplayClock, SystemClock
+from ecoserve_operator.kube import LLM_SERVING, ApiRefusedError, ApiUnreachableError, KubeApi
+from ecoserve_operator.leader import give_up, lead
+from ecoserve_operator.loop import Loop
+from ecoserve_operator.planning.comparer import Comparer
+from ecoserve_operator.planning.planner import Planner
+from ecoserve_operator.reconcile import Reconciler
+from ecoserve_operator.reporting.metrics import Metrics
+from ecoserve_operator.reporting.reporter import Reporter
+from ecoserve_operator.settings import Settings
+from ecoserve_operator.signals.grid import GridSignals
+from ecoserve_operator.watch.handlers import build_registry, watch_settings
+from ecoserve_operator.watch.world import Nudges, World
+
+logger = logging.getLogger(__name__)
+
+_DEFAULTS = Settings()
+_API_WAIT_SECONDS = 2.0
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def run(
+    namespace: Annotated[
+        str, typer.Option(envvar="ECOSERVE_NAMESPACE", help="Namespace of the Lease.")
+    ] = _DEFAULTS.namespace,
+    listen_host: Annotated[
+        str, typer.Option(envvar="ECOSERVE_LISTEN_HOST", help="Address of both ports.")
+    ] = _DEFAULTS.listen_host,
+    metrics_port: Annotated[
+        int, typer.Option(envvar="ECOSERVE_METRICS_PORT", help="Port of /metrics; 0 turns it off.")
+    ] = _DEFAULTS.metrics_port,
+    health_port: Annotated[
+        int, typer.Option(envvar="ECOSERVE_HEALTH_PORT", help="Port of /healthz; 0 turns it off.")
+    ] = _DEFAULTS.health_port,
+    replay_from: Annotated[
+        str, typer.Option(envvar="ECOSERVE_REPLAY_FROM", help="Start simulated time here (ISO 8601).")
+    ] = "",
+    replay_speed: Annotated[
+        float, typer.Option(envvar="ECOSERVE_REPLAY_SPEED", help="Simulated seconds per real second.")
+    ] = _DEFAULTS.replay_speed,
+    lease_seconds: Annotated[
+        int, typer.Option(envvar="ECOSERVE_LEASE_SECONDS", help="How long a silent leader keeps its Lease.")
+    ] = _DEFAULTS.lease_seconds,
+    progress_timeout: Annotated[
+        float, typer.Option(envvar="ECOSERVE_PROGRESS_TIMEOUT", help="Seconds raised replicas may take.")
+    ] = _DEFAULTS.progress_timeout_seconds,
+    compare_interval: Annotated[
+        float, typer.Option(envvar="ECOSERVE_COMPARE_INTERVAL", help="Least seconds between design points.")
+    ] = _DEFAULTS.compare_interval_seconds,
+) -> None:
+    """Place LLM servings by carbon: watch, plan, act, report."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    try:
+        settings = Settings(
+            namespace=namespace,
+            listen_host=listen_host,
+            metrics_port=metrics_port,
+            health_port=health_port,
+            replay_from=_moment(replay_from),
+            replay_speed=replay_speed,
+            lease_seconds=lease_seconds,
+            progress_timeout_seconds=progress_timeout,
+            compare_interval_seconds=compare_interval,
+        )
+        asyncio.run(serve(settings))
+    except InvalidInputError as error:
+        typer.echo(f"ecoserve-operator: {error}", err=True)
+        raise typer.Exit(2) from None
+    except EcoserveError as error:
+        logger.error("%s", error)
+        raise typer.Exit(1) from None
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM; raises what ended it otherwise."""
+    identity = f"{socket.gethostname()}_{os.getpid()}_{secrets.token_hex(3)}"
+    async with await KubeApi.connect(settings.request_timeout_seconds) as api:
+        await _until_served(api)
+        world = World(nudges=Nudges(settings.debounce_seconds))
+        metrics = Metrics()
+        metrics.watch_age.set_function(lambda: time.monotonic() - world.last_event)
+        if settings.metrics_port:
+            metrics.serve(settings.listen_host, settings.metrics_port)
+        comparer = Comparer(settings, lambda: world.nudges.give("design points"))
+        planner = Planner(settings)
+        signals = GridSignals(api, settings.hold_seconds)
+        reconciler = Reconciler(
+            world=world,
+            clock=_clock(settings),
+            settings=settings,
+            catalog=load_catalog(),
+            signals=signals,
+            planner=planner,
+            comparer=comparer,
+            actor=Actor(api, world, metrics, settings.progress_timeout_seconds),
+            reporter=Reporter(api, world),
+            metrics=metrics,
+        )
+        loop = Loop(world, signals, reconciler, settings)
+        leading, stop = asyncio.Event(), asyncio.Event()
+
+        async def act() -> None:
+            await planner.start()
+            await leading.wait()
+            metrics.leading.set(1)
+            await loop.run()
+
+        tasks = [
+            asyncio.create_task(lead(api, settings, identity, leading), name="lease"),
+            asyncio.create_task(act(), name="loop"),
+            asyncio.create_task(comparer.run(), name="design points"),
+        ]
+        for task in tasks:
+            task.add_done_callback(lambda _: stop.set())
+        registry = build_registry(world, api)
+        _add_probes(registry, world, loop, leading)
+        health = f"http://{settings.listen_host}:{settings.health_port}/healthz"
+        try:
+            await kopf.operator(
+                registry=registry,
+                settings=watch_settings(),
+                clusterwide=True,
+                standalone=True,
+                liveness_endpoint=health if settings.health_port else None,
+                stop_flag=stop,
+            )
+        finally:
+            ended = [task for task in tasks if task.done()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await planner.close()
+            await give_up(api, settings, identity)
+        for task in ended:
+            task.result()
+
+
+def _add_probes(registry: kopf.OperatorRegistry, world: World, loop: Loop, leading: asyncio.Event) -> None:
+    """What /healthz tells beside that the event loop answers; ages are for people, not for restarts."""
+
+    @kopf.on.probe(id="watchEventAgeSeconds", registry=registry)
+    async def watch_age(**_: Any) -> float:
+        return round(time.monotonic() - world.last_event, 1)
+
+    @kopf.on.probe(id="reconciledAgeSeconds", registry=registry)
+    async def pass_age(**_: Any) -> float:
+        return round(time.monotonic() - loop.last_pass, 1)
+
+    @kopf.on.probe(id="leading", registry=registry)
+    async def is_leading(**_: Any) -> bool:
+        return leading.is_set()
+
+
+async def _until_served(api: KubeApi) -> None:
+    """Wait for the API server and our kinds in it: without CRDs there is nothing to watch."""
+    told = ""
+    while True:
+        try:
+            if await api.serves(LLM_SERVING):
+                return
+            problem = "the API server does not know LLMServing yet; apply the CRDs of manifests/crds"
+        except (ApiRefusedError, ApiUnreachableError) as error:
+            problem = str(error)
+        if problem != told:
+            logger.warning("waiting: %s", problem)
+            told = problem
+        await asyncio.sleep(_API_WAIT_SECONDS)
+
+
+def _clock(settings: Settings) -> Clock:
+    if settings.replay_from is None:
+        return SystemClock()
+    return ReplayClock(settings.replay_from, settings.replay_speed)
+
+
+def _moment(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInputError(
+            "--replay-from", text, "an ISO 8601 time such as 2022-07-12T00:00:00Z"
+        ) from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def main() -> None:
+    """Entry point of `ecoserve-operator`."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

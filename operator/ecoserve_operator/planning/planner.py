@@ -1,0 +1,113 @@
+"""Decisions: a plan where the question is a new one, the last one where it is not or no plan can be had."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from ecoserve.fleet.snapshot import Snapshot
+from ecoserve.planner.plan import Plan
+from ecoserve_operator.planning.calls import plan_snapshot, warm_up
+from ecoserve_operator.planning.decision import Choice, choose, hold
+from ecoserve_operator.planning.process import PlannerFailedError, PlannerProcess
+from ecoserve_operator.planning.snapshot import View, same_question
+from ecoserve_operator.reporting.conditions import Reason
+from ecoserve_operator.settings import Settings
+from ecoserve_operator.watch.records import DeploymentRecord
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """A plan, the snapshot it answers, and what each serving gets; `plan` is None before the first one.
+
+    `failure` says why the last question went without an answer of its own.
+    """
+
+    snapshot: Snapshot
+    plan: Plan | None
+    choices: Mapping[str, Choice]
+    decided_at: datetime
+    failure: str = ""
+
+
+class Planner:
+    """Keeps the last decision and the planner's process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._hysteresis_fraction = settings.hysteresis_fraction
+        self._process = PlannerProcess(settings.plan_limit_seconds)
+        self._last: Decision | None = None
+
+    async def start(self) -> None:
+        """Have the child import the planner before the first question."""
+        try:
+            await self._process.call(warm_up)
+        except PlannerFailedError as error:
+            logger.warning("%s; it is started again for the first plan", error)
+
+    async def close(self) -> None:
+        """End the child."""
+        await self._process.close()
+
+    async def decide(
+        self, view: View, running: Mapping[str, Iterable[DeploymentRecord]]
+    ) -> tuple[Decision, bool]:
+        """Decide for every serving of a view, and tell whether the question was a new one.
+
+        `running` are the Deployments of each serving, by its full name.
+        """
+        last = self._last
+        is_new = last is None or bool(last.failure) or not same_question(last.snapshot, view.snapshot)
+        if last is None or is_new:
+            decision = await self._answer(view, running)
+        else:
+            decision = replace(last, choices=self._with_refused(last.choices, view))
+        self._last = decision
+        return decision, is_new
+
+    async def _answer(self, view: View, running: Mapping[str, Iterable[DeploymentRecord]]) -> Decision:
+        known: Mapping[str, Choice] = self._last.choices if self._last is not None else {}
+        snapshot = replace(view.snapshot, held=_held(view.snapshot, known, running))
+        now = datetime.now(UTC)
+        try:
+            plan = await self._process.call(plan_snapshot, snapshot, self._hysteresis_fraction)
+        except PlannerFailedError as error:
+            logger.error("%s; the last good placement stays", error)
+            choices = {
+                demand.name: hold(known.get(demand.name), demand.name, Reason.PLANNER_FAILED, str(error))
+                for demand in snapshot.servings
+            }
+            old = self._last.plan if self._last is not None else None
+            choices = self._with_refused(choices, view)
+            return Decision(snapshot=snapshot, plan=old, choices=choices, decided_at=now, failure=str(error))
+        choices = self._with_refused(choose(plan, known, running, snapshot), view)
+        return Decision(snapshot=snapshot, plan=plan, choices=choices, decided_at=now)
+
+    def _with_refused(self, choices: Mapping[str, Choice], view: View) -> dict[str, Choice]:
+        """The choices of planned servings, and what refused ones keep."""
+        known: Mapping[str, Choice] = self._last.choices if self._last is not None else {}
+        planned = {demand.name: choices[demand.name] for demand in view.snapshot.servings}
+        refused = {
+            name: hold(known.get(name), name, refusal.reason, refusal.problem)
+            for name, refusal in view.refused.items()
+        }
+        return {**planned, **refused}
+
+
+def _held(
+    snapshot: Snapshot, known: Mapping[str, Choice], running: Mapping[str, Iterable[DeploymentRecord]]
+) -> dict[str, int]:
+    """Replicas by configuration: as decided last or, after a restart, as they run."""
+    held: dict[str, int] = {}
+    for demand in snapshot.servings:
+        if demand.name in known:
+            held |= {item.configuration: item.replicas for item in known[demand.name].placements}
+        else:
+            held |= {
+                deployment.configuration: deployment.replicas
+                for deployment in running.get(demand.name, ())
+                if deployment.configuration and deployment.replicas > 0
+            }
+    return held

@@ -1,0 +1,89 @@
+"""The parent's side of the planner's process: call, wait, and kill what takes too long."""
+
+import asyncio
+import contextlib
+import logging
+import pickle
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from ecoserve.errors import EcoserveError
+from ecoserve_operator.planning.child import HEADER, encode
+
+logger = logging.getLogger(__name__)
+
+CallParams = ParamSpec("CallParams")
+ResultT = TypeVar("ResultT")
+
+
+class PlannerFailedError(EcoserveError):
+    """The planner gave no plan: it was too slow, died, or raised."""
+
+
+class PlannerProcess:
+    """One child process, started on first use and again after a failure; one call at a time."""
+
+    def __init__(self, limit_seconds: float) -> None:
+        self._limit_seconds = limit_seconds
+        self._process: Process | None = None
+        self._lock = asyncio.Lock()
+
+    async def call(
+        self, function: Callable[CallParams, ResultT], *args: CallParams.args, **kwargs: CallParams.kwargs
+    ) -> ResultT:
+        """Call an importable function in the child; raises PlannerFailedError with one sentence."""
+        async with self._lock:
+            try:
+                process = await self._running()
+                async with asyncio.timeout(self._limit_seconds):
+                    succeeded, result = await _exchange(process, (function, args, kwargs))
+            except TimeoutError:
+                await self._kill()
+                raise PlannerFailedError(
+                    f"the planner took longer than {self._limit_seconds:g} s and was ended"
+                ) from None
+            except (EOFError, OSError, asyncio.IncompleteReadError, pickle.UnpicklingError):
+                status = await self._kill()
+                raise PlannerFailedError(f"the planner's process ended with status {status}") from None
+            except asyncio.CancelledError:
+                await self._kill()  # its answer would be taken for that of the next call
+                raise
+        if not succeeded:
+            raise PlannerFailedError(f"the planner failed with {result}")
+        answer: ResultT = result
+        return answer
+
+    async def close(self) -> None:
+        """End the child."""
+        await self._kill()
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id while it runs."""
+        return self._process.pid if self._process is not None else None
+
+    async def _running(self) -> Process:
+        if self._process is None or self._process.returncode is not None:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "ecoserve_operator.planning.child", stdin=PIPE, stdout=PIPE
+            )
+        return self._process
+
+    async def _kill(self) -> int | None:
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        return await process.wait()
+
+
+async def _exchange(process: Process, call: Any) -> Any:
+    if process.stdin is None or process.stdout is None:
+        raise OSError("the child has no pipes")
+    process.stdin.write(encode(call))
+    await process.stdin.drain()
+    (length,) = HEADER.unpack(await process.stdout.readexactly(HEADER.size))
+    return pickle.loads(await process.stdout.readexactly(length))  # noqa: S301 - from our own child

@@ -1,0 +1,97 @@
+"""The snapshot of the world: the planner's input, and which servings could not be put into it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from ecoserve.api.llmserving import Mode
+from ecoserve.catalog import Catalog
+from ecoserve.errors import InvalidInputError, UnknownNameError
+from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot, serving_demand
+from ecoserve.fleet.snapshot import Snapshot
+from ecoserve.workload.slices import ServingDemand
+from ecoserve_operator.reporting.conditions import Reason
+from ecoserve_operator.signals.intensity import Reading
+from ecoserve_operator.watch.records import Key, ServingRecord
+from ecoserve_operator.watch.world import World
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a serving is not planned."""
+
+    reason: Reason
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A snapshot, and the servings (`namespace/name`) that are not in it because they can't be planned."""
+
+    snapshot: Snapshot
+    refused: Mapping[str, Refusal]
+
+
+def view_world(
+    world: World,
+    readings: Mapping[str, Reading],
+    catalog: Catalog,
+    now: datetime,
+    load_step_seconds: float,
+) -> View:
+    """Freeze the world; raises InvalidInputError where two GridZones claim one zone."""
+    refused: dict[str, Refusal] = {}
+    demands: list[ServingDemand] = []
+    load_time = _floor(now, load_step_seconds)
+    for record in world.servings.values():
+        if mode_of(record) is Mode.PAUSED:
+            continue
+        found = _demand(record, catalog, load_time)
+        if isinstance(found, Refusal):
+            refused[record.full_name] = found
+        else:
+            demands.append(found)
+    snapshot = assemble_snapshot(
+        servings=demands,
+        nodes=world.nodes_with_foreign_load(paused_servings(world)),
+        zones=[
+            ZoneReading(grid=zone.grid, grams_per_kwh=reading.grams_per_kwh, stale=reading.stale)
+            for zone in world.zones.values()
+            if zone.grid is not None and (reading := readings.get(zone.name)) is not None
+        ],
+        profiles=tuple(world.profiles.values()),
+        catalog=catalog,
+        now=now,
+    )
+    return View(snapshot=snapshot, refused=refused)
+
+
+def same_question(one: Snapshot, other: Snapshot) -> bool:
+    """Whether two snapshots ask for the same plan: alike but for when they were taken and what is held."""
+    return one == replace(other, taken_at=one.taken_at, held=one.held)
+
+
+def paused_servings(world: World) -> frozenset[Key]:
+    """The servings that are to be left as they are; what they use is not the plan's."""
+    return frozenset(key for key, record in world.servings.items() if mode_of(record) is Mode.PAUSED)
+
+
+def mode_of(record: ServingRecord) -> Mode | None:
+    """How far the operator goes for a serving; None where its spec can't be read."""
+    return record.serving.spec.policy.mode if record.serving is not None else None
+
+
+def _demand(record: ServingRecord, catalog: Catalog, load_time: datetime) -> ServingDemand | Refusal:
+    if record.serving is None:
+        return Refusal(reason=Reason.INVALID_SPEC, problem=record.problem)
+    try:
+        return serving_demand(record.serving, catalog, load_time)
+    except UnknownNameError as error:
+        return Refusal(reason=Reason.UNKNOWN_NAME, problem=str(error))
+    except InvalidInputError as error:
+        return Refusal(reason=Reason.INVALID_SPEC, problem=str(error))
+
+
+def _floor(now: datetime, step_seconds: float) -> datetime:
+    """The load is looked at in steps, so that a daily profile does not make every moment another question."""
+    return datetime.fromtimestamp(now.timestamp() // step_seconds * step_seconds, UTC)

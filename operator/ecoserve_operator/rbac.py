@@ -1,0 +1,37 @@
+"""The rights the operator needs: exactly the verbs it uses, from which the chart's roles are made.
+
+Watching takes `list` and `watch` only, applying `patch` (and `create`, as server-side apply creates what is
+missing). ConfigMaps are read by name (`get`), never listed; Secrets not at all.
+"""
+
+from typing import Any
+
+from ecoserve.api.labels import GROUP
+
+
+def build_operator_rules() -> list[dict[str, Any]]:
+    """Rules of the ClusterRole."""
+    return [
+        _rule([GROUP], ["llmservings", "gridzones", "hardwareprofiles"], ["list", "watch"]),
+        _rule([GROUP], ["llmservings/status", "gridzones/status", "placementplans/status"], ["patch"]),
+        _rule([GROUP], ["placementplans"], ["get", "create", "patch"]),
+        _rule([""], ["nodes", "pods"], ["list", "watch"]),
+        _rule([""], ["configmaps"], ["get"]),
+        _rule([""], ["events"], ["create"]),
+        _rule(["apps"], ["deployments"], ["list", "watch", "create", "patch", "delete"]),
+    ]
+
+
+def build_operator_lease_rules() -> list[dict[str, Any]]:
+    """Rules of the Role in the operator's own namespace: its Lease."""
+    return [
+        _rule(["coordination.k8s.io"], ["leases"], ["create"]),
+        {
+            **_rule(["coordination.k8s.io"], ["leases"], ["get", "update", "patch"]),
+            "resourceNames": ["ecoserve-operator"],
+        },
+    ]
+
+
+def _rule(groups: list[str], resources: list[str], verbs: list[str]) -> dict[str, Any]:
+    return {"apiGroups": groups, "resources": resources, "verbs": verbs}

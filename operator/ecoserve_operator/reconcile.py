@@ -1,0 +1,164 @@
+"""One pass: readings → snapshot → plan → validate → act → report."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ecoserve.catalog import Catalog
+from ecoserve.errors import InvalidInputError
+from ecoserve_operator.acting.actor import Acted, Actor
+from ecoserve_operator.clock import Clock
+from ecoserve_operator.planning.comparer import Comparer
+from ecoserve_operator.planning.decision import Taken, missing_pool
+from ecoserve_operator.planning.planner import Decision, Planner
+from ecoserve_operator.planning.snapshot import View, view_world
+from ecoserve_operator.reporting.metrics import Metrics
+from ecoserve_operator.reporting.reporter import Reporter
+from ecoserve_operator.reporting.verdicts import carbon_data_verdict, serving_verdicts
+from ecoserve_operator.settings import Settings
+from ecoserve_operator.signals.grid import GridSignals
+from ecoserve_operator.signals.intensity import Reading
+from ecoserve_operator.watch.records import DeploymentRecord
+from ecoserve_operator.watch.world import World
+
+logger = logging.getLogger(__name__)
+
+_SHOWN_REASONS = 3
+_LEAST_WAIT_SECONDS = 0.05  # a step of simulated time may be due at once, again and again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciler:
+    """The parts that a pass brings together; each keeps its own memory."""
+
+    world: World
+    clock: Clock
+    settings: Settings
+    catalog: Catalog
+    signals: GridSignals
+    planner: Planner
+    comparer: Comparer
+    actor: Actor
+    reporter: Reporter
+    metrics: Metrics
+
+    async def reconcile(self, reasons: Sequence[str], since: float) -> float:
+        """Make one pass; `since` is when its first reason came up. Returns seconds until the next is due."""
+        now = self.clock.now()
+        readings = self.signals.readings(list(self.world.zones.values()), now)
+        try:
+            view = self._view(readings, now)
+        except InvalidInputError as error:  # two GridZones claim one zone: nothing is planned until one goes
+            logger.error("%s; what runs stays", error)
+            await self._report_zones(readings)
+            return self.settings.resync_seconds
+        decision, is_new = await self.planner.decide(view, self._running())
+        planned_at = time.monotonic()
+        if is_new and not self._still_valid(decision, readings, now):
+            return 0.0
+        await self.reporter.report_plan(decision, self.comparer.latest)
+        selectors = {pool.name: pool.selector for pool in decision.snapshot.pools}
+        acted = await self.actor.act(decision.choices, selectors)
+        if is_new:
+            self.metrics.plan_seconds.observe(planned_at - since)
+            self.metrics.plans.labels("failed" if decision.failure else "planned").inc()
+            self.comparer.want(decision)
+        self._log(reasons, decision, acted, planned_at - since if is_new else None, time.monotonic() - since)
+        await self._report(decision, acted, readings)
+        return self._seconds_until_due(now, readings)
+
+    def _view(self, readings: Mapping[str, Reading], now: datetime) -> View:
+        return view_world(self.world, readings, self.catalog, now, self.settings.load_step_seconds)
+
+    def _running(self) -> dict[str, list[DeploymentRecord]]:
+        """The Deployments of each serving, by its full name."""
+        owned = self.world.deployments_by_owner()
+        return {
+            record.full_name: list(owned.get(record.uid, {}).values())
+            for record in self.world.servings.values()
+        }
+
+    def _still_valid(self, decision: Decision, readings: Mapping[str, Reading], now: datetime) -> bool:
+        """Check a plan against the world as it is after planning: a pool may have gone meanwhile."""
+        gone = missing_pool(decision.choices.values(), self._view(readings, now).snapshot)
+        if gone is not None:
+            logger.info("pool %s has gone while it was planned for; planning again", gone)
+            self.world.nudges.give(f"pool {gone} has gone")
+        return gone is None
+
+    async def _report(
+        self, decision: Decision, acted: Mapping[str, Acted], readings: Mapping[str, Reading]
+    ) -> None:
+        stale = {
+            zone: readings[record.name].message
+            for record in self.world.zones.values()
+            if record.grid is not None and record.name in readings and readings[record.name].stale
+            for zone in record.grid.spec.zones or (record.name,)
+        }
+        running = self._running()
+        for record in list(self.world.servings.values()):
+            result = acted.get(record.full_name)
+            if result is None:
+                continue  # it came up while others were acted on; its own nudge brings the next pass
+            choice = decision.choices.get(record.full_name)
+            fresh = carbon_data_verdict(choice, decision.snapshot, stale)
+            verdicts = serving_verdicts(record, choice, fresh, result.applied)
+            await self.reporter.report_serving(
+                record,
+                choice,
+                verdicts,
+                running.get(record.full_name, ()),
+                self.comparer.latest,
+                decision.decided_at,
+            )
+        await self._report_zones(readings)
+        await self.reporter.report_phase(_phase(decision, acted))
+        self.metrics.show(decision.choices.values(), readings)
+
+    async def _report_zones(self, readings: Mapping[str, Reading]) -> None:
+        for record in list(self.world.zones.values()):
+            if record.name in readings:
+                await self.reporter.report_zone(record, readings[record.name])
+
+    def _seconds_until_due(self, now: datetime, readings: Mapping[str, Reading]) -> float:
+        """Seconds until intensity or load change by themselves, a wait runs out, or all is looked at anyway."""
+        step = self.settings.load_step_seconds
+        next_load = now + timedelta(seconds=step - now.timestamp() % step)
+        steps = [reading.next_step for reading in readings.values() if reading.next_step is not None]
+        until = [self.clock.real_seconds_until(moment) for moment in (next_load, *steps)]
+        waiting = self.actor.seconds_until_timeout()
+        until += [] if waiting is None else [waiting]
+        return max(_LEAST_WAIT_SECONDS, min(self.settings.resync_seconds, *until))
+
+    def _log(
+        self,
+        reasons: Sequence[str],
+        decision: Decision,
+        acted: Mapping[str, Acted],
+        planned_seconds: float | None,
+        applied_seconds: float,
+    ) -> None:
+        """One line per decision or per pass that wrote something."""
+        writes = sum(result.writes for result in acted.values())
+        if writes:
+            self.metrics.apply_seconds.observe(applied_seconds)
+        if planned_seconds is None and not writes:
+            return
+        shown = ", ".join(reasons[:_SHOWN_REASONS])
+        more = f" and {len(reasons) - _SHOWN_REASONS} more" if len(reasons) > _SHOWN_REASONS else ""
+        planned = "" if planned_seconds is None else f"planned in {planned_seconds:.2f} s, "
+        grams = sum(item.grams_per_hour for choice in decision.choices.values() for item in choice.placements)
+        logger.info(
+            "%s%s: %sapplied in %.2f s, %d Deployments written, %.0f gCO2e/h",
+            *(shown, more, planned, applied_seconds, writes, grams),
+        )
+
+
+def _phase(decision: Decision, acted: Mapping[str, Acted]) -> str:
+    """How far the plan has been carried out: Held, Applying or Applied."""
+    if any(choice.taken is Taken.HELD for choice in decision.choices.values()):
+        return "Held"
+    waits = any(result.applied.status == "False" for result in acted.values())
+    return "Applying" if waits else "Applied"

@@ -1,0 +1,1 @@
+"""Telling what was decided and done: conditions, statuses, the PlacementPlan, events and metrics."""

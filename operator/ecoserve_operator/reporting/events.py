@@ -1,0 +1,80 @@
+"""Events: one per transition of a condition or placement, so that `kubectl describe` tells the story."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from ecoserve.api.base import Condition
+from ecoserve.api.labels import API_VERSION, FIELD_MANAGER
+from ecoserve_operator.watch.records import ServingRecord, ZoneRecord
+
+_LONGEST_MESSAGE = 1024
+_NAMESPACE_OF_CLUSTER_SCOPED = "default"  # the API server takes events of cluster-scoped objects nowhere else
+
+
+def build_event(
+    subject: ServingRecord | ZoneRecord, kind: str, reason: str, message: str, *, warning: bool
+) -> dict[str, Any]:
+    """A core/v1 Event about an LLMServing or a GridZone."""
+    namespace = subject.namespace if isinstance(subject, ServingRecord) else None
+    now = datetime.now(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
+    involved = {"apiVersion": API_VERSION, "kind": kind, "name": subject.name, "uid": subject.uid}
+    if namespace is not None:
+        involved["namespace"] = namespace
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {
+            "generateName": f"{subject.name}.",
+            "namespace": namespace or _NAMESPACE_OF_CLUSTER_SCOPED,
+        },
+        "involvedObject": involved,
+        "type": "Warning" if warning else "Normal",
+        "reason": reason,
+        "message": message[:_LONGEST_MESSAGE],
+        "source": {"component": FIELD_MANAGER},
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+    }
+
+
+def placement_event(
+    serving: ServingRecord, after: Iterable[Mapping[str, Any]], before: Iterable[Mapping[str, Any]]
+) -> dict[str, Any] | None:
+    """An event that tells how replicas moved between pools; None where they did not."""
+    new, old = _replicas(after), _replicas(before)
+    moves = [
+        f"{place}: {old.get(place, 0)} → {new.get(place, 0)}"
+        for place in sorted(new.keys() | old.keys())
+        if new.get(place, 0) != old.get(place, 0)
+    ]
+    if not moves:
+        return None
+    return build_event(serving, "LLMServing", "PlacementChanged", "; ".join(moves), warning=False)
+
+
+def _replicas(pools: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for pool in pools:
+        parallel = pool.get("tensorParallel", 0)
+        shape = f"tensor parallel {parallel}" if parallel else "CPU"
+        place = f"{pool.get('pool')} {pool.get('role')} {pool.get('class')} {shape}"
+        found[place] = found.get(place, 0) + int(pool.get("replicas", 0))
+    return found
+
+
+def transition_events(
+    subject: ServingRecord | ZoneRecord, kind: str, changed: Iterable[Condition]
+) -> tuple[dict[str, Any], ...]:
+    """An event for each condition that changed; False is a warning."""
+    return tuple(
+        build_event(
+            subject,
+            kind,
+            condition.reason,
+            f"{condition.type} is {condition.status}: {condition.message}",
+            warning=condition.status == "False",
+        )
+        for condition in changed
+    )

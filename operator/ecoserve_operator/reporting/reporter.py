@@ -1,0 +1,121 @@
+"""Writing what there is to tell: the PlacementPlan, the statuses, and an event for each transition.
+
+A status is written when it says something new, and events follow only such writes, so a quiet cluster gets no
+requests. An object that has gone meanwhile needs no status.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from ecoserve.api.labels import API_VERSION
+from ecoserve_operator.kube import (
+    EVENT,
+    GRID_ZONE,
+    LLM_SERVING,
+    PLACEMENT_PLAN,
+    ApiRefusedError,
+    Kind,
+    KubeApi,
+)
+from ecoserve_operator.planning.calls import Comparison
+from ecoserve_operator.planning.decision import Choice
+from ecoserve_operator.planning.planner import Decision
+from ecoserve_operator.reporting import placement_plan as plans
+from ecoserve_operator.reporting.conditions import Verdict, settle, transitions
+from ecoserve_operator.reporting.events import placement_event, transition_events
+from ecoserve_operator.reporting.status import build_status, build_zone_status, is_news
+from ecoserve_operator.reporting.verdicts import zone_verdict
+from ecoserve_operator.signals.intensity import Reading
+from ecoserve_operator.watch.records import DeploymentRecord, Reported, ServingRecord, ZoneRecord
+from ecoserve_operator.watch.world import World
+
+logger = logging.getLogger(__name__)
+
+
+class Reporter:
+    """Remembers the PlacementPlan written last; the statuses written last are in the world."""
+
+    def __init__(self, api: KubeApi, world: World) -> None:
+        self._api = api
+        self._world = world
+        self._plan: dict[str, Any] = {}
+        self._phase = ""
+
+    @property
+    def plan_id(self) -> str:
+        """Identity of the PlacementPlan written last."""
+        return str(self._plan.get("id", ""))
+
+    async def report_plan(self, decision: Decision, comparison: Comparison | None) -> None:
+        """Write PlacementPlan `current` where it has changed; before acting, as the extender steers by it."""
+        if decision.plan is None:
+            return
+        points = comparison.whole if comparison is not None else ()
+        spec = plans.build_plan_spec(decision.plan, decision.choices.values(), points, decision.decided_at)
+        if {**spec, "plannedAt": ""} != {**self._plan, "plannedAt": ""}:
+            await self._api.apply(PLACEMENT_PLAN, plans.build_plan_manifest(spec))
+            self._plan = spec
+
+    async def report_phase(self, phase: str) -> None:
+        """Write how far the plan has been carried out."""
+        if self._plan and phase != self._phase:
+            await self._api.apply(PLACEMENT_PLAN, plans.build_plan_status(phase), subresource="status")
+            self._phase = phase
+
+    async def report_serving(
+        self,
+        record: ServingRecord,
+        choice: Choice | None,
+        verdicts: Iterable[Verdict],
+        deployments: Iterable[DeploymentRecord],
+        comparison: Comparison | None,
+        decided_at: datetime,
+    ) -> None:
+        """Write an LLMServing's status and the events of what changed in it."""
+        before = self._world.reported.get(record.key, Reported())
+        conditions = settle(verdicts, before.conditions, record.generation, datetime.now(UTC))
+        status = build_status(record, choice, conditions, deployments, comparison, self.plan_id, decided_at)
+        if not is_news(status, before.body) or not await self._write(LLM_SERVING, record, status):
+            return
+        moved = placement_event(record, status.get("pools", ()), before.body.get("pools", ()))
+        changed = transition_events(record, "LLMServing", transitions(conditions, before.conditions))
+        await self._post(*changed, *([moved] if moved is not None else []))
+
+    async def report_zone(self, record: ZoneRecord, reading: Reading) -> None:
+        """Write a GridZone's status and the event of a change in its freshness."""
+        before = self._world.reported.get((None, record.name), Reported())
+        conditions = settle([zone_verdict(reading)], before.conditions, record.generation, datetime.now(UTC))
+        status = build_zone_status(reading, record.generation, conditions)
+        if not is_news(status, before.body) or not await self._write(GRID_ZONE, record, status):
+            return
+        await self._post(*transition_events(record, "GridZone", transitions(conditions, before.conditions)))
+
+    async def _write(self, kind: Kind, record: ServingRecord | ZoneRecord, status: Mapping[str, Any]) -> bool:
+        namespace = record.namespace if isinstance(record, ServingRecord) else None
+        manifest = {
+            "apiVersion": API_VERSION,
+            "kind": "LLMServing" if kind is LLM_SERVING else "GridZone",
+            "metadata": {
+                "name": record.name,
+                "uid": record.uid,
+                **({"namespace": namespace} if namespace is not None else {}),
+            },
+            "status": dict(status),
+        }
+        try:
+            await self._api.apply(kind, manifest, subresource="status")
+        except ApiRefusedError as error:
+            if error.status not in (404, 409):  # gone, or another object of this name by now
+                logger.warning("the status of %s is refused: %s", record.name, error)
+            return False
+        self._world.reported[namespace, record.name] = Reported(body=dict(status))
+        return True
+
+    async def _post(self, *events: Mapping[str, Any]) -> None:
+        for event in events:
+            try:
+                await self._api.create(EVENT, event)
+            except ApiRefusedError as error:  # such as a namespace that is being deleted
+                logger.warning("an event is refused: %s", error)

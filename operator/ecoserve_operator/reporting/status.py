@@ -1,0 +1,105 @@
+"""The statuses of LLMServings and GridZones, built as values; what is unchanged is not written again."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from ecoserve.api.base import Condition
+from ecoserve.api.gridzone import GridZoneStatus
+from ecoserve.api.llmserving import LLMServingStatus, PoolShare
+from ecoserve.planner.plan import Placement
+from ecoserve_operator.planning.calls import Comparison
+from ecoserve_operator.planning.decision import Choice, Taken
+from ecoserve_operator.signals.intensity import Reading
+from ecoserve_operator.watch.records import DeploymentRecord, ServingRecord
+
+_DIGITS = 3
+_NOT_NEWS = ("lastPlanned", "plan", "observedAt")
+"""Fields that change with every plan; alone they are no reason to write."""
+
+
+def build_status(
+    record: ServingRecord,
+    choice: Choice | None,
+    conditions: tuple[Condition, ...],
+    deployments: Iterable[DeploymentRecord],
+    comparison: Comparison | None,
+    plan_id: str,
+    planned_at: datetime,
+) -> dict[str, Any]:
+    """The status of an LLMServing, as it is applied."""
+    ready: dict[str, int] = {}
+    replicas = 0
+    for deployment in deployments:
+        replicas += deployment.replicas
+        ready[deployment.configuration] = min(deployment.ready, deployment.replicas)
+    placements = choice.placements if choice is not None else ()
+    operational = sum(item.operational_grams_per_hour for item in placements)
+    embodied = sum(item.embodied_grams_per_hour for item in placements)
+    name = record.full_name
+    status = LLMServingStatus(
+        observed_generation=record.generation,
+        replicas=replicas or sum(item.replicas for item in placements),
+        ready_replicas=sum(ready.values()),
+        grams_per_hour=round(operational + embodied, _DIGITS) if placements else None,
+        operational_grams_per_hour=round(operational, _DIGITS) if placements else None,
+        embodied_grams_per_hour=round(embodied, _DIGITS) if placements else None,
+        saved_percent=comparison.saved_percent.get(name) if comparison is not None and placements else None,
+        pools=tuple(_share(item, ready.get(item.configuration, 0)) for item in placements),
+        design_points=comparison.by_serving.get(name, ()) if comparison is not None else (),
+        plan=plan_id,
+        last_planned=_written(planned_at),
+        reason=_reason(choice),
+        conditions=conditions,
+    )
+    return status.model_dump(by_alias=True, mode="json", exclude_none=True)
+
+
+def build_zone_status(reading: Reading, generation: int, conditions: tuple[Condition, ...]) -> dict[str, Any]:
+    """The status of a GridZone, as it is applied."""
+    status = GridZoneStatus(
+        observed_generation=generation,
+        grams_per_kilowatt_hour=reading.grams_per_kwh,
+        observed_at=_written(reading.observed_at),
+        conditions=conditions,
+    )
+    return status.model_dump(by_alias=True, mode="json", exclude_none=True)
+
+
+def is_news(status: Mapping[str, Any], reported: Mapping[str, Any]) -> bool:
+    """Whether a status says anything that the object does not carry already."""
+    return _essence(status) != _essence(reported)
+
+
+def _essence(status: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in status.items() if key not in _NOT_NEWS}
+
+
+def _share(item: Placement, ready: int) -> PoolShare:
+    return PoolShare(
+        pool=item.pool,
+        role=item.role.value,
+        traffic_class=item.traffic_class,
+        tensor_parallel=item.tensor_parallel,
+        replicas=item.replicas,
+        ready_replicas=min(ready, item.replicas),
+        share=round(item.share, 4),
+        operational_grams_per_hour=round(item.operational_grams_per_hour, _DIGITS),
+        embodied_grams_per_hour=round(item.embodied_grams_per_hour, _DIGITS),
+        reason=item.reason,
+    )
+
+
+def _reason(choice: Choice | None) -> str:
+    if choice is None:
+        return ""
+    if choice.taken is Taken.PLAN:
+        largest = max(choice.placements, key=lambda item: item.share, default=None)
+        return f"{largest.pool}: {largest.reason}" if largest is not None else "no load and no least replicas"
+    if choice.taken is Taken.PART:
+        return f"serves a part only; {choice.problem}"
+    return f"the last good placement stays; {choice.problem}"
+
+
+def _written(moment: datetime) -> str:
+    return moment.replace(microsecond=0).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,66 @@
+"""What can be set, with unit, default and the reason for it. Nothing else in the operator is configurable."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ecoserve.errors import InvalidInputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The operator's settings; the command line sets the first group, the second stays at its defaults."""
+
+    namespace: str = "ecoserve-system"
+    """Where the Lease and the events of cluster-scoped objects live."""
+    metrics_port: int = 9090
+    """Port of /metrics; 0 turns it off."""
+    health_port: int = 8080
+    """Port of /healthz; 0 turns it off."""
+    listen_host: str = "0.0.0.0"  # noqa: S104 - the kubelet and Prometheus reach a pod by its address
+    """Address both ports listen on."""
+    replay_from: datetime | None = None
+    """Simulated time to start at; None is the real clock."""
+    replay_speed: float = 1.0
+    """Simulated seconds per real second, with `replay_from`."""
+    lease_seconds: int = 15
+    """How long a silent leader keeps its Lease: Kubernetes' own controllers use 15."""
+    progress_timeout_seconds: float = 600.0
+    """How long raised replicas may take to be ready before it is told: loading a 70B model takes minutes."""
+    compare_interval_seconds: float = 60.0
+    """Least time between two computations of the design points: four more plans, for reporting only."""
+
+    debounce_seconds: float = 0.1
+    """How long changes are gathered before one reconciliation: a burst of events is one change."""
+    poll_seconds: float = 1.0
+    """How often ConfigMaps with an intensity series are read: a changed series is planned within 2 s."""
+    resync_seconds: float = 60.0
+    """Longest time between two reconciliations: level-triggered even if an event was missed."""
+    load_step_seconds: float = 900.0
+    """Simulated time between two looks at the daily load profile: hourly figures, four points each."""
+    plan_limit_seconds: float = 30.0
+    """Hard limit on a plan: a planner that takes longer is killed and the placement held."""
+    hysteresis_fraction: float = 0.01
+    """Replicas are kept while their objective is within this share of the best: below it is noise."""
+    hold_seconds: float = 6 * 3600.0
+    """How long a stale intensity is held before the fallback: a quarter of the daily cycle, after which the
+    last value tells little."""
+    request_timeout_seconds: float = 10.0
+    """Limit of one API request, so that a hanging server can't hang the loop."""
+
+    def __post_init__(self) -> None:
+        checks = (
+            ("lease-seconds", self.lease_seconds, 3, "at least 3 seconds"),
+            ("replay-speed", self.replay_speed, 1e-6, "a positive number of simulated seconds per second"),
+            ("progress-timeout", self.progress_timeout_seconds, 1e-3, "a positive number of seconds"),
+            ("compare-interval", self.compare_interval_seconds, 0.0, "zero or more seconds"),
+            ("metrics-port", self.metrics_port, 0, "a port from 0 to 65535"),
+            ("health-port", self.health_port, 0, "a port from 0 to 65535"),
+        )
+        for name, value, least, accepted in checks:
+            if not value >= least or ("port" in name and value > 65535):
+                raise InvalidInputError(f"--{name}", value, accepted)
+
+    @property
+    def renew_deadline_seconds(self) -> int:
+        """How long a leader tries to renew before it gives up: two thirds of the Lease, so it stops first."""
+        return max(2, self.lease_seconds * 2 // 3)

@@ -1,0 +1,1 @@
+"""Signals from outside the cluster's own objects: what the grid emits now, and how far it can be trusted."""

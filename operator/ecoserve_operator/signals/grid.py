@@ -1,0 +1,95 @@
+"""Readings of all GridZones, with their ConfigMaps polled by name.
+
+ConfigMaps are read one by one with `get` instead of watched: a watch needs the right to list all ConfigMaps of
+the cluster, whatever they hold, while these few are named by GridZones. One small request a second each, answered
+from the API server's memory, is what that costs.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ecoserve.api.gridzone import ConfigMapSeries, GridZone
+from ecoserve.carbon import IntensitySeries, parse_intensity_csv
+from ecoserve.errors import EcoserveError, InvalidInputError
+from ecoserve_operator.kube import CONFIG_MAP, KubeApi
+from ecoserve_operator.signals.intensity import Reading, hold, read_constant, read_series
+from ecoserve_operator.watch.records import ZoneRecord
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A ConfigMap as last read: its version and its series, or why there is none."""
+
+    version: str
+    series: IntensitySeries | None
+    problem: str
+
+
+class GridSignals:
+    """Keeps the last good reading of each zone and the parsed series of each ConfigMap."""
+
+    def __init__(self, api: KubeApi, hold_seconds: float) -> None:
+        self._api = api
+        self._hold_for = timedelta(seconds=hold_seconds)
+        self._sources: dict[ConfigMapSeries, _Source] = {}
+        self._last: dict[str, Reading] = {}
+
+    async def poll(self, zones: list[ZoneRecord]) -> bool:
+        """Read the ConfigMaps that zones name; tell whether any has changed."""
+        named = {
+            series
+            for zone in zones
+            if zone.grid and (series := zone.grid.spec.intensity.config_map) is not None
+        }
+        before = dict(self._sources)
+        self._sources = {series: await self._read(series) for series in named}
+        return self._sources != before
+
+    def readings(self, zones: list[ZoneRecord], now: datetime) -> Mapping[str, Reading]:
+        """The reading of each zone that has a usable spec."""
+        readings = {zone.name: self._reading(zone.grid, now) for zone in zones if zone.grid is not None}
+        for name, reading in readings.items():
+            last = self._last.get(name)
+            if reading.stale and (last is None or last.freshness is not reading.freshness):
+                logger.warning("GridZone %s: %s", name, reading.message)
+        self._last = readings
+        return readings
+
+    async def _read(self, wanted: ConfigMapSeries) -> _Source:
+        where = f"ConfigMap {wanted.namespace}/{wanted.name}"
+        known = self._sources.get(wanted)
+        try:
+            found = await self._api.get(CONFIG_MAP, wanted.name, wanted.namespace)
+        except EcoserveError as error:
+            return known or _Source("", None, f"{where}: {error}")
+        if found is None:
+            return _Source("", None, f"{where} does not exist")
+        version = found["metadata"]["resourceVersion"]
+        if known is not None and known.version == version:
+            return known
+        text = (found.get("data") or {}).get(wanted.key)
+        if text is None:
+            return _Source(version, None, f"{where} has no key {wanted.key}")
+        try:
+            return _Source(version, parse_intensity_csv(text, f"{where} {wanted.key}"), "")
+        except InvalidInputError as error:
+            return _Source(version, None, str(error))
+
+    def _reading(self, grid: GridZone, now: datetime) -> Reading:
+        name, intensity = grid.metadata.name, grid.spec.intensity
+        last = self._last.get(name)
+        if intensity.grams_per_kilowatt_hour is not None:
+            return read_constant(intensity.grams_per_kilowatt_hour, now, last)
+        wanted = intensity.config_map
+        source = self._sources.get(wanted) if wanted is not None else None
+        if wanted is None or source is None or source.series is None:
+            problem = source.problem if source is not None else "its ConfigMap has not been read yet"
+            return hold(grid, problem, now, last, self._hold_for)
+        try:
+            return read_series(source.series, wanted.repeat, now)
+        except InvalidInputError as error:
+            return hold(grid, str(error), now, last, self._hold_for)

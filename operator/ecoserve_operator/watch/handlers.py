@@ -1,0 +1,137 @@
+"""Kopf's part: keep the world up to date, and do nothing else.
+
+Every kind has an index function and an event handler. Kopf calls the first for each object and holds all event
+handlers back until every kind has been listed and indexed once; so the first event handler to run proves that
+the world is complete, and a restart never plans on half a cluster. Nothing is written here: neither
+finalizers nor annotations, as owner references clean up and records are rebuilt from the watches.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import kopf
+
+from ecoserve.api.labels import GROUP, SERVING
+from ecoserve.errors import InvalidInputError
+from ecoserve_operator.kube import (
+    DEPLOYMENT,
+    GRID_ZONE,
+    HARDWARE_PROFILE,
+    LLM_SERVING,
+    NODE,
+    POD,
+    Kind,
+    KubeApi,
+)
+from ecoserve_operator.watch import records
+from ecoserve_operator.watch.records import Key, Reported
+from ecoserve_operator.watch.world import World
+
+logger = logging.getLogger(__name__)
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    kind: Kind
+    table: dict[Key, Any]
+    read: Callable[[Body], Any]
+    label: str
+    reports: bool = False
+
+
+def watch_settings() -> kopf.OperatorSettings:
+    """Kopf's settings: one instance acts by Lease, so no peering; no scanning, so no rights on CRDs."""
+    settings = kopf.OperatorSettings()
+    settings.scanning.disabled = True
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.persistence.finalizer = f"{GROUP}/operator"
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
+    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
+    settings.watching.server_timeout = 300  # seconds; a fresh watch every five minutes
+    settings.watching.client_timeout = 330  # a little later than the server, so that it ends streams in order
+    settings.watching.connect_timeout = 10
+    settings.watching.label_selectors["deployments"] = SERVING
+    settings.watching.field_selectors["pods"] = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
+    return settings
+
+
+def build_registry(world: World, api: KubeApi) -> kopf.OperatorRegistry:
+    """All handlers, bound to one world."""
+    registry = kopf.OperatorRegistry()
+    for watched in (
+        _Watched(LLM_SERVING, world.servings, records.serving_record, "LLMServing", reports=True),
+        _Watched(GRID_ZONE, world.zones, records.zone_record, "GridZone", reports=True),
+        _Watched(HARDWARE_PROFILE, world.profiles, records.profile_record, "HardwareProfile"),
+        _Watched(NODE, world.nodes, records.node_record, "node"),
+        _Watched(POD, world.pods, records.pod_record, "pods"),
+        _Watched(DEPLOYMENT, world.deployments, records.deployment_record, "deployments"),
+    ):
+        _register(registry, world, watched)
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return await _credentials(api)
+
+    return registry
+
+
+def _register(registry: kopf.OperatorRegistry, world: World, watched: _Watched) -> None:
+    kind = watched.kind
+    group, version = kind.api_version.split("/") if "/" in kind.api_version else ("", kind.api_version)
+
+    def store(body: Body) -> None:
+        world.last_event = time.monotonic()
+        metadata = body["metadata"]
+        key = (metadata.get("namespace"), metadata["name"])
+        if watched.reports:
+            world.reported[key] = Reported(body=dict(body.get("status") or {}))
+        try:
+            record = None if metadata.get("deletionTimestamp") and kind is LLM_SERVING else watched.read(body)
+        except InvalidInputError as error:
+            logger.warning("%s %s is left out: %s", watched.label, metadata["name"], error)
+            record = None
+        world.put(watched.table, key, record, _reason(watched, key))
+
+    async def index(body: Body, **_: Any) -> None:
+        store(body)
+
+    async def notice(type: str | None, body: Body, **_: Any) -> None:  # noqa: A002 - kopf's name for it
+        world.synced.set()
+        if type == "DELETED":
+            metadata = body["metadata"]
+            key = (metadata.get("namespace"), metadata["name"])
+            world.reported.pop(key, None)
+            world.put(watched.table, key, None, _reason(watched, key))
+
+    kopf.index(group, version, kind.plural, id=f"{kind.plural}-index", registry=registry)(index)
+    kopf.on.event(group, version, kind.plural, id=kind.plural, registry=registry)(notice)
+
+
+def _reason(watched: _Watched, key: Key) -> str:
+    """What the log calls a change; pods and Deployments by kind only, as they come in crowds."""
+    if watched.kind in (POD, DEPLOYMENT):
+        return watched.label
+    namespace, name = key
+    return f"{watched.label} {f'{namespace}/' if namespace else ''}{name}"
+
+
+async def _credentials(api: KubeApi) -> kopf.ConnectionInfo:
+    """Kopf logs in as our own client does, so that both act as one identity."""
+    configuration = api.configuration
+    header = await configuration.get_api_key_with_prefix("BearerToken") or ""
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        ca_data=configuration.ca_cert_data,
+        insecure=not configuration.verify_ssl,
+        scheme="Bearer" if header else None,
+        token=header.split(" ", 1)[-1] or None,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+    )
