@@ -1,0 +1,174 @@
+"""The chart through the real helm: lint, values, what it renders, and that the plain manifests are the same."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ecoserve.api import labels
+from ecoserve_extender.scheduler_config import build_scheduler_configuration
+
+ROOT = Path(__file__).parents[3]
+CHART = ROOT / "helm" / "ecoserve"
+
+Helm = Callable[..., "subprocess.CompletedProcess[str]"]
+Objects = list[dict[str, Any]]
+Render = Callable[..., Objects]
+
+
+def one(objects: Objects, kind: str, name: str) -> dict[str, Any]:
+    (found,) = [each for each in objects if each["kind"] == kind and each["metadata"]["name"] == name]
+    return found
+
+
+def kinds(objects: Objects) -> set[str]:
+    return {each["kind"] for each in objects}
+
+
+def test_lint(helm: Helm) -> None:
+    done = helm("lint", "--strict", CHART)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_everything_generated_is_up_to_date() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "manifests" / "generate.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_plain_manifests_are_the_chart_with_its_defaults(render: Render) -> None:
+    namespace, *rest = yaml.safe_load_all((ROOT / "manifests" / "install.yaml").read_text())
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert [each for each in rest if each] == render()
+
+
+def test_defaults_render_what_is_needed_and_nothing_that_needs_more(render: Render) -> None:
+    objects = render()
+    assert {"CustomResourceDefinition", "Deployment", "PriorityClass", "PodDisruptionBudget"} <= kinds(
+        objects
+    )
+    assert not {"ServiceMonitor", "NetworkPolicy", "Secret"} & kinds(objects)
+    offline = one(objects, "PriorityClass", labels.OFFLINE_PRIORITY_CLASS)
+    assert offline["preemptionPolicy"] == "Never"
+    assert offline["value"] < 0
+
+
+def test_scheduler_reads_the_configuration_of_the_code(render: Render) -> None:
+    text = one(render(), "ConfigMap", "ecoserve-scheduler")["data"]["scheduler-configuration.yaml"]
+    assert yaml.safe_load(text) == build_scheduler_configuration(lease_namespace="ecoserve-system")
+
+
+def test_scheduler_finds_its_extender_on_another_port(render: Render) -> None:
+    objects = render("extender.port=9999", "scheduler.configuration.parallelism=4")
+    text = one(objects, "ConfigMap", "ecoserve-scheduler")["data"]["scheduler-configuration.yaml"]
+    configuration = yaml.safe_load(text)
+    assert configuration["extenders"][0]["urlPrefix"] == "http://127.0.0.1:9999"
+    assert configuration["parallelism"] == 4
+    containers = one(objects, "Deployment", "ecoserve-scheduler")["spec"]["template"]["spec"]["containers"]
+    assert "--port=9999" in containers[1]["args"]
+
+
+def test_changed_configuration_rolls_the_scheduler(render: Render) -> None:
+    def checksum(*settings: str) -> str:
+        template = one(render(*settings), "Deployment", "ecoserve-scheduler")["spec"]["template"]
+        return str(template["metadata"]["annotations"]["checksum/configuration"])
+
+    assert checksum() != checksum("scheduler.configuration.parallelism=4")
+
+
+@pytest.mark.parametrize("deployment", ["ecoserve-operator", "ecoserve-scheduler"])
+def test_pods_are_restricted_and_probed(render: Render, deployment: str) -> None:
+    pod = one(render(), "Deployment", deployment)["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert "schedulerName" not in pod, "our own pods must not wait for the scheduler they bring"
+    for container in pod["containers"]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert {"requests", "limits"} <= set(container["resources"])
+        assert "livenessProbe" in container
+        assert not container["image"].endswith(":latest")
+
+
+def test_image_is_that_of_the_chart_or_as_set(render: Render) -> None:
+    def image(*settings: str) -> str:
+        pod = one(render(*settings), "Deployment", "ecoserve-operator")["spec"]["template"]["spec"]
+        return str(pod["containers"][0]["image"])
+
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert image() == f"ecoserve:{chart['appVersion']}"
+    assert image("image.repository=example.org/e", "image.tag=v7") == "example.org/e:v7"
+    digest = "sha256:" + "0" * 64
+    assert image("image.repository=example.org/e", f"image.digest={digest}") == f"example.org/e@{digest}"
+
+
+def test_crds_can_be_left_out_or_given_up(render: Render) -> None:
+    assert "CustomResourceDefinition" not in kinds(render("crds.install=false"))
+    for keep in ("true", "false"):
+        crds = [e for e in render(f"crds.keep={keep}") if e["kind"] == "CustomResourceDefinition"]
+        assert len(crds) == 4
+        policies = {crd["metadata"].get("annotations", {}).get("helm.sh/resource-policy") for crd in crds}
+        assert policies == ({"keep"} if keep == "true" else {None})
+
+
+def test_options_add_or_leave_out_their_objects(render: Render) -> None:
+    assert "NetworkPolicy" in kinds(render("networkPolicy.create=true"))
+    assert "ServiceMonitor" in kinds(render("metrics.serviceMonitor.create=true"))
+    assert not {"ClusterRole", "RoleBinding"} & kinds(render("rbac.create=false"))
+    assert "PriorityClass" not in kinds(render("priorityClass.create=false"))
+    assert "PodDisruptionBudget" not in kinds(render("operator.replicas=1", "scheduler.replicas=1"))
+    service = one(
+        render("extender.service.create=true", "extender.service.clusterIP=10.96.88.88"),
+        "Service",
+        "ecoserve-extender",
+    )
+    assert service["spec"]["clusterIP"] == "10.96.88.88"
+
+
+def test_two_releases_share_no_names_but_those_of_the_cluster(render: Render) -> None:
+    def names(release: str) -> set[tuple[str, str]]:
+        rendered = render("crds.install=false", "priorityClass.create=false", release=release)
+        return {(each["kind"], each["metadata"]["name"]) for each in rendered}
+
+    assert not names("one") & names("two")
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("operator.replicas=0", "at '/operator/replicas': minimum: got 0, want 1"),
+        ("operator.replicas=many", "at '/operator/replicas': got string, want integer"),
+        ("operatr.replicas=1", "additional properties 'operatr' not allowed"),
+        ("operator.replica=1", "at '/operator': additional properties 'replica' not allowed"),
+        ("extender.port=80", "at '/extender/port': minimum: got 80, want 1,024"),
+        ("image.pullPolicy=Sometimes", "value must be one of 'Always', 'IfNotPresent', 'Never'"),
+        ("image.repository=", "at '/image/repository': minLength"),
+        ("image.digest=latest", "at '/image/digest': 'latest' does not match pattern"),
+        ("priorityClass.value=5", "at '/priorityClass/value': maximum: got 5, want -1"),
+        ("operator.resources.requests.cpu=lots", "at '/operator/resources/requests/cpu': 'lots'"),
+        ("crds.install=1", "at '/crds/install': got number, want boolean"),
+        ("metrics.serviceMonitor.interval=30", "want string"),
+    ],
+)
+def test_wrong_value_is_refused_by_name(helm: Helm, setting: str, sentence: str) -> None:
+    done = helm("template", "ecoserve", CHART, "--set", setting)
+    assert done.returncode != 0
+    assert sentence in done.stderr
+
+
+def test_service_monitor_without_its_service_is_refused(helm: Helm) -> None:
+    wrong = "metrics.service.create=false,metrics.serviceMonitor.create=true"
+    done = helm("template", "ecoserve", CHART, "--set", wrong)
+    assert done.returncode != 0
+    assert "metrics.serviceMonitor.create needs metrics.service.create" in done.stderr
