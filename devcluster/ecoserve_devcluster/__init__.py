@@ -7,7 +7,7 @@ supervisor process owns the components, so that they end with whoever started th
 In Python::
 
     from ecoserve_devcluster import Cluster, ClusterSettings, apply_fleet, binary
-    from ecoserve.fleet.fleet_file import load_fleet
+    from ecoserve.fleet.fleet_file import FleetFile, load_fleet     # FleetFile(nodes=[{"sku": …, "count": …}]) in tests
 
     with Cluster.start("demo") as cluster:                      # etcd … kwok, ready to use; stopped on leaving
         apply_fleet(cluster, load_fleet(Path("examples/fleets/demo.yaml")))
@@ -35,10 +35,11 @@ In Python::
   it is waited for. Returns a ``Process``.
 * ``Process``: ``.name``, ``.pid``, ``.log`` (Path), ``.port`` (schedulers: https on loopback), ``.running``,
   ``.stop()`` (SIGTERM, then SIGKILL), ``.kill()`` (SIGKILL), ``.restart()``, ``.tail(lines=20)``.
+* ``cluster.create_namespace(name)`` returns the name once pods can be created in it.
 * ``cluster.free_port()`` gives a loopback port that no other cluster's process will be given.
 * ``cluster.name``, ``cluster.server`` (https URL), ``cluster.folder``, ``cluster.processes()``.
 * ``binary("helm")`` is the Path of a binary, built on first use: ``kubectl``, ``kwok``, ``helm``,
-  ``kind-config-check``, ``etcd``, ``kube-apiserver``, ``kube-controller-manager``, ``kube-scheduler``.
+  ``kind-config-check`` (argument: a kind-config.yaml; status 1 and a reason if kind or kubeadm would refuse it), ``etcd``, ``kube-apiserver``, ``kube-controller-manager``, ``kube-scheduler``.
 
 As pytest fixtures (``pytest_plugins = ["ecoserve_devcluster.pytest_plugin"]`` in ``tests/conftest.py``):
 
@@ -46,6 +47,9 @@ As pytest fixtures (``pytest_plugins = ["ecoserve_devcluster.pytest_plugin"]`` i
   a namespace of their own and nodes of their own names, and remove the nodes.
 * ``fresh_devcluster``: ``fresh_devcluster(settings=…) -> Cluster``, stopped at the end of the test.
 * ``binaries``: ``binaries("helm") -> Path``; builds what is missing, never skips.
+
+Binaries lie in the user's cache folder (``ECOSERVE_CACHE`` moves it), running clusters in the user's state folder
+(``ECOSERVE_STATE``).
 
 Errors are ``DevclusterError`` (a component or a build failed; the message ends with the last lines of its log) and
 ``ecoserve.errors.InvalidInputError`` (a bad fleet file, an unknown name).
