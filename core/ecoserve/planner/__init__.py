@@ -23,6 +23,8 @@ read plans. What callers use:
                            .instances); Placement(.configuration is the key of `held`)
     planner.design_points  compare(snapshot, *, levers, effort, carbon: Plan | None, progress) -> DesignPoints
                       .plans[Objective], .carbon, .saved_share(Objective.COST)
+    planner.document  placement_plan_spec(plan, design_points: DesignPoints | None = None) -> PlacementPlanSpec
+                      design_point_rows(design_points) -> tuple[api DesignPoint, …]; plan_id(plan) -> str
     planner.instance  load_instance(path), parse_instance(document) -> PlanningInstance; PlanningResult.document()
     planner.solver    solve(instance) -> PlanningResult
     planner.child     PlanningProcess(): a warm child, thread-safe, context manager; .start(), .close(),

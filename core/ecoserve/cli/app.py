@@ -1,0 +1,137 @@
+"""Entry point of `ecoserve`: commands, and how errors and exit statuses leave.
+
+Exit status 0 for an answer, 2 for bad input (one line on standard error, nothing half-written), 3 where some
+demand cannot be served.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+from rich.console import Console
+
+from ecoserve.errors import EcoserveError, InvalidInputError
+
+_WIDTH = 100
+_BAD_INPUT = 2
+
+
+class Output(StrEnum):
+    """How an answer is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, no_args_is_help=True
+)
+
+
+@app.callback()
+def ecoserve() -> None:
+    """Carbon-aware placement of LLM serving: plan, compare and explain, with or without a cluster."""
+
+
+@app.command()
+def plan(
+    files: Annotated[
+        list[Path],
+        typer.Option("-f", "--file", help="Manifests and fleet files, or folders of them."),
+    ],
+    objective: Annotated[
+        str | None, typer.Option(help="carbon, energy, cost or performance; default: each serving's own.")
+    ] = None,
+    intensity: Annotated[
+        list[str] | None,
+        typer.Option(help="gCO2e/kWh for every zone, or ZONE=gCO2e/kWh; may be repeated."),
+    ] = None,
+    disable: Annotated[
+        str, typer.Option(help="Levers to turn off: reduce, reuse, rightsize, recycle, by commas.")
+    ] = "",
+    at: Annotated[str | None, typer.Option(help="Time to plan for, ISO 8601; default: now.")] = None,
+    compare: Annotated[bool, typer.Option(help="Plan the other objectives, too, and compare.")] = False,
+    gap: Annotated[float, typer.Option(help="Relative gap at which the search may stop.")] = 0.005,
+    time_limit: Annotated[float, typer.Option(help="Seconds that one search may take.")] = 10.0,
+    instance_out: Annotated[
+        Path | None, typer.Option(help="Write the PlanningInstance behind the plan to this file.")
+    ] = None,
+    output: Annotated[Output, typer.Option(help="table or json.")] = Output.TABLE,
+) -> int:
+    """Plan the servings of manifests on the nodes of a fleet, without a cluster."""
+    from ecoserve.cli.plan_command import PlanRequest, run_plan
+
+    request = PlanRequest(
+        files=tuple(files),
+        objective=objective,
+        intensities=tuple(intensity or ()),
+        disabled=tuple(name.strip() for name in disable.split(",") if name.strip()),
+        at=at,
+        compare=compare,
+        relative_gap=gap,
+        time_limit_seconds=time_limit,
+        instance_out=instance_out,
+    )
+    return run_plan(request, as_json=output is Output.JSON, console=table_console())
+
+
+@app.command()
+def solve(
+    instance: Annotated[Path, typer.Argument(help="A PlanningInstance, JSON or YAML.")],
+    output: Annotated[Output, typer.Option(help="json or table.")] = Output.JSON,
+) -> int:
+    """Solve a planning instance and print the result."""
+    from ecoserve.cli.solve_command import run_solve
+
+    return run_solve(instance, as_json=output is Output.JSON, console=table_console())
+
+
+def table_console() -> Console:
+    """Return the console that tables go to, at most 100 columns wide."""
+    console = Console(highlight=False)
+    console.width = min(console.width, _WIDTH) if console.is_terminal else _WIDTH
+    return console
+
+
+@contextmanager
+def spinner(text: str) -> Iterator[None]:
+    """Show on standard error, if it is a terminal, that something is being done."""
+    errors = Console(stderr=True)
+    if not errors.is_terminal:
+        yield
+        return
+    with errors.status(text):
+        yield
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    try:
+        status = app(args=arguments, standalone_mode=False)
+    except InvalidInputError as error:
+        return _fail(str(error))
+    except click.ClickException as error:
+        return _fail(error.format_message())
+    except EcoserveError as error:
+        return _fail(str(error))
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except BrokenPipeError:  # the reader has seen enough
+        sys.stderr.close()
+        return 0
+    return status if isinstance(status, int) else 0
+
+
+def main() -> None:
+    """Run `ecoserve` and exit with its status."""
+    sys.exit(run())
+
+
+def _fail(sentence: str) -> int:
+    print(f"error: {' '.join(sentence.split())}", file=sys.stderr)
+    return _BAD_INPUT

@@ -1,0 +1,214 @@
+"""`ecoserve plan`: the plan of manifests on a fleet, as tables or as a PlacementPlan in JSON."""
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ecoserve.api.llmserving import Objective
+from ecoserve.cli.app import spinner
+from ecoserve.cli.sources import parse_time, read_snapshot
+from ecoserve.errors import InvalidInputError, UnknownNameError
+from ecoserve.fleet.snapshot import Snapshot
+from ecoserve.planner.build import SearchEffort
+from ecoserve.planner.design_points import DesignPoints, compare
+from ecoserve.planner.document import placement_plan_spec, plan_id
+from ecoserve.planner.instance import PlanningInstance
+from ecoserve.planner.levers import levers_without
+from ecoserve.planner.plan import Plan, make_plan
+
+_UNSERVED = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRequest:
+    """What was asked for at the command line."""
+
+    files: tuple[Path, ...]
+    objective: str | None
+    intensities: tuple[str, ...]
+    disabled: tuple[str, ...]
+    at: str | None
+    compare: bool
+    relative_gap: float
+    time_limit_seconds: float
+    instance_out: Path | None
+
+
+def run_plan(request: PlanRequest, *, as_json: bool, console: Console) -> int:
+    """Plan and print; returns the exit status."""
+    levers = levers_without(request.disabled)
+    objective = _objective(request.objective)
+    effort = _effort(request)
+    snapshot = read_snapshot(request.files, request.intensities, parse_time(request.at))
+    with spinner("planning"):
+        plan = make_plan(snapshot, objective=objective, levers=levers, effort=effort)
+        points = None
+        if request.compare:
+            carbon = plan if objective is Objective.CARBON else None
+            points = compare(snapshot, levers=levers, effort=effort, carbon=carbon)
+    if request.instance_out is not None:
+        _write_instance(plan, request.instance_out)
+    if as_json:
+        json.dump(document(plan, points), sys.stdout, indent=2)
+        print()
+    else:
+        show(plan, points, snapshot, console)
+    return _UNSERVED if plan.unserved else 0
+
+
+def document(plan: Plan, points: DesignPoints | None) -> dict[str, Any]:
+    """Return the plan as a PlacementPlan object."""
+    spec = placement_plan_spec(plan, points).model_dump(by_alias=True, mode="json", exclude_none=True)
+    return {
+        "apiVersion": "ecoserve.dev/v1alpha1",
+        "kind": "PlacementPlan",
+        "metadata": {"name": f"plan-{plan_id(plan)}"},
+        "spec": spec,
+    }
+
+
+def show(plan: Plan, points: DesignPoints | None, snapshot: Snapshot, console: Console) -> None:
+    """Print a plan as tables of at most the console's width."""
+    console.print(_placement_table(plan))
+    console.print(_totals(plan))
+    console.print(_pool_table(plan))
+    for item in plan.placements:
+        console.print(f"  {item.serving} on {item.pool}, {_shape(item.tensor_parallel, item.cpu_cores)}: {item.reason}")
+    for verdict in plan.reuse:
+        console.print(f"  Reuse for {verdict.serving}: {verdict.sentence}")
+    for advice in plan.recommendations:
+        if advice.removable_dram_gib_per_node > 0:
+            console.print(
+                f"  Reduce {advice.pool}: {advice.removable_dram_gib_per_node:.0f} GiB of DRAM per node are not "
+                f"needed, {advice.removable_embodied_kg_per_node:.0f} kgCO2e embodied"
+            )
+    if points is not None:
+        console.print(_comparison(points))
+    for missing in plan.unserved:
+        what = f"{missing.requests_per_second:.3g} requests/s of {missing.slice}" if missing.slice else missing.serving
+        console.print(f"  NOT SERVED ({missing.reason.value}): {what}: {missing.detail}")
+    for node in snapshot.unknown_nodes:
+        console.print(f"  not used: node {node.name}: {node.reason}")
+
+
+def _placement_table(plan: Plan) -> Table:
+    table = Table(title=f"Plan for least {plan.objective.value} at {plan.taken_at:%Y-%m-%d %H:%M} UTC", expand=False)
+    table.add_column("serving", overflow="fold")
+    table.add_column("class")
+    table.add_column("pool", overflow="fold")
+    table.add_column("role")
+    table.add_column("on")
+    for name in ("replicas", "share", "operational", "embodied"):
+        table.add_column(name, justify="right")
+    for item in plan.placements:
+        table.add_row(
+            item.serving,
+            item.traffic_class,
+            item.pool,
+            item.role.value,
+            _shape(item.tensor_parallel, item.cpu_cores),
+            str(item.replicas),
+            f"{item.share:.0%}",
+            f"{item.operational_grams_per_hour:.1f}",
+            f"{item.embodied_grams_per_hour:.1f}",
+        )
+    return table
+
+
+def _totals(plan: Plan) -> str:
+    gap = "" if plan.gap is None else f", at most {plan.gap:.1%} above the least there is"
+    return (
+        f"{plan.grams_per_hour:.1f} gCO2e/h ({plan.operational_grams_per_hour:.1f} operational, "
+        f"{plan.embodied_grams_per_hour:.1f} embodied), {plan.watts:.0f} W, {plan.cost_per_hour:.2f} $/h, "
+        f"{plan.nodes_on} nodes{gap}"
+    )
+
+
+def _pool_table(plan: Plan) -> Table:
+    table = Table(title="Pools")
+    table.add_column("pool", overflow="fold")
+    table.add_column("zone")
+    for name in ("gCO2e/kWh", "PUE", "nodes used", "idle W", "embodied g/h"):
+        table.add_column(name, justify="right")
+    table.add_column("supply")
+    zones = {zone.name: zone for zone in plan.zones}
+    for use in plan.pools:
+        zone = zones[use.pool.zone]
+        table.add_row(
+            use.pool.name,
+            zone.name,
+            f"{zone.carbon_intensity:.0f}",
+            f"{zone.pue:.2f}",
+            f"{use.nodes_on} of {use.pool.nodes}",
+            f"{use.idle_watts_per_node:.0f}",
+            f"{use.embodied_grams_per_hour_per_node:.1f}",
+            use.pool.supply,
+        )
+    return table
+
+
+def _comparison(points: DesignPoints) -> Table:
+    table = Table(title="The same demand and nodes under each objective")
+    table.add_column("optimal in")
+    for name in ("gCO2e/h", "W", "$/h", "latency s", "carbon saves", "unserved/s"):
+        table.add_column(name, justify="right")
+    for objective, plan in points.plans.items():
+        table.add_row(
+            objective.value,
+            f"{plan.grams_per_hour:.1f}",
+            f"{plan.watts:.0f}",
+            f"{plan.cost_per_hour:.2f}",
+            f"{plan.latency_seconds:.2f}",
+            "" if objective is Objective.CARBON else f"{points.saved_share(objective):.1%}",
+            f"{plan.unserved_requests_per_second:.3g}",
+        )
+    return table
+
+
+def _shape(tensor_parallel: int, cpu_cores: float) -> str:
+    return f"{tensor_parallel} GPU" if tensor_parallel else f"{cpu_cores:g} cores"
+
+
+def _objective(name: str | None) -> Objective | None:
+    known = {item.value: item for item in Objective}
+    if name is not None and name not in known:
+        raise UnknownNameError("--objective", name, known)
+    return None if name is None else known[name]
+
+
+def _effort(request: PlanRequest) -> SearchEffort:
+    if not 0 <= request.relative_gap <= 1:
+        raise InvalidInputError("--gap", request.relative_gap, "a share from 0 to 1")
+    if not 0 < request.time_limit_seconds <= 86_400:
+        raise InvalidInputError("--time-limit", request.time_limit_seconds, "seconds above 0, at most a day")
+    return SearchEffort(
+        relative_gap=request.relative_gap, time_limit_seconds=request.time_limit_seconds
+    )
+
+
+def _write_instance(plan: Plan, path: Path) -> None:
+    if len(plan.instances) != 1:
+        raise InvalidInputError(
+            "--instance-out",
+            str(path),
+            f"one problem to write, there are {len(plan.instances)}; give --objective to plan all servings together",
+        )
+    write_instance(plan.instances[0], path)
+
+
+def write_instance(instance: PlanningInstance, path: Path) -> None:
+    """Write an instance as JSON, whole or not at all; raises InvalidInputError where that can't be."""
+    text = json.dumps(instance.model_dump(by_alias=True, mode="json"), indent=1)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_text(text + "\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InvalidInputError("--instance-out", str(path), f"a file that can be written ({error.strerror})") from None

@@ -1,0 +1,150 @@
+"""From files to a snapshot: manifests, fleet files and intensities given on the command line."""
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ecoserve.api import GridZone
+from ecoserve.api.base import ObjectMeta
+from ecoserve.api.gridzone import GridZoneSpec, IntensitySource
+from ecoserve.api.labels import ZONE
+from ecoserve.api.manifests import Manifests, load_manifests
+from ecoserve.carbon import IntensitySeries, parse_intensity_csv
+from ecoserve.catalog import load_catalog
+from ecoserve.errors import InvalidInputError, UnknownNameError
+from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot, serving_demand
+from ecoserve.fleet.fleet_file import load_fleet
+from ecoserve.fleet.nodes import NodeFacts, node_facts
+from ecoserve.fleet.snapshot import Snapshot
+
+_EVERY_ZONE = ""
+
+
+def read_snapshot(files: Sequence[Path], intensities: Sequence[str], now: datetime) -> Snapshot:
+    """Read everything and put the snapshot together; raises InvalidInputError for the first thing wrong."""
+    manifests = load_manifests(files)
+    if not manifests.servings:
+        raise InvalidInputError("files", _names(files), "at least one LLMServing among them")
+    nodes = _nodes(manifests)
+    if not nodes:
+        raise InvalidInputError("files", _names(files), "at least one Node or a fleet file with nodes among them")
+    catalog = load_catalog()
+    return assemble_snapshot(
+        [serving_demand(serving, catalog, now) for serving in manifests.servings],
+        nodes,
+        _readings(manifests, nodes, parse_intensities(intensities), now),
+        manifests.profiles,
+        catalog,
+        now,
+    )
+
+
+def parse_time(text: str | None) -> datetime:
+    """Return the time a user gave (UTC where it names no zone), or now."""
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInputError("--at", text, "an ISO 8601 time such as 2026-06-01T14:00:00Z") from None
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+
+
+def parse_intensities(given: Sequence[str]) -> dict[str, float]:
+    """Read `261` (kept under the empty name) and `ZONE=261`."""
+    parsed: dict[str, float] = {}
+    for text in given:
+        name, _, number = text.rpartition("=")
+        try:
+            grams = float(number)
+        except ValueError:
+            grams = math.nan
+        if not math.isfinite(grams) or grams < 0 or ("=" in text and not name):
+            raise InvalidInputError("--intensity", text, "gCO2e/kWh of zero or more, or ZONE=gCO2e/kWh")
+        parsed[name] = grams
+    return parsed
+
+
+def intensity_series(grid: GridZone, config_maps: Sequence[Mapping[str, Any]]) -> IntensitySeries | None:
+    """Return the series behind a GridZone; None where it states a number."""
+    source = grid.spec.intensity.config_map
+    if source is None:
+        return None
+    for document in config_maps:
+        metadata = document.get("metadata") or {}
+        if (metadata.get("namespace", "default"), metadata.get("name")) == (source.namespace, source.name):
+            data = document.get("data") or {}
+            if source.key not in data:
+                raise UnknownNameError(f"GridZone {grid.metadata.name}: configMap.key", source.key, data)
+            return parse_intensity_csv(data[source.key], f"ConfigMap {source.name} {source.key}")
+    raise InvalidInputError(
+        f"GridZone {grid.metadata.name}: spec.intensity.configMap",
+        f"{source.namespace}/{source.name}",
+        "a ConfigMap among the files",
+    )
+
+
+def _nodes(manifests: Manifests) -> list[NodeFacts]:
+    documents = list(manifests.nodes)
+    for path in manifests.fleets:
+        documents += load_fleet(path).nodes()
+    return [node_facts(document) for document in documents]
+
+
+def _readings(
+    manifests: Manifests, nodes: Sequence[NodeFacts], given: Mapping[str, float], now: datetime
+) -> list[ZoneReading]:
+    """Return a reading for each zone that nodes stand in; zones without a figure are left out."""
+    grids = _grids_by_zone(manifests.grid_zones)
+    standing = sorted({node.labels[ZONE] for node in nodes if ZONE in node.labels})
+    known = {*standing, *grids, *(grid.metadata.name for grid in manifests.grid_zones)}
+    for name in given:
+        if name != _EVERY_ZONE and name not in known:
+            raise UnknownNameError("--intensity zone", name, known)
+    readings = []
+    for zone in standing:
+        grid = grids.get(zone)
+        names = (zone, grid.metadata.name if grid else zone, _EVERY_ZONE)
+        override = next((given[name] for name in names if name in given), None)
+        if override is not None:
+            readings.append(ZoneReading(grid=_of_zone(grid, zone, override), grams_per_kwh=override))
+        elif grid is not None:
+            grams = _grams_at(grid, manifests, now)
+            readings.append(ZoneReading(grid=_of_zone(grid, zone, grams), grams_per_kwh=grams))
+    return readings
+
+
+def _grids_by_zone(grids: Sequence[GridZone]) -> dict[str, GridZone]:
+    by_zone: dict[str, GridZone] = {}
+    for grid in grids:
+        for zone in grid.spec.zones or (grid.metadata.name,):
+            if zone in by_zone:
+                raise InvalidInputError(
+                    f"GridZone {grid.metadata.name}: spec.zones",
+                    zone,
+                    f"a zone of its own; GridZone {by_zone[zone].metadata.name} has this one",
+                )
+            by_zone[zone] = grid
+    return by_zone
+
+
+def _of_zone(grid: GridZone | None, zone: str, grams: float) -> GridZone:
+    """Return a GridZone of this one zone; where none is given, one with the default PUE."""
+    if grid is None:
+        spec = GridZoneSpec(zones=(zone,), intensity=IntensitySource(grams_per_kilowatt_hour=grams))
+        return GridZone(metadata=ObjectMeta(name=zone), spec=spec)
+    return grid.model_copy(update={"spec": grid.spec.model_copy(update={"zones": (zone,)})})
+
+
+def _grams_at(grid: GridZone, manifests: Manifests, now: datetime) -> float:
+    source = grid.spec.intensity
+    series = intensity_series(grid, manifests.config_maps)
+    if series is not None and source.config_map is not None:
+        return series.at(now, repeat=source.config_map.repeat)
+    return source.grams_per_kilowatt_hour or 0.0
+
+
+def _names(files: Sequence[Path]) -> str:
+    return ", ".join(str(path) for path in files)
