@@ -2,19 +2,19 @@
 
 A standby watches like the leader, so that it takes over with a warm world, but plans and writes nothing. Losing
 the Lease ends the process: starting anew is the one sure way not to act on what was decided before.
-The client library's election is used. Around it stands what it lacks: an API server that does not answer is a
-failed attempt instead of the end of the election, an attempt has a time limit, and the Lease is given up on exit.
+
+The rules are client-go's: a Lease whose record has not changed for its duration, by the observer's own clock, may
+be taken; each write carries the version that was read, so of two takers one fails; the holder stops trying to
+renew before its Lease runs out. (The asynchronous election of the Kubernetes client, 37.0.2, can't create a
+Lease: it passes `pretty` a boolean that the generated API refuses.)
 """
 
 import asyncio
 import logging
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
-
-import aiohttp
-from kubernetes.aio.client.exceptions import ApiException
-from kubernetes.aio.leaderelection.electionconfig import Config
-from kubernetes.aio.leaderelection.leaderelection import LeaderElection
-from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
 
 from ecoserve.errors import EcoserveError
 from ecoserve_operator.kube import LEASE, ApiRefusedError, ApiUnreachableError, KubeApi
@@ -23,80 +23,99 @@ from ecoserve_operator.settings import Settings
 logger = logging.getLogger(__name__)
 
 LEASE_NAME = "ecoserve-operator"
-_UNREACHED = (aiohttp.ClientError, TimeoutError, OSError)
-
-# The library logs a traceback for every lost race between two candidates; what matters is logged here.
-logging.getLogger("kubernetes.aio.leaderelection").setLevel(logging.CRITICAL)
 
 
 class LeaseLostError(EcoserveError):
     """Another instance may be acting now, so this one must not."""
 
 
-class _PatientLock(LeaseLock):
-    """A Lease whose failures to be read or written are answers, not exceptions."""
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A Lease's spec as last observed to change, and when, by the monotonic clock."""
 
-    def __init__(self, identity: str, api: KubeApi, settings: Settings) -> None:
-        super().__init__(LEASE_NAME, settings.namespace, identity, api.client)
-        self._limit_seconds = settings.renew_deadline_seconds / 2
-
-    async def get(self, name: str, namespace: str) -> Any:
-        try:
-            async with asyncio.timeout(self._limit_seconds):
-                return await super().get(name, namespace)
-        except _UNREACHED as error:
-            return False, ApiException(status=0, reason=f"no answer ({type(error).__name__})")
-
-    async def create(self, name: str, namespace: str, election_record: Any) -> bool:
-        try:
-            async with asyncio.timeout(self._limit_seconds):
-                return bool(await super().create(name, namespace, election_record))
-        except _UNREACHED:
-            return False
-
-    async def update(self, name: str, namespace: str, updated_record: Any) -> bool:
-        try:
-            async with asyncio.timeout(self._limit_seconds):
-                return bool(await super().update(name, namespace, updated_record))
-        except _UNREACHED:
-            return False
+    spec: dict[str, Any]
+    at: float
 
 
-async def lead(api: KubeApi, settings: Settings, identity: str, leading: asyncio.Event) -> None:
-    """Stand by, set `leading` once the Lease is held, keep it; raises LeaseLostError when it can't be kept."""
+class Leadership:
+    """One candidate for the Lease; `leading` is set while it holds it."""
 
-    async def started() -> None:
-        logger.info("%s holds Lease %s/%s and acts", identity, settings.namespace, LEASE_NAME)
-        leading.set()
+    def __init__(self, api: KubeApi, settings: Settings, identity: str) -> None:
+        self.leading = asyncio.Event()
+        self._api = api
+        self._settings = settings
+        self._identity = identity
+        self._where = f"{settings.namespace}/{LEASE_NAME}"
+        self._seen = _Seen({}, time.monotonic())
 
-    async def stopped() -> None:
-        leading.clear()
+    async def run(self) -> None:
+        """Stand by, then hold the Lease for as long as can be; raises LeaseLostError then."""
+        logger.info("%s stands by for Lease %s", self._identity, self._where)
+        while not await self._tried():
+            await asyncio.sleep(self._settings.lease_retry_seconds)
+        logger.info("%s holds Lease %s and acts", self._identity, self._where)
+        self.leading.set()
+        renewed = time.monotonic()
+        while time.monotonic() - renewed < self._settings.lease_renew_seconds:
+            await asyncio.sleep(self._settings.lease_retry_seconds)
+            asked = time.monotonic()
+            if await self._tried():
+                renewed = asked
+        self.leading.clear()
+        raise LeaseLostError(f"Lease {self._where} could not be renewed; another instance may act now")
 
-    logger.info("%s waits for Lease %s/%s", identity, settings.namespace, LEASE_NAME)
-    election = LeaderElection(
-        Config(
-            _PatientLock(identity, api, settings),
-            lease_duration=settings.lease_seconds,
-            renew_deadline=settings.renew_deadline_seconds,
-            retry_period=max(1, settings.lease_seconds // 8),
-            onstarted_leading=started,
-            onstopped_leading=stopped,
-        )
-    )
-    await election.run()
-    raise LeaseLostError(f"Lease {settings.namespace}/{LEASE_NAME} was lost; another instance may act now")
-
-
-async def give_up(api: KubeApi, settings: Settings, identity: str) -> None:
-    """Hand the Lease over at once instead of letting it run out; whatever fails, it runs out anyway."""
-    try:
-        lease = await api.get(LEASE, LEASE_NAME, settings.namespace)
-        if lease is None or lease["spec"].get("holderIdentity") != identity:
+    async def give_up(self) -> None:
+        """Hand the Lease over at once instead of letting it run out; whatever fails, it runs out anyway."""
+        if not self.leading.is_set():
             return
-        version = lease["metadata"]["resourceVersion"]
-        patch = {"metadata": {"resourceVersion": version}, "spec": {"holderIdentity": None}}
-        await api.merge(LEASE, LEASE_NAME, settings.namespace, patch)
-    except (ApiRefusedError, ApiUnreachableError) as error:
-        logger.warning("the Lease runs out by itself: %s", error)
-    else:
-        logger.info("%s gave up Lease %s/%s", identity, settings.namespace, LEASE_NAME)
+        self.leading.clear()
+        try:
+            lease = await self._api.get(LEASE, LEASE_NAME, self._settings.namespace)
+            if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
+                await self._write(lease, {"holderIdentity": None})
+                logger.info("%s gave up Lease %s", self._identity, self._where)
+        except (ApiRefusedError, ApiUnreachableError) as error:
+            logger.warning("Lease %s runs out by itself: %s", self._where, error)
+
+    async def _tried(self) -> bool:
+        """Take or renew the Lease; whatever keeps it from us is a failed attempt, never an exception."""
+        try:
+            async with asyncio.timeout(self._settings.lease_renew_seconds / 2):
+                return await self._attempt()
+        except ApiRefusedError as error:
+            if error.status != 409:  # a lost race is the normal case of two candidates
+                logger.warning("Lease %s: %s", self._where, error)
+        except (ApiUnreachableError, TimeoutError) as error:
+            logger.warning("Lease %s: %s", self._where, error or "no answer in time")
+        return False
+
+    async def _attempt(self) -> bool:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        mine = {
+            "holderIdentity": self._identity,
+            "leaseDurationSeconds": self._settings.lease_seconds,
+            "renewTime": now,
+        }
+        lease = await self._api.get(LEASE, LEASE_NAME, self._settings.namespace)
+        if lease is None:
+            metadata = {"name": LEASE_NAME, "namespace": self._settings.namespace}
+            await self._api.create(LEASE, {"metadata": metadata, "spec": {**mine, "acquireTime": now}})
+            return True
+        spec = lease.get("spec") or {}
+        if spec.get("holderIdentity") != self._identity:
+            if not self._is_free(spec):
+                return False
+            mine |= {"acquireTime": now, "leaseTransitions": spec.get("leaseTransitions", 0) + 1}
+        await self._write(lease, mine)
+        return True
+
+    def _is_free(self, spec: dict[str, Any]) -> bool:
+        """Whether nobody holds the Lease, or its holder has been silent for its whole duration."""
+        now = time.monotonic()
+        if spec != self._seen.spec:
+            self._seen = _Seen(spec, now)
+        return not spec.get("holderIdentity") or now - self._seen.at > spec.get("leaseDurationSeconds", 0)
+
+    async def _write(self, lease: dict[str, Any], spec: dict[str, Any]) -> None:
+        patch = {"metadata": {"resourceVersion": lease["metadata"]["resourceVersion"]}, "spec": spec}
+        await self._api.merge(LEASE, LEASE_NAME, self._settings.namespace, patch)

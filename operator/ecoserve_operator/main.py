@@ -21,7 +21,7 @@ from ecoserve.errors import EcoserveError, InvalidInputError
 from ecoserve_operator.acting.actor import Actor
 from ecoserve_operator.clock import Clock, ReplayClock, SystemClock
 from ecoserve_operator.kube import LLM_SERVING, ApiRefusedError, ApiUnreachableError, KubeApi
-from ecoserve_operator.leader import give_up, lead
+from ecoserve_operator.leader import Leadership
 from ecoserve_operator.loop import Loop
 from ecoserve_operator.planning.comparer import Comparer
 from ecoserve_operator.planning.planner import Planner
@@ -121,23 +121,24 @@ async def serve(settings: Settings) -> None:
             metrics=metrics,
         )
         loop = Loop(world, signals, reconciler, settings)
-        leading, stop = asyncio.Event(), asyncio.Event()
+        leadership = Leadership(api, settings, identity)
+        stop = asyncio.Event()
 
         async def act() -> None:
             await planner.start()
-            await leading.wait()
+            await leadership.leading.wait()
             metrics.leading.set(1)
             await loop.run()
 
         tasks = [
-            asyncio.create_task(lead(api, settings, identity, leading), name="lease"),
+            asyncio.create_task(leadership.run(), name="lease"),
             asyncio.create_task(act(), name="loop"),
             asyncio.create_task(comparer.run(), name="design points"),
         ]
         for task in tasks:
             task.add_done_callback(lambda _: stop.set())
         registry = build_registry(world, api)
-        _add_probes(registry, world, loop, leading)
+        _add_probes(registry, world, loop, leadership)
         health = f"http://{settings.listen_host}:{settings.health_port}/healthz"
         try:
             await kopf.operator(
@@ -154,12 +155,12 @@ async def serve(settings: Settings) -> None:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await planner.close()
-            await give_up(api, settings, identity)
+            await leadership.give_up()
         for task in ended:
             task.result()
 
 
-def _add_probes(registry: kopf.OperatorRegistry, world: World, loop: Loop, leading: asyncio.Event) -> None:
+def _add_probes(registry: kopf.OperatorRegistry, world: World, loop: Loop, leadership: Leadership) -> None:
     """What /healthz tells beside that the event loop answers; ages are for people, not for restarts."""
 
     @kopf.on.probe(id="watchEventAgeSeconds", registry=registry)
@@ -172,7 +173,7 @@ def _add_probes(registry: kopf.OperatorRegistry, world: World, loop: Loop, leadi
 
     @kopf.on.probe(id="leading", registry=registry)
     async def is_leading(**_: Any) -> bool:
-        return leading.is_set()
+        return leadership.leading.is_set()
 
 
 async def _until_served(api: KubeApi) -> None:

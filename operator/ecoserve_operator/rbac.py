@@ -27,7 +27,7 @@ def build_operator_lease_rules() -> list[dict[str, Any]]:
     return [
         _rule(["coordination.k8s.io"], ["leases"], ["create"]),
         {
-            **_rule(["coordination.k8s.io"], ["leases"], ["get", "update", "patch"]),
+            **_rule(["coordination.k8s.io"], ["leases"], ["get", "patch"]),
             "resourceNames": ["ecoserve-operator"],
         },
     ]

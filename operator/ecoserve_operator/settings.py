@@ -61,6 +61,11 @@ class Settings:
                 raise InvalidInputError(f"--{name}", value, accepted)
 
     @property
-    def renew_deadline_seconds(self) -> int:
-        """How long a leader tries to renew before it gives up: two thirds of the Lease, so it stops first."""
-        return max(2, self.lease_seconds * 2 // 3)
+    def lease_renew_seconds(self) -> float:
+        """How long a leader tries to renew before it stops: two thirds of the Lease, so it stops first."""
+        return self.lease_seconds * 2 / 3
+
+    @property
+    def lease_retry_seconds(self) -> float:
+        """Time between two attempts: an eighth of the Lease gives five of them before a leader stops."""
+        return self.lease_seconds / 8
