@@ -134,8 +134,11 @@ class Cluster:
         """Return a client that acts as the administrator or as whom `kubeconfig` names; leave it with `with`."""
         import kubernetes  # takes a second, which most commands can do without
 
-        client: ApiClient = kubernetes.config.new_client_from_config(str(kubeconfig or self.kubeconfig))  # type: ignore[no-untyped-call]
-        return client
+        configuration = kubernetes.client.Configuration(no_proxy="127.0.0.1")
+        kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
+            str(kubeconfig or self.kubeconfig), client_configuration=configuration
+        )
+        return kubernetes.client.ApiClient(configuration)
 
     def kubectl(self, *arguments: str, kubeconfig: Path | None = None, stdin: str | None = None) -> str:
         """Run kubectl and return what it writes to stdout; raise `KubectlError` with its stderr if it fails."""

@@ -49,11 +49,13 @@ conditions:
 _NODE_READY = (
     _NODE_CONDITIONS
     + """
+{{ $architecture := "amd64" }}
+{{ with .metadata.labels }}{{ with index . "kubernetes.io/arch" }}{{ $architecture = . }}{{ end }}{{ end }}
 addresses:
 - {type: InternalIP, address: {{ NodeIP | Quote }}}
 - {type: Hostname, address: {{ .metadata.name | Quote }}}
 nodeInfo:
-  architecture: {{ index .metadata.labels "kubernetes.io/arch" | Quote }}
+  architecture: {{ $architecture | Quote }}
   operatingSystem: linux
   osImage: simulated
   kernelVersion: simulated

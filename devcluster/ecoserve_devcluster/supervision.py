@@ -1,5 +1,6 @@
 """The owner's side of the supervisor: start it, ask it for programs, let go of it or end it."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -94,4 +95,5 @@ class Supervision:
     def _close_pipes(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                pipe.close()
+                with contextlib.suppress(BrokenPipeError):  # what a dead supervisor was still to read
+                    pipe.close()

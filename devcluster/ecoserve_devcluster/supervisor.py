@@ -29,7 +29,11 @@ _PR_SET_PDEATHSIG = 1
 
 
 class _Supervisor:
-    """The programs that run, in the order in which they were started."""
+    """The programs that run, in the order in which they were started.
+
+    One that ended by itself is not waited for until it is stopped: its process id, which is also the id of its group,
+    can't become a stranger's meanwhile.
+    """
 
     def __init__(self) -> None:
         self.owner: int | None = os.getppid()
@@ -89,8 +93,6 @@ class _Supervisor:
                     sources.remove(requests)
                 else:
                     return
-            for process, _ in self.running.values():
-                process.poll()  # reaps: a component that ended must not stay a zombie
 
 
 def _reply(answer: Callable[[dict[str, Any]], dict[str, Any]], line: bytes) -> None:
@@ -126,8 +128,7 @@ def main() -> None:
     woken, waking = os.pipe()
     os.set_blocking(waking, False)
     signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGCHLD):
-        signal.signal(number, lambda *_: None)  # a handler that does nothing: the wake-up pipe tells
+    signal.signal(signal.SIGTERM, lambda *_: None)  # the wake-up pipe tells
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     supervisor = _Supervisor()
     try:

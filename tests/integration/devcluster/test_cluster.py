@@ -70,6 +70,14 @@ def test_nodes_of_a_fleet_are_ready_with_their_devices(devcluster, nodes):
     assert node["spec"].get("taints", []) == []
 
 
+def test_a_node_that_says_nothing_of_itself_becomes_ready_too(devcluster):
+    name = f"n{secrets.token_hex(3)}-bare"
+    metadata = {"name": name, "annotations": {"kwok.x-k8s.io/node": "fake"}}
+    apply(devcluster, {"apiVersion": "v1", "kind": "Node", "metadata": metadata})
+    devcluster.kubectl("wait", "--for=condition=Ready", f"node/{name}", "--timeout=30s")
+    devcluster.kubectl("delete", "node", name)
+
+
 def test_a_fleet_applied_again_changes_its_nodes(devcluster, nodes):
     prefix = nodes[0].removesuffix("-0")
     group = {"name": prefix, "sku": "g6.48xlarge", "count": 1, "zone": "us-north", "allocatable": {"cpu": 96}}
