@@ -26,6 +26,7 @@ from ecoserve_operator.watch.world import World
 logger = logging.getLogger(__name__)
 
 _SHOWN_REASONS = 3
+_PLAN_RETRY_SECONDS = 5.0
 _LEAST_WAIT_SECONDS = 0.05  # a step of simulated time may be due at once, again and again
 
 
@@ -67,7 +68,8 @@ class Reconciler:
             self.comparer.want(decision)
         self._log(reasons, decision, acted, planned_at - since if is_new else None, time.monotonic() - since)
         await self._report(decision, acted, readings)
-        return self._seconds_until_due(now, readings)
+        until_due = self._seconds_until_due(now, readings)
+        return min(until_due, _PLAN_RETRY_SECONDS) if decision.failure else until_due
 
     def _view(self, readings: Mapping[str, Reading], now: datetime) -> View:
         return view_world(self.world, readings, self.catalog, now, self.settings.load_step_seconds)

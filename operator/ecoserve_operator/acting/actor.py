@@ -99,7 +99,7 @@ class Actor:
     def _progress(self, name: str, waiting: tuple[str, ...], deployments: int) -> Verdict:
         if not waiting:
             self._waiting_since.pop(name, None)
-            return _verdict("True", Reason.PLACED, f"all {deployments} Deployments are as planned")
+            return _verdict("True", Reason.PLACED, f"as planned; Deployments: {deployments}")
         since = self._waiting_since.setdefault(name, time.monotonic())
         awaited = f"waiting for {', '.join(waiting)} to be ready; what ran before stays until then"
         if time.monotonic() - since < self._timeout_seconds:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ecoserve.api.base import Condition
 from ecoserve.api.labels import API_VERSION, FIELD_MANAGER
+from ecoserve_operator.reporting.conditions import Aspect, Reason
 from ecoserve_operator.watch.records import ServingRecord, ZoneRecord
 
 _LONGEST_MESSAGE = 1024
@@ -67,14 +68,18 @@ def _replicas(pools: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 def transition_events(
     subject: ServingRecord | ZoneRecord, kind: str, changed: Iterable[Condition]
 ) -> tuple[dict[str, Any], ...]:
-    """An event for each condition that changed; False is a warning."""
+    """An event for each condition that changed, but for Ready, which only sums up the others.
+
+    False is a warning, unless it just takes its time.
+    """
     return tuple(
         build_event(
             subject,
             kind,
             condition.reason,
             f"{condition.type} is {condition.status}: {condition.message}",
-            warning=condition.status == "False",
+            warning=condition.status == "False" and condition.reason != Reason.PROGRESSING,
         )
         for condition in changed
+        if condition.type != Aspect.READY
     )

@@ -65,7 +65,7 @@ def _feasible(record: ServingRecord, choice: Choice | None) -> Verdict:
             reason=choice.reason,
             message=message,
         )
-    message = f"all slices are served by {sum(item.replicas for item in choice.placements)} replicas"
+    message = f"all slices are served; replicas: {sum(item.replicas for item in choice.placements)}"
     return Verdict(aspect=Aspect.FEASIBLE, status="True", reason=Reason.PLANNED, message=message)
 
 
