@@ -109,9 +109,8 @@ class Cluster:
         if supervision is None:
             return
         supervision.close()
-        if self._starts_it:
-            with state.registry_lock():
-                state.remove(self.name)
+        with state.registry_lock():
+            state.clear_wrecks()  # only if the supervisor was killed is there anything left
 
     def stop(self) -> None:
         """End the cluster, whoever started it; nothing happens if it has ended."""

@@ -129,7 +129,6 @@ def main() -> None:
     os.set_blocking(waking, False)
     signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, lambda *_: None)  # the wake-up pipe tells
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     supervisor = _Supervisor()
     try:
         # Unbuffered: select() sees what is in the pipe, not what a buffer has already taken from it.
