@@ -42,7 +42,7 @@ e2e: setup ## The operator and the extender on the development cluster
 	$(BIN)/pytest tests/e2e
 
 manifests: setup ## Write the generated manifests, chart parts and kind files anew
-	$(BIN)/python -m ecoserve_manifests
+	$(BIN)/python manifests/generate.py
 
 kind-demo: setup ## The same on a kind cluster (needs Docker and kind)
 	examples/kind/demo.sh
