@@ -1,0 +1,124 @@
+"""The three watches, and how their objects become records of the state."""
+
+import asyncio
+from collections.abc import Callable, Set
+
+from kubernetes.aio.client import ApiClient
+
+from ecoserve.api.labels import CURRENT_PLAN, GROUP, VERSION
+from ecoserve.errors import InvalidInputError
+from ecoserve_extender.cache.objects import Node, PlanObject, Pod
+from ecoserve_extender.cache.plan_view import read_plan
+from ecoserve_extender.cache.records import bound_pod, node_record
+from ecoserve_extender.cache.reflector import Reflector, Resource, Sink, T
+from ecoserve_extender.cache.reservations import Reservations
+from ecoserve_extender.cache.state import ClusterState
+from ecoserve_extender.metrics import Metrics
+
+_NODES = Resource(name="nodes", path="/api/v1/nodes", kind=Node)
+_PODS = Resource(name="pods", path="/api/v1/pods", kind=Pod)
+_PLANS = Resource(
+    name="placementplans",
+    path=f"/apis/{GROUP}/{VERSION}/placementplans",
+    kind=PlanObject,
+    field_selector=f"metadata.name={CURRENT_PLAN}",
+    optional=True,
+)
+
+
+class _NodeSink:
+    def __init__(self, state: ClusterState) -> None:
+        self._state = state
+
+    def put(self, node: Node, /) -> str:
+        self._state.put_node(node_record(node))
+        return node.metadata.name
+
+    def remove(self, node: Node, /) -> None:
+        self._state.remove_node(node.metadata.name)
+
+    def keep_only(self, keys: Set[str], /) -> None:
+        for name in self._state.nodes.keys() - keys:
+            self._state.remove_node(name)
+
+
+class _PodSink:
+    def __init__(self, state: ClusterState, reservations: Reservations) -> None:
+        self._state = state
+        self._reservations = reservations
+
+    def put(self, pod: Pod, /) -> str:
+        record = bound_pod(pod)
+        if record is None:
+            self._state.remove_pod(pod.metadata.uid)
+        else:
+            self._reservations.release(record.uid)
+            self._state.put_pod(record)
+        return pod.metadata.uid
+
+    def remove(self, pod: Pod, /) -> None:
+        self._reservations.release(pod.metadata.uid)
+        self._state.remove_pod(pod.metadata.uid)
+
+    def keep_only(self, keys: Set[str], /) -> None:
+        for uid in self._state.pods.keys() - keys:
+            self._state.remove_pod(uid)
+
+
+class _PlanSink:
+    def __init__(self, state: ClusterState, metrics: Metrics) -> None:
+        self._state = state
+        self._metrics = metrics
+
+    def put(self, plan: PlanObject, /) -> str:
+        try:
+            self._state.put_plan(read_plan(plan.spec))
+        except InvalidInputError:
+            self._metrics.invalid_plans.inc()
+            raise
+        return plan.metadata.name
+
+    def remove(self, _: PlanObject, /) -> None:
+        self._state.put_plan(None)
+
+    def keep_only(self, keys: Set[str], /) -> None:
+        if not keys:
+            self._state.put_plan(None)
+
+
+class Informers:
+    """Keeps the state current for as long as `run` runs."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        state: ClusterState,
+        reservations: Reservations,
+        metrics: Metrics,
+        silence_seconds: float,
+    ) -> None:
+        def reflect(resource: Resource[T], sink: Sink[T]) -> Reflector[T]:
+            restarts = metrics.watch_restarts.labels(resource.name)
+            return Reflector(client, resource, sink, silence_seconds=silence_seconds, on_restart=restarts.inc)
+
+        self._reflectors = (
+            reflect(_NODES, _NodeSink(state)),
+            reflect(_PODS, _PodSink(state, reservations)),
+            reflect(_PLANS, _PlanSink(state, metrics)),
+        )
+
+    async def wait_synced(self) -> None:
+        """Wait until every list has been read once."""
+        for reflector in self._reflectors:
+            await reflector.synced.wait()
+
+    @property
+    def ages_seconds(self) -> dict[str, Callable[[], float]]:
+        """How long ago the API server was last heard, by resource."""
+        return {reflector.resource.name: reflector.age_seconds for reflector in self._reflectors}
+
+    async def run(self) -> None:
+        """Follow all three watches; ends only when cancelled, or with the error that broke one of them."""
+        async with asyncio.TaskGroup() as group:
+            for reflector in self._reflectors:
+                group.create_task(reflector.run(), name=f"watch-{reflector.resource.name}")

@@ -1,0 +1,108 @@
+"""The plan as the extender uses it: pools that recognise their nodes, and which placements were decided."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from ecoserve.api.placementplan import PlacementPlanSpec, PlanPool, PlanZone
+from ecoserve.errors import InvalidInputError
+
+Selector = tuple[tuple[str, str | None], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolView:
+    """Nodes alike, with the power and carbon of one of them; a `NodeCarbon` of the marginal function."""
+
+    name: str
+    selector: Selector
+    scalable: bool
+    idle_watts: float
+    embodied_grams_per_hour: float
+    watts_per_core_dynamic: float
+    accelerator_dynamic_watts: float
+    intensity_grams_per_kwh: float
+    pue: float
+    stale: bool
+
+    def selects(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether a node with these labels is of this pool."""
+        return all(labels.get(key) == value for key, value in self.selector)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacementView:
+    """That the plan put replicas of a serving on a pool."""
+
+    namespace: str
+    serving: str
+    pool: str
+    role: str
+    on_cpu: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanView:
+    """A plan."""
+
+    id: str
+    pools: Mapping[str, PoolView]
+    placements: tuple[PlacementView, ...]
+
+    @property
+    def selectors(self) -> tuple[Selector, ...]:
+        """What decides which node is of which pool."""
+        return tuple(pool.selector for pool in self.pools.values())
+
+    def pool_of(self, labels: Mapping[str, str]) -> str | None:
+        """Return the name of the pool that a node with these labels is of."""
+        return next((name for name, pool in self.pools.items() if pool.selects(labels)), None)
+
+
+def read_plan(spec: Mapping[str, Any]) -> PlanView:
+    """Read the spec of a PlacementPlan.
+
+    Raises InvalidInputError where it is malformed or a pool lies in a zone that the plan does not carry.
+    """
+    try:
+        plan = PlacementPlanSpec.model_validate(spec)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InvalidInputError(f"placementplan.spec.{where}", first["input"], first["msg"]) from None
+    zones = {zone.name: zone for zone in plan.zones}
+    return PlanView(
+        id=plan.id,
+        pools={pool.name: _pool_view(pool, zones) for pool in plan.pools},
+        placements=tuple(
+            PlacementView(
+                namespace=placement.namespace,
+                serving=placement.serving,
+                pool=placement.pool,
+                role=placement.role,
+                on_cpu=placement.tensor_parallel == 0,
+            )
+            for placement in plan.placements
+            if placement.replicas > 0
+        ),
+    )
+
+
+def _pool_view(pool: PlanPool, zones: Mapping[str, PlanZone]) -> PoolView:
+    zone = zones.get(pool.zone)
+    if zone is None:
+        raise InvalidInputError(f"pool {pool.name} zone", pool.zone, f"one of the plan's: {', '.join(zones)}")
+    return PoolView(
+        name=pool.name,
+        selector=tuple((label.key, label.value) for label in pool.node_selector),
+        scalable=pool.supply == "scalable",
+        idle_watts=pool.idle_watts_per_node,
+        embodied_grams_per_hour=pool.embodied_grams_per_hour_per_node,
+        watts_per_core_dynamic=pool.dynamic_watts_per_core,
+        accelerator_dynamic_watts=pool.dynamic_watts_per_accelerator,
+        intensity_grams_per_kwh=zone.carbon_intensity,
+        pue=zone.pue,
+        stale=zone.stale,
+    )

@@ -1,0 +1,244 @@
+"""List and watch one kind of object, decoding each straight into a small struct.
+
+The client library brings credentials, TLS and connections. Its informer is not used: it holds every object whole
+(generated models of 50,000 pods are gigabytes), and its watch doesn't notice a connection that went silent.
+
+The list is read in pages and ended by pruning what is gone; the watch then goes on from the list's version. A watch
+that ends or breaks is resumed from the last version seen; 410 Gone lists anew. Bookmarks arrive about every minute:
+a watch that stays silent for longer is dead, however healthy its socket looks.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Set
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from time import monotonic
+from typing import Generic, Protocol, TypeVar
+
+import aiohttp
+import msgspec
+from kubernetes.aio.client import ApiClient
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
+from ecoserve.errors import InvalidInputError
+from ecoserve_extender.cache.objects import ObjectMeta
+
+logger = logging.getLogger(__name__)
+
+_PAGE = 500
+_WATCH_SECONDS = 300  # the server ends a watch then; reopening spreads watches over API servers
+
+
+class KubernetesObject(Protocol):
+    """Anything with metadata."""
+
+    @property
+    def metadata(self) -> ObjectMeta:
+        """Identity of the object."""
+
+
+T = TypeVar("T", bound=KubernetesObject)
+T_contra = TypeVar("T_contra", bound=KubernetesObject, contravariant=True)
+
+
+class Sink(Protocol[T_contra]):
+    """Where objects go."""
+
+    def put(self, item: T_contra, /) -> str:
+        """Take an object, new or changed, and return its key. May raise InvalidInputError: it is skipped."""
+
+    def remove(self, item: T_contra, /) -> None:
+        """Take note that an object is gone."""
+
+    def keep_only(self, keys: Set[str], /) -> None:
+        """Forget all objects but these: a list has ended."""
+
+
+class ApiStatusError(Exception):
+    """The API server answered with an error status."""
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status = status
+        super().__init__(f"the API server answered {status}: {message}")
+
+
+class _ListMeta(msgspec.Struct, rename="camel"):
+    resource_version: str = ""
+    continue_token: str = msgspec.field(default="", name="continue")
+
+
+class _Page(msgspec.Struct):
+    metadata: _ListMeta
+    items: list[msgspec.Raw] | None = None
+
+
+class _Event(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class _Bookmark(msgspec.Struct):
+    metadata: ObjectMeta
+
+
+class _Status(msgspec.Struct):
+    code: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource(Generic[T]):
+    """What to watch: the API path of the list, its field selector, and the struct to decode into."""
+
+    name: str
+    path: str
+    kind: type[T]
+    field_selector: str | None = None
+    optional: bool = False
+    """Whether the kind may not be installed: then it counts as an empty list, looked for again and again."""
+
+
+class Reflector(Generic[T]):
+    """Keeps a sink in step with the API server; `run` never returns."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        resource: Resource[T],
+        sink: Sink[T],
+        *,
+        silence_seconds: float,
+        on_restart: Callable[[], None],
+    ) -> None:
+        self.resource = resource
+        self.synced = asyncio.Event()
+        self._client = client
+        self._sink = sink
+        self._on_restart = on_restart
+        self._version: str | None = None
+        self._heard = monotonic()
+        self._decoder = msgspec.json.Decoder(resource.kind)
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=silence_seconds)
+
+    def age_seconds(self) -> float:
+        """Return the seconds since the API server was last heard."""
+        return monotonic() - self._heard
+
+    async def run(self) -> None:
+        """Follow the API server for ever, backing off from a second to ten while it fails."""
+        while True:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type(_TRANSIENT),
+                wait=wait_random_exponential(multiplier=0.5, max=10),
+                before_sleep=self._restarting,
+            ):
+                with attempt:
+                    await self._follow()
+
+    async def _follow(self) -> None:
+        try:
+            if self._version is None:
+                self._version = await self._list()
+                self.synced.set()
+            await self._watch()
+        except ApiStatusError as error:
+            if error.status == HTTPStatus.GONE:
+                self._version = None
+                return
+            if error.status == HTTPStatus.NOT_FOUND and self.resource.optional:
+                self._sink.keep_only(frozenset())
+                self._version = None
+                self.synced.set()
+            raise
+
+    async def _list(self) -> str:
+        """Read all pages into the sink, prune what is gone, and return the version to watch from."""
+        keys: set[str] = set()
+        query = {"limit": str(_PAGE)}
+        while True:
+            async with self._get(query) as response:
+                page = msgspec.json.decode(await response.read(), type=_Page)
+            self._heard = monotonic()
+            for raw in page.items or ():
+                keys.add(self._put(self._decoder.decode(raw)))
+            if not page.metadata.continue_token:
+                break
+            query["continue"] = page.metadata.continue_token
+        self._sink.keep_only(keys)
+        logger.info("listed", extra={"resource": self.resource.name, "count": len(keys)})
+        return page.metadata.resource_version
+
+    async def _watch(self) -> None:
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(_WATCH_SECONDS),
+            "resourceVersion": self._version or "",
+        }
+        async with self._get(query) as response:
+            self._heard = monotonic()
+            async for line in _lines(response):
+                self._heard = monotonic()
+                self._take(msgspec.json.decode(line, type=_Event))
+
+    def _take(self, event: _Event) -> None:
+        if event.type == "ERROR":
+            status = msgspec.json.decode(event.object, type=_Status)
+            raise ApiStatusError(status.code, status.message)
+        if event.type == "BOOKMARK":
+            self._version = msgspec.json.decode(event.object, type=_Bookmark).metadata.resource_version
+            return
+        item = self._decoder.decode(event.object)
+        self._version = item.metadata.resource_version
+        if event.type == "DELETED":
+            self._sink.remove(item)
+        else:
+            self._put(item)
+
+    def _put(self, item: T) -> str:
+        try:
+            return self._sink.put(item)
+        except InvalidInputError as error:
+            about = {"resource": self.resource.name, "object": item.metadata.name, "error": str(error)}
+            logger.error("object skipped; what was known before stays in use", extra=about)
+            return item.metadata.name
+
+    @asynccontextmanager
+    async def _get(self, query: dict[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
+        if self.resource.field_selector is not None:
+            query = query | {"fieldSelector": self.resource.field_selector}
+        method, url, headers, body, _ = await self._client.param_serialize(
+            "GET", self.resource.path, query_params=list(query.items()), auth_settings=["BearerToken"]
+        )
+        answer = await self._client.call_api(method, url, headers, body, _request_timeout=self._timeout)
+        async with answer.response as response:
+            if response.status != HTTPStatus.OK:
+                status = msgspec.json.decode(await response.read() or b"{}", type=_Status)
+                raise ApiStatusError(response.status, status.message)
+            yield response
+
+    def _restarting(self, attempt: RetryCallState) -> None:
+        self._on_restart()
+        error = attempt.outcome.exception() if attempt.outcome else None
+        logger.warning(
+            "watch restarts",
+            extra={"resource": self.resource.name, "error": str(error) or type(error).__name__},
+        )
+
+
+_TRANSIENT = (ApiStatusError, aiohttp.ClientError, TimeoutError, OSError, msgspec.MsgspecError)
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Split a stream into lines of any length: a node with many images exceeds what readline allows."""
+    rest = bytearray()
+    async for chunk in response.content.iter_any():
+        rest += chunk
+        end = rest.rfind(b"\n")
+        if end >= 0:
+            complete, rest = rest[:end], rest[end + 1 :]
+            for line in complete.split(b"\n"):
+                if line:
+                    yield bytes(line)

@@ -1,0 +1,73 @@
+"""Pods that were answered for but not yet seen bound: they count against every node they were allowed on.
+
+The scheduler asks about the next pod milliseconds after the last, long before the watch shows the bind, and which
+of the allowed nodes it picked also depends on in-tree scores that the extender doesn't see. Counting the pod on all
+of them is the one bound that keeps the headroom whole in a burst; it lasts for as long as a bind takes to be seen.
+A pod refused only for that is asked about again as soon as a bind is seen: it is an event of the cluster.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ecoserve_extender.cache.records import Requests
+from ecoserve_extender.cache.state import ClusterState
+
+
+@dataclass(slots=True)
+class _Reservation:
+    requests: Requests
+    nodes: Sequence[str]
+    expires: float
+    arriving_at: str | None = None
+
+
+class Reservations:
+    """Reservations by pod UID. `clock` gives monotonic seconds."""
+
+    def __init__(self, state: ClusterState, seconds: float, clock: Callable[[], float]) -> None:
+        self._state = state
+        self._seconds = seconds
+        self._clock = clock
+        self._held: OrderedDict[str, _Reservation] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def hold(self, uid: str, requests: Requests, nodes: Sequence[str]) -> None:
+        """Count a pod against each of `nodes` until it is released or expires."""
+        self.release(uid)
+        self._held[uid] = _Reservation(requests, nodes, self._clock() + self._seconds)
+        for node in nodes:
+            usage = self._state.usage(node)
+            usage.reserved_millicores += requests.millicores
+            usage.reserved_memory_bytes += requests.memory_bytes
+
+    def expect(self, uid: str, node: str) -> None:
+        """Note which of its nodes a held pod most likely lands on: it is on for the pods asked about next."""
+        held = self._held.get(uid)
+        if held is not None and held.arriving_at is None and node in held.nodes:
+            held.arriving_at = node
+            self._state.usage(node).arriving += 1
+
+    def release(self, uid: str) -> None:
+        """Stop counting a pod: seen bound, gone, or asked about again."""
+        held = self._held.pop(uid, None)
+        if held is None:
+            return
+        for node in held.nodes:
+            usage = self._state.usage(node)
+            usage.reserved_millicores -= held.requests.millicores
+            usage.reserved_memory_bytes -= held.requests.memory_bytes
+            if node == held.arriving_at:
+                usage.arriving -= 1
+            self._state.drop_if_unused(node)
+
+    def expire(self) -> None:
+        """Release what was held for too long; the oldest comes first."""
+        now = self._clock()
+        while self._held:
+            uid, oldest = next(iter(self._held.items()))
+            if oldest.expires > now:
+                break
+            self.release(uid)

@@ -1,0 +1,114 @@
+"""Nodes, bound pods and the plan, with what pods take of each node added up as events arrive.
+
+A request then costs one look-up per candidate, whatever the number of pods. Everything happens on one event loop:
+watches and requests take turns, so that no lock is needed and every answer rests on a consistent state.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ecoserve_extender.cache.plan_view import PlanView, PoolView
+from ecoserve_extender.cache.records import BoundPod, NodeRecord, Requests
+
+
+@dataclass(slots=True)
+class NodeUsage:
+    """What pods take of one node. Reserved is what offline pods not yet seen bound may come to take."""
+
+    online: Requests = field(default_factory=Requests)
+    offline: Requests = field(default_factory=Requests)
+    reserved_millicores: int = 0
+    reserved_memory_bytes: int = 0
+    holders: int = 0
+    """Pods for whose sake the node is on: all but those of DaemonSets."""
+    arriving: int = 0
+    """Pods most likely about to land here."""
+
+    @property
+    def on(self) -> bool:
+        """Tell whether the node is needed without the pod asked about."""
+        return self.holders > 0 or self.arriving > 0
+
+
+class ClusterState:
+    """The state. `on_bound` is called with each pod first seen bound."""
+
+    def __init__(self, on_bound: Callable[[BoundPod], None] = lambda _: None) -> None:
+        self.nodes: dict[str, NodeRecord] = {}
+        self.pods: dict[str, BoundPod] = {}
+        self.plan: PlanView | None = None
+        self._usage: dict[str, NodeUsage] = {}
+        self._pool_names: dict[str, str | None] = {}
+        self._on_bound = on_bound
+
+    def usage(self, node: str) -> NodeUsage:
+        """Return what pods take of a node; pods may be seen before their node."""
+        found = self._usage.get(node)
+        if found is None:
+            found = self._usage[node] = NodeUsage()
+        return found
+
+    def pool(self, node: str) -> PoolView | None:
+        """Return the pool of a node; None without a plan, or where no pool selects the node."""
+        name = self._pool_names.get(node)
+        return self.plan.pools[name] if self.plan is not None and name is not None else None
+
+    def put_node(self, node: NodeRecord) -> None:
+        """Record a node, new or changed."""
+        known = self.nodes.get(node.name)
+        self.nodes[node.name] = node
+        if known is None or known.labels != node.labels:
+            self._assign(node)
+
+    def remove_node(self, name: str) -> None:
+        """Forget a node; what pods take of it is forgotten with the pods."""
+        self.nodes.pop(name, None)
+        self._pool_names.pop(name, None)
+        self.drop_if_unused(name)
+
+    def put_pod(self, pod: BoundPod) -> None:
+        """Record a bound pod, new or changed."""
+        known = self.pods.get(pod.uid)
+        if known == pod:
+            return
+        if known is not None:
+            self._count(known, -1)
+        self.pods[pod.uid] = pod
+        self._count(pod, +1)
+        if known is None:
+            self._on_bound(pod)
+
+    def remove_pod(self, uid: str) -> None:
+        """Forget a pod: deleted or finished."""
+        pod = self.pods.pop(uid, None)
+        if pod is not None:
+            self._count(pod, -1)
+
+    def drop_if_unused(self, node: str) -> None:
+        """Free the sums of a node that is gone, once nothing counts on it any more."""
+        if node not in self.nodes and self._usage.get(node) == NodeUsage():
+            del self._usage[node]
+
+    def put_plan(self, plan: PlanView | None) -> None:
+        """Take over a plan; nodes are matched to pools anew only where the pools' selectors changed."""
+        before, self.plan = self.plan, plan
+        if plan is None:
+            self._pool_names.clear()
+        elif before is None or (*before.pools, *before.selectors) != (*plan.pools, *plan.selectors):
+            for node in self.nodes.values():
+                self._assign(node)
+
+    def _assign(self, node: NodeRecord) -> None:
+        if self.plan is not None:
+            self._pool_names[node.name] = self.plan.pool_of(node.labels)
+
+    def _count(self, pod: BoundPod, sign: int) -> None:
+        usage = self.usage(pod.node)
+        change = pod.requests if sign > 0 else -pod.requests
+        if pod.offline:
+            usage.offline += change
+        else:
+            usage.online += change
+        if pod.keeps_node_on:
+            usage.holders += sign
+        self.drop_if_unused(pod.node)

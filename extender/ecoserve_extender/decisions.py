@@ -1,0 +1,163 @@
+"""What was decided for each pod: remembered for /explain, written onto the pod once its bind is seen.
+
+A ranking is kept as three flat arrays (a reference, a float and a byte per candidate), and the oldest decisions are
+dropped once the candidates of all together exceed a budget: memory is bounded on any cluster.
+"""
+
+import math
+from array import array
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from ecoserve.api.labels import CLASS_OFFLINE, CLASS_ONLINE
+from ecoserve_extender.cache.records import PendingPod
+from ecoserve_extender.policy.scoring import Ranking
+from ecoserve_extender.policy.verdict import Fallback, Rejection
+
+_EXAMPLES = 5
+_MIN_KEPT = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The last answer for one pod. Grams are NaN where unknown; `node` is where the pod was seen bound."""
+
+    uid: str
+    pod: str
+    traffic_class: str
+    decided_at: datetime
+    plan: str | None
+    fallback: Fallback | None = None
+    names: tuple[str, ...] = ()
+    grams_per_hour: "array[float]"
+    scores: bytes = b""
+    rejected: Mapping[Rejection, tuple[str, ...]]
+    node: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Candidates and refused nodes held."""
+        return len(self.names) + sum(map(len, self.rejected.values()))
+
+    def order(self) -> list[int]:
+        """Return the indices of the candidates, best first."""
+        return sorted(
+            range(len(self.names)), key=lambda index: (-self.scores[index], self._sortable(index), index)
+        )
+
+    def annotation(self) -> dict[str, Any]:
+        """Return the content of the decision annotation of a bound pod."""
+        order = self.order()
+        chosen = next((index for index in order if self.names[index] == self.node), None)
+        runner_up = next((index for index in order if self.names[index] != self.node), None)
+        own, other = self._grams(chosen), self._grams(runner_up)
+        return {
+            "node": self.node,
+            "runnerUp": None if runner_up is None else self.names[runner_up],
+            "gramsPerHour": own,
+            "gramsPerHourDifference": None if own is None or other is None else round(other - own, 3),
+            "plan": self.plan,
+            "fallback": self.fallback.value if self.fallback else None,
+        }
+
+    def explanation(self) -> dict[str, Any]:
+        """Return everything that is known of the decision, candidates best first."""
+        return {
+            "pod": self.pod,
+            "class": self.traffic_class,
+            "decidedAt": self.decided_at.isoformat(timespec="milliseconds"),
+            "decision": self.annotation(),
+            "candidates": [
+                {"node": self.names[index], "gramsPerHour": self._grams(index), "score": self.scores[index]}
+                for index in self.order()
+            ],
+            "rejected": [
+                {
+                    "reason": reason.name,
+                    "message": reason.value,
+                    "count": len(nodes),
+                    "nodes": nodes[:_EXAMPLES],
+                }
+                for reason, nodes in self.rejected.items()
+            ],
+        }
+
+    def _grams(self, index: int | None) -> float | None:
+        if index is None or math.isnan(self.grams_per_hour[index]):
+            return None
+        return round(self.grams_per_hour[index], 3)
+
+    def _sortable(self, index: int) -> float:
+        grams = self.grams_per_hour[index]
+        return math.inf if math.isnan(grams) else grams
+
+
+class DecisionLog:
+    """The latest decisions, one per pod name, within a budget of candidates."""
+
+    def __init__(self, candidates_kept: int) -> None:
+        self._budget = candidates_kept
+        self._held = 0
+        self._decisions: OrderedDict[str, Decision] = OrderedDict()
+
+    def filtered(
+        self,
+        pod: PendingPod,
+        plan: str | None,
+        rejected: Mapping[str, Rejection],
+        now: datetime | None = None,
+    ) -> None:
+        """Note what filter answered; a new call starts a new decision."""
+        by_reason: dict[Rejection, list[str]] = {}
+        for node, reason in rejected.items():
+            by_reason.setdefault(reason, []).append(node)
+        self._put(
+            Decision(
+                uid=pod.uid,
+                pod=pod.key,
+                traffic_class=CLASS_OFFLINE if pod.offline else CLASS_ONLINE,
+                decided_at=now or datetime.now(UTC),
+                plan=plan,
+                grams_per_hour=array("d"),
+                rejected={reason: tuple(nodes) for reason, nodes in by_reason.items()},
+            )
+        )
+
+    def ranked(self, pod: PendingPod, plan: str | None, ranking: Ranking) -> None:
+        """Note how the candidates were ranked, with what filter answered before where it did."""
+        if self.get(pod.key, pod.uid) is None:
+            self.filtered(pod, plan, {})
+        self._put(
+            replace(
+                self._decisions[pod.key],
+                plan=plan,
+                fallback=ranking.fallback,
+                names=ranking.names,
+                grams_per_hour=array("d", [candidate.grams_per_hour for candidate in ranking.candidates]),
+                scores=bytes(ranking.scores),
+            )
+        )
+
+    def bound(self, pod: str, uid: str, node: str) -> Decision | None:
+        """Note where a pod was bound and return the decision; None where it never went through us."""
+        decision = self.get(pod, uid)
+        if decision is None:
+            return None
+        self._decisions[pod] = replace(decision, node=node)
+        return self._decisions[pod]
+
+    def get(self, pod: str, uid: str | None = None) -> Decision | None:
+        """Return the decision on a pod by `namespace/name`; None where unknown, or of another pod of that name."""
+        decision = self._decisions.get(pod)
+        return decision if decision is not None and uid in (None, decision.uid) else None
+
+    def _put(self, decision: Decision) -> None:
+        before = self._decisions.pop(decision.pod, None)
+        self._held += decision.size - (before.size if before else 0)
+        self._decisions[decision.pod] = decision
+        while self._held > self._budget and len(self._decisions) > _MIN_KEPT:
+            _, oldest = self._decisions.popitem(last=False)
+            self._held -= oldest.size

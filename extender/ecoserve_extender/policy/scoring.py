@@ -1,0 +1,133 @@
+"""Scores from marginal carbon: the plan's pools first, then the least gCO2e per hour.
+
+Candidates fall into tiers, and the whole range 0–10 is shared out between the tiers that are present, one score
+apart; within a tier the least carbon gets its highest score and the most its lowest. A better tier thus always
+outscores a worse one, and in one tier less carbon never scores lower. Equal candidates get equal scores, which
+leaves the choice between them to kube-scheduler's in-tree plugins.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from ecoserve.api.labels import POOL
+from ecoserve.carbon.marginal import marginal_grams_per_hour
+from ecoserve_extender.cache.plan_view import PlanView, PoolView
+from ecoserve_extender.cache.records import PendingPod, Requests
+from ecoserve_extender.cache.state import ClusterState
+from ecoserve_extender.policy.planned import planned_pools
+from ecoserve_extender.policy.verdict import Fallback
+
+HIGHEST_SCORE = 10
+"""MaxExtenderPriority of the wire contract."""
+
+_NEGLIGIBLE_GRAMS = 1e-9
+
+
+class Tier(IntEnum):
+    """Groups of candidates, best first."""
+
+    PLANNED = 0
+    KNOWN = 1
+    UNKNOWN_ON = 2
+    UNKNOWN_OFF = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A node that may take the pod. Grams are NaN where the node is in no pool."""
+
+    tier: Tier
+    grams_per_hour: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Candidates in the order they were asked about, their scores, and what the ranking had to do without."""
+
+    names: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+    scores: tuple[int, ...]
+    fallback: Fallback | None
+
+    @property
+    def best(self) -> str | None:
+        """The first of the candidates with the highest score."""
+        return self.names[self.scores.index(max(self.scores))] if self.scores else None
+
+
+def rank(pod: PendingPod, names: Sequence[str], state: ClusterState) -> Ranking:
+    """Rank candidates for a pod. Unknown names count as nodes in no pool that are off."""
+    preferred = planned_pools(pod, state.plan) if state.plan is not None else frozenset()
+    memo: dict[tuple[str, bool], Candidate] = {}
+    unknown = {True: Candidate(Tier.UNKNOWN_ON, math.nan), False: Candidate(Tier.UNKNOWN_OFF, math.nan)}
+    candidates, stale = [], False
+    for name in names:
+        pool = state.pool(name)
+        on = name in state.nodes and state.usage(name).on
+        if pool is None:
+            candidates.append(unknown[on])
+            continue
+        key = (pool.name, on)
+        if key not in memo:
+            tier = Tier.PLANNED if pool.name in preferred else Tier.KNOWN
+            memo[key] = Candidate(tier, marginal_on_pool(pod.requests, pool, on=on))
+            stale = stale or pool.stale
+        candidates.append(memo[key])
+    return Ranking(
+        names=tuple(names),
+        candidates=tuple(candidates),
+        scores=scores(candidates),
+        fallback=_fallback(pod, state.plan, preferred, candidates, stale=stale),
+    )
+
+
+def marginal_on_pool(requests: Requests, pool: PoolView, *, on: bool) -> float:
+    """gCO2e per hour that the requests add on a node of a pool; a fixed node is never saved by staying off."""
+    return marginal_grams_per_hour(
+        pool,
+        cpu_cores=requests.cores,
+        accelerators=requests.accelerators,
+        intensity_grams_per_kwh=pool.intensity_grams_per_kwh,
+        pue=pool.pue,
+        node_otherwise_off=pool.scalable and not on,
+    )
+
+
+def scores(candidates: Sequence[Candidate]) -> tuple[int, ...]:
+    """Return an integer from 0 to 10 for each candidate."""
+    tiers = sorted({candidate.tier for candidate in candidates})
+    values = set(candidates)
+    score_of: dict[Candidate, int] = {}
+    for position, tier in enumerate(tiers):
+        steps = (HIGHEST_SCORE + 2 - len(tiers)) // len(tiers) - 1
+        top = HIGHEST_SCORE - position * (steps + 2)
+        members = [candidate for candidate in values if candidate.tier == tier]
+        grams = [candidate.grams_per_hour for candidate in members]
+        least, most = min(grams), max(grams)
+        for candidate in members:
+            above = candidate.grams_per_hour - least
+            share = above / (most - least) if most - least > _NEGLIGIBLE_GRAMS else 0.0
+            score_of[candidate] = top - round(share * steps)
+    return tuple(score_of[candidate] for candidate in candidates)
+
+
+def _fallback(
+    pod: PendingPod,
+    plan: PlanView | None,
+    preferred: frozenset[str],
+    candidates: Iterable[Candidate],
+    *,
+    stale: bool,
+) -> Fallback | None:
+    if plan is None:
+        return Fallback.NO_PLAN
+    tiers = {candidate.tier for candidate in candidates}
+    if preferred and Tier.PLANNED not in tiers:
+        return Fallback.PLANNED_POOL_FULL
+    if POOL in pod.labels and not preferred:
+        return Fallback.POOL_NOT_IN_PLAN
+    if tiers & {Tier.UNKNOWN_ON, Tier.UNKNOWN_OFF}:
+        return Fallback.NODE_IN_NO_POOL
+    return Fallback.STALE_INTENSITY if stale else None

@@ -1,0 +1,103 @@
+"""One process: HTTP server, watches and annotation writers on one event loop, ended together.
+
+Whatever ends first ends the rest: a signal lets requests and queued annotations finish; a watch that breaks for a
+reason that retrying can't cure ends the process with its error, to be restarted by whoever runs it.
+"""
+
+import asyncio
+import logging
+
+import uvicorn
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+
+from ecoserve.errors import InvalidInputError
+from ecoserve_extender.annotations import AnnotationWriter
+from ecoserve_extender.app import build_app
+from ecoserve_extender.cache.informers import Informers
+from ecoserve_extender.cache.records import BoundPod
+from ecoserve_extender.decisions import Decision
+from ecoserve_extender.extender import Extender
+from ecoserve_extender.metrics import Metrics
+from ecoserve_extender.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_KEEP_ALIVE_SECONDS = 120
+"""Longer than the 90 s after which Go's client drops an idle connection: a server that closes first loses a call."""
+
+_GRACE_SECONDS = 5
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT. Raises InvalidInputError where there are no usable credentials."""
+    async with ApiClient(await _load_credentials(settings)) as client:
+        metrics = Metrics()
+        writer = AnnotationWriter(
+            client, metrics, writers=settings.annotation_writers, queue_size=settings.annotation_queue
+        )
+
+        def write(pod: BoundPod, decision: Decision) -> None:
+            writer.enqueue(pod.namespace, pod.name, pod.uid, decision.annotation())
+
+        extender = Extender(settings, metrics, write)
+        informers = Informers(
+            client, extender.state, extender.reservations, metrics, settings.watch_silence_seconds
+        )
+        metrics.watch_caches(
+            informers.ages_seconds,
+            {
+                "nodes": lambda: len(extender.state.nodes),
+                "pods": lambda: len(extender.state.pods),
+                "reservations": lambda: len(extender.reservations),
+            },
+        )
+        server = uvicorn.Server(
+            uvicorn.Config(
+                build_app(extender, metrics),
+                host=settings.host,
+                port=settings.port,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=_GRACE_SECONDS,
+            )
+        )
+        async with asyncio.TaskGroup() as group:
+            background = [
+                group.create_task(informers.run()),
+                group.create_task(writer.run()),
+                group.create_task(_announce(informers, extender)),
+            ]
+            await server.serve()
+            await writer.drain()
+            for task in background:
+                task.cancel()
+
+
+async def _announce(informers: Informers, extender: Extender) -> None:
+    await informers.wait_synced()
+    extender.ready = True
+    logger.info(
+        "caches are filled",
+        extra={"nodes": len(extender.state.nodes), "pods": len(extender.state.pods)},
+    )
+
+
+async def _load_credentials(settings: Settings) -> Configuration:
+    configuration = Configuration()
+    try:
+        if settings.kubeconfig is not None:
+            await config.load_kube_config(  # type: ignore[no-untyped-call]
+                str(settings.kubeconfig), client_configuration=configuration, persist_config=False
+            )
+        else:
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except (config.ConfigException, OSError, ValueError) as error:
+        raise InvalidInputError(
+            "kubeconfig",
+            str(settings.kubeconfig or "in-cluster"),
+            f"a readable kubeconfig, or a pod's ServiceAccount ({error})",
+        ) from None
+    return configuration
