@@ -147,7 +147,7 @@ def test_two_releases_share_no_names_but_those_of_the_cluster(render: Render) ->
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [
-        ("operator.replicas=0", "at '/operator/replicas': minimum: got 0, want 1"),
+        ("operator.replicas=-1", "at '/operator/replicas': minimum: got -1, want 0"),
         ("operator.replicas=many", "at '/operator/replicas': got string, want integer"),
         ("operatr.replicas=1", "additional properties 'operatr' not allowed"),
         ("operator.replica=1", "at '/operator': additional properties 'replica' not allowed"),
