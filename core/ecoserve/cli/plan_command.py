@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from ecoserve.api.llmserving import Objective
 from ecoserve.cli.app import spinner
-from ecoserve.cli.sources import parse_time, read_snapshot
+from ecoserve.cli.sources import parse_time, read_sources
 from ecoserve.errors import InvalidInputError, UnknownNameError
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.planner.build import SearchEffort
@@ -45,7 +46,7 @@ def run_plan(request: PlanRequest, *, as_json: bool, console: Console) -> int:
     levers = levers_without(request.disabled)
     objective = _objective(request.objective)
     effort = _effort(request)
-    snapshot = read_snapshot(request.files, request.intensities, parse_time(request.at))
+    snapshot = read_sources(request.files, request.intensities).snapshot_at(parse_time(request.at))
     with spinner("planning"):
         plan = make_plan(snapshot, objective=objective, levers=levers, effort=effort)
         points = None
@@ -79,7 +80,9 @@ def show(plan: Plan, points: DesignPoints | None, snapshot: Snapshot, console: C
     console.print(_totals(plan))
     console.print(_pool_table(plan))
     for item in plan.placements:
-        console.print(f"  {item.serving} on {item.pool}, {_shape(item.tensor_parallel, item.cpu_cores)}: {item.reason}")
+        console.print(
+            f"  {item.serving} on {item.pool}, {_shape(item.tensor_parallel, item.cpu_cores)}: {item.reason}"
+        )
     for verdict in plan.reuse:
         console.print(f"  Reuse for {verdict.serving}: {verdict.sentence}")
     for advice in plan.recommendations:
@@ -91,20 +94,28 @@ def show(plan: Plan, points: DesignPoints | None, snapshot: Snapshot, console: C
     if points is not None:
         console.print(_comparison(points))
     for missing in plan.unserved:
-        what = f"{missing.requests_per_second:.3g} requests/s of {missing.slice}" if missing.slice else missing.serving
+        what = (
+            f"{missing.requests_per_second:.3g} requests/s of {missing.slice}"
+            if missing.slice
+            else missing.serving
+        )
         console.print(f"  NOT SERVED ({missing.reason.value}): {what}: {missing.detail}")
     for node in snapshot.unknown_nodes:
         console.print(f"  not used: node {node.name}: {node.reason}")
 
 
 def _placement_table(plan: Plan) -> Table:
-    table = Table(title=f"Plan for least {plan.objective.value} at {plan.taken_at:%Y-%m-%d %H:%M} UTC", expand=False)
+    table = Table(
+        title=f"Plan for least {plan.objective.value} at {plan.taken_at:%Y-%m-%d %H:%M} UTC",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     table.add_column("serving", overflow="fold")
     table.add_column("class")
     table.add_column("pool", overflow="fold")
     table.add_column("role")
     table.add_column("on")
-    for name in ("replicas", "share", "operational", "embodied"):
+    for name in ("replicas", "share", "oper. g/h", "emb. g/h"):
         table.add_column(name, justify="right")
     for item in plan.placements:
         table.add_row(
@@ -131,10 +142,10 @@ def _totals(plan: Plan) -> str:
 
 
 def _pool_table(plan: Plan) -> Table:
-    table = Table(title="Pools")
+    table = Table(title="Pools", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("pool", overflow="fold")
     table.add_column("zone")
-    for name in ("gCO2e/kWh", "PUE", "nodes used", "idle W", "embodied g/h"):
+    for name in ("gCO2e/kWh", "PUE", "nodes on", "idle W", "emb. g/h"):
         table.add_column(name, justify="right")
     table.add_column("supply")
     zones = {zone.name: zone for zone in plan.zones}
@@ -154,7 +165,7 @@ def _pool_table(plan: Plan) -> Table:
 
 
 def _comparison(points: DesignPoints) -> Table:
-    table = Table(title="The same demand and nodes under each objective")
+    table = Table(title="The same demand and nodes under each objective", box=box.SIMPLE_HEAD)
     table.add_column("optimal in")
     for name in ("gCO2e/h", "W", "$/h", "latency s", "carbon saves", "unserved/s"):
         table.add_column(name, justify="right")
@@ -187,9 +198,7 @@ def _effort(request: PlanRequest) -> SearchEffort:
         raise InvalidInputError("--gap", request.relative_gap, "a share from 0 to 1")
     if not 0 < request.time_limit_seconds <= 86_400:
         raise InvalidInputError("--time-limit", request.time_limit_seconds, "seconds above 0, at most a day")
-    return SearchEffort(
-        relative_gap=request.relative_gap, time_limit_seconds=request.time_limit_seconds
-    )
+    return SearchEffort(relative_gap=request.relative_gap, time_limit_seconds=request.time_limit_seconds)
 
 
 def _write_instance(plan: Plan, path: Path) -> None:
@@ -211,4 +220,6 @@ def write_instance(instance: PlanningInstance, path: Path) -> None:
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise InvalidInputError("--instance-out", str(path), f"a file that can be written ({error.strerror})") from None
+        raise InvalidInputError(
+            "--instance-out", str(path), f"a file that can be written ({error.strerror})"
+        ) from None

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,23 +23,38 @@ from ecoserve.fleet.snapshot import Snapshot
 _EVERY_ZONE = ""
 
 
-def read_snapshot(files: Sequence[Path], intensities: Sequence[str], now: datetime) -> Snapshot:
-    """Read everything and put the snapshot together; raises InvalidInputError for the first thing wrong."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What the files hold, read once, from which the snapshot of any moment follows."""
+
+    manifests: Manifests
+    nodes: tuple[NodeFacts, ...]
+    intensities: Mapping[str, float]
+
+    def snapshot_at(self, now: datetime) -> Snapshot:
+        """Return the snapshot at a time; raises InvalidInputError for the first thing wrong."""
+        catalog = load_catalog()
+        return assemble_snapshot(
+            [serving_demand(serving, catalog, now) for serving in self.manifests.servings],
+            self.nodes,
+            _readings(self.manifests, self.nodes, self.intensities, now),
+            self.manifests.profiles,
+            catalog,
+            now,
+        )
+
+
+def read_sources(files: Sequence[Path], intensities: Sequence[str] = ()) -> Sources:
+    """Read files and `--intensity` values; raises InvalidInputError for the first thing wrong."""
     manifests = load_manifests(files)
     if not manifests.servings:
-        raise InvalidInputError("files", _names(files), "at least one LLMServing among them")
+        raise InvalidInputError("files", _names(files), "at least one LLMServing must be among them")
     nodes = _nodes(manifests)
     if not nodes:
-        raise InvalidInputError("files", _names(files), "at least one Node or a fleet file with nodes among them")
-    catalog = load_catalog()
-    return assemble_snapshot(
-        [serving_demand(serving, catalog, now) for serving in manifests.servings],
-        nodes,
-        _readings(manifests, nodes, parse_intensities(intensities), now),
-        manifests.profiles,
-        catalog,
-        now,
-    )
+        raise InvalidInputError(
+            "files", _names(files), "a Node or a fleet file with nodes must be among them"
+        )
+    return Sources(manifests=manifests, nodes=tuple(nodes), intensities=parse_intensities(intensities))
 
 
 def parse_time(text: str | None) -> datetime:

@@ -37,7 +37,7 @@ def identify(labels: Mapping[str, str], catalog: Catalog, profile: HardwareProfi
     if profile is not None:
         return _from_profile(profile.metadata.name, profile.spec, catalog)
     instance_type = labels.get(INSTANCE_TYPE)
-    if instance_type in catalog.instances:
+    if instance_type is not None and instance_type in catalog.instances:
         instance = catalog.instance(instance_type)
         return Hardware(instance=instance, supply=default_supply(instance))
     product = labels.get(GPU_PRODUCT)

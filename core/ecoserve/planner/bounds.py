@@ -32,7 +32,9 @@ def option_costs(formulation: Formulation) -> dict[tuple[str, str, str], float]:
     objective = formulation.objective()
     replica_costs = _replica_costs(formulation, objective)
     return {
-        (usable.option.slice, usable.option.configuration, usable.option.phase): objective.get(usable.column, 0.0)
+        (usable.option.slice, usable.option.configuration, usable.option.phase): objective.get(
+            usable.column, 0.0
+        )
         + usable.replicas * replica_costs[usable.option.configuration]
         for usable in formulation.options
     }
@@ -67,7 +69,9 @@ def _replica_costs(formulation: Formulation, objective: Mapping[int, float]) -> 
     for pool_name, items in members.items():
         capacity = pools[pool_name].node.resources.amounts()
         ratios = {
-            item.name: [a / c if c > 0 else 0.0 for a, c in zip(item.resources.amounts(), capacity, strict=True)]
+            item.name: [
+                a / c if c > 0 else 0.0 for a, c in zip(item.resources.amounts(), capacity, strict=True)
+            ]
             for item in items
         }
         votes = Counter(values.index(max(values)) for values in ratios.values())

@@ -42,7 +42,9 @@ def candidate(formulation: Formulation, values: Sequence[float]) -> Candidate:
     replicas = _needed(formulation, shares, values)
     packings = pack_pools(formulation, replicas)
     nodes = {name: packings[name].nodes if name in packings else 0 for name in formulation.nodes}
-    return Candidate(shares, replicas, nodes, shed, _point(formulation, shares, shed, replicas, nodes), packings)
+    return Candidate(
+        shares, replicas, nodes, shed, _point(formulation, shares, shed, replicas, nodes), packings
+    )
 
 
 def pack_pools(formulation: Formulation, replicas: Mapping[str, int]) -> dict[str, Packing]:
@@ -56,9 +58,7 @@ def pack_pools(formulation: Formulation, replicas: Mapping[str, int]) -> dict[st
     return {pool: pack(entries, capacities[pool]) for pool, entries in items.items()}
 
 
-def _needed(
-    formulation: Formulation, shares: Mapping[int, float], values: Sequence[float]
-) -> dict[str, int]:
+def _needed(formulation: Formulation, shares: Mapping[int, float], values: Sequence[float]) -> dict[str, int]:
     loads: dict[str, float] = {}
     for usable in formulation.options:
         load = usable.replicas * shares.get(usable.column, 0.0)

@@ -120,4 +120,3 @@ def _engines(serving: ServingDemand, pool: Pool, levers: frozenset[Lever]) -> It
                 tensor_parallel=0,
                 cpu_cores=cores,
             )
-

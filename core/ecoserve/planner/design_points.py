@@ -50,7 +50,9 @@ def compare(
             plans[objective] = carbon
         else:
             plans[objective] = make_plan(snapshot, objective=objective, levers=levers, effort=effort)
-    greenest = min(plans.values(), key=lambda p: (round(p.unserved_requests_per_second, _ROUNDING), p.grams_per_hour))
+    greenest = min(
+        plans.values(), key=lambda p: (round(p.unserved_requests_per_second, _ROUNDING), p.grams_per_hour)
+    )
     if greenest.grams_per_hour < plans[Objective.CARBON].grams_per_hour:
         plans[Objective.CARBON] = _as_carbon(greenest, plans[Objective.CARBON])
     return DesignPoints(plans=plans)

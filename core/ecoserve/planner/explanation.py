@@ -195,9 +195,7 @@ def _without_room(
         reason = UnservedReason.NO_CAPACITY
         where = ", ".join(full) if full else "the pools that fit it"
         detail = f"no room is left on {where}; add nodes of one of them"
-    return Unserved(
-        serving=serving.name, slice=name, requests_per_second=rate, reason=reason, detail=detail
-    )
+    return Unserved(serving=serving.name, slice=name, requests_per_second=rate, reason=reason, detail=detail)
 
 
 def reuse_verdicts(
@@ -226,7 +224,9 @@ def _verdict(
 ) -> ReuseVerdict | None:
     demand = serving.offline or serving.online
     traffic_class = "offline" if serving.offline is not None else "online"
-    slices = [s for s in problem.slices.values() if (s.serving, s.traffic_class) == (serving.name, traffic_class)]
+    slices = [
+        s for s in problem.slices.values() if (s.serving, s.traffic_class) == (serving.name, traffic_class)
+    ]
     costs: dict[bool, list[RequestCost]] = {True: [], False: []}
     pools: Mapping[str, Configuration] = {item.name: item for item in own}
     for item in pools.values():
@@ -276,5 +276,9 @@ def _request_cost(
     return RequestCost(
         configuration=item.name,
         joules=(joules + seconds * idle_watts) * pue / total_rate,
-        embodied_grams=seconds * node_part * footprint.embodied_grams_per_hour / SECONDS_PER_HOUR / total_rate,
+        embodied_grams=seconds
+        * node_part
+        * footprint.embodied_grams_per_hour
+        / SECONDS_PER_HOUR
+        / total_rate,
     )

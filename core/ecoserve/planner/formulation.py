@@ -17,7 +17,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil, inf
 
-from ecoserve.planner.instance import ConfigurationSpec, InstanceSpec, Objective, OptionSpec, PoolSpec, ZoneSpec
+from ecoserve.planner.instance import (
+    ConfigurationSpec,
+    InstanceSpec,
+    Objective,
+    OptionSpec,
+    PoolSpec,
+    ZoneSpec,
+)
 from ecoserve.planner.packing import fits, replicas_per_node
 from ecoserve.planner.program import Program, ProgramBuilder
 
@@ -174,7 +181,12 @@ class _Writer:
     def _replicas(self, item: ConfigurationSpec, needed: float) -> int:
         pool = self.pools[item.pool]
         most = replicas_per_node(item.resources.amounts(), pool.node.resources.amounts()) * pool.nodes
-        wanted = max([ceil(needed), *(limit.min_replicas for limit in self.spec.limits if item.name in limit.configurations)])
+        wanted = max(
+            [
+                ceil(needed),
+                *(limit.min_replicas for limit in self.spec.limits if item.name in limit.configurations),
+            ]
+        )
         caps = [most, wanted] if item.max_replicas is None else [most, wanted, item.max_replicas]
         column = self.builder.column(0.0, float(min(caps)), integer=True)
         zone = self.zones[pool.zone]

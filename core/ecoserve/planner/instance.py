@@ -297,7 +297,9 @@ def _every_slice_has_options(slices: Iterable[SliceSpec], options: Iterable[Opti
 
 def _first_problem(error: ValidationError) -> InvalidInputError:
     detail = error.errors(include_url=False)[0]
-    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"]).lstrip(".")
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"]).lstrip(
+        "."
+    )
     value = detail["input"]
     if detail["type"] == "missing":
         return InvalidInputError(field, None, "this field is required")

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from ortools.math_opt import model_pb2
-from ortools.math_opt.python import mathopt
+from ortools.math_opt import model_pb2  # type: ignore[import-untyped]
+from ortools.math_opt.python import mathopt  # type: ignore[import-untyped]
 
 from ecoserve.errors import EcoserveError
 from ecoserve.planner.program import Program
@@ -79,16 +79,27 @@ def solve_mixed(
     """Minimise by HiGHS to the gap or until the time is up.
 
     A hint is a point by column; HiGHS fails on one outside the columns' bounds, so such a hint is not given.
+    Where it fails all the same it is asked again without, and then answers `unknown`.
     """
     model = _model(program, objective, relaxed=False)
     parameters = mathopt.SolveParameters(
         time_limit=timedelta(seconds=max(time_limit_seconds, 0.05)), relative_gap_tolerance=relative_gap
     )
-    hints = None
+    attempts = [None]
     if hint and _within_bounds(program, hint):
         values = dict(zip(model.variables(), hint, strict=True))
-        hints = mathopt.ModelSolveParameters(solution_hints=[mathopt.SolutionHint(variable_values=values)])
-    result = _run(model, mathopt.SolverType.HIGHS, parameters, hints)
+        hints = [mathopt.SolutionHint(variable_values=values)]
+        attempts = [mathopt.ModelSolveParameters(solution_hints=hints), None]
+    for model_parameters in attempts:
+        try:
+            result = _run(model, mathopt.SolverType.HIGHS, parameters, model_parameters)
+        except SolverError:
+            continue
+        return _mixed_solution(model, result)
+    return Solution("unknown")
+
+
+def _mixed_solution(model: mathopt.Model, result: mathopt.SolveResult) -> Solution:
     status = _STATUS.get(result.termination.reason, "unknown")
     if not result.has_primal_feasible_solution():
         return Solution(status)
@@ -136,7 +147,9 @@ def _run(
         with _quiet_stdout():
             return mathopt.solve(model, solver, params=parameters, model_params=model_parameters)
     except (AttributeError, RuntimeError, ValueError) as error:
-        raise SolverError(f"{solver.name} could not solve the program: {error.__context__ or error}") from error
+        raise SolverError(
+            f"{solver.name} could not solve the program: {error.__context__ or error}"
+        ) from error
 
 
 @contextmanager

@@ -45,7 +45,11 @@ def fits(amounts: Amounts, capacity: Amounts) -> bool:
 def replicas_per_node(amounts: Amounts, capacity: Amounts) -> float:
     """Return how many equal replicas fit on an empty node (infinity where they take nothing)."""
     return min(
-        (int(have / need * (1 + _TOLERANCE)) for need, have in zip(amounts, capacity, strict=True) if need > 0),
+        (
+            int(have / need * (1 + _TOLERANCE))
+            for need, have in zip(amounts, capacity, strict=True)
+            if need > 0
+        ),
         default=float("inf"),
     )
 
@@ -115,7 +119,9 @@ def _first_fit(order: Sequence[Item], capacity: Amounts) -> list[list[str]]:
     return contents
 
 
-def _packs_into(items: Sequence[Item], capacity: Amounts, nodes: int) -> tuple[tuple[str, ...], ...] | bool | None:
+def _packs_into(
+    items: Sequence[Item], capacity: Amounts, nodes: int
+) -> tuple[tuple[str, ...], ...] | bool | None:
     """Return an assignment to `nodes` nodes, False where there is none, None where the search gave up."""
     kinds = sorted(items, key=lambda item: item.amounts, reverse=True)
     steps = 0

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from ecoserve.api.labels import CLASS_OFFLINE, CLASS_ONLINE
 from ecoserve.api.llmserving import Objective
 from ecoserve.fleet.assemble import without_nodes
 from ecoserve.fleet.pools import Pool
@@ -49,6 +50,15 @@ class Placement:
     watts: float
     cost_per_hour: float
     reason: str
+
+    @property
+    def scheduling_class(self) -> str:
+        """The class its pods are scheduled as: offline pods may never hold an accelerator, so only those on cores."""
+        return (
+            CLASS_OFFLINE
+            if self.traffic_class == CLASS_OFFLINE and not self.tensor_parallel
+            else CLASS_ONLINE
+        )
 
     @property
     def grams_per_hour(self) -> float:
@@ -230,7 +240,9 @@ def _placements(
                 reason=reasons.sentence(name),
             )
         )
-    return tuple(sorted(made, key=lambda item: (item.serving, item.traffic_class, item.pool, item.configuration)))
+    return tuple(
+        sorted(made, key=lambda item: (item.serving, item.traffic_class, item.pool, item.configuration))
+    )
 
 
 def _pool_use(pool: Pool, problem: Problem, result: PlanningResult | None) -> PoolUse:

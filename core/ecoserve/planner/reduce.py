@@ -31,10 +31,7 @@ def memory_request_gib(need: EngineResources, pool: Pool, levers: frozenset[Leve
     if Lever.REDUCE in levers:
         return need.memory_gib
     instance = pool.instance
-    if need.gpu > 0:
-        part = need.gpu / instance.accelerator_count
-    else:
-        part = need.cpu / instance.vcpus
+    part = need.gpu / instance.accelerator_count if need.gpu > 0 else need.cpu / instance.vcpus
     return max(need.memory_gib, part * pool.node_resources.memory_gib)
 
 

@@ -59,9 +59,11 @@ class ReuseVerdict:
         """The verdict in one sentence."""
         verdict = "used" if self.accepted else "not used"
         if math.isinf(self.break_even_grams_per_kwh):
-            return f"CPU cores are {verdict}: they take no more energy per request than {self.gpu_configuration}"
+            return (
+                f"CPU cores are {verdict}: they take no more energy per request than {self.gpu_configuration}"
+            )
         return (
-            f"CPU cores are {verdict}: they pay below {self.break_even_grams_per_kwh:.0f} gCO2e/kWh, "
+            f"CPU cores are {verdict}: they pay below {self.break_even_grams_per_kwh:.2g} gCO2e/kWh, "
             f"the grid is at {self.intensity_grams_per_kwh:.0f}"
         )
 

@@ -14,9 +14,7 @@ from ecoserve.workload.slices import Slice
 Sku = tuple[str, str]
 
 
-def single_sku(
-    configurations: Sequence[Configuration], slices: Iterable[Slice]
-) -> tuple[Configuration, ...]:
+def single_sku(configurations: Sequence[Configuration], slices: Iterable[Slice]) -> tuple[Configuration, ...]:
     """Return the configurations of the cheapest single kind of replica (all if none serves every slice)."""
     demand = tuple(slices)
     kinds: dict[Sku, list[Configuration]] = {}

@@ -15,7 +15,7 @@ Every result carries fluid ≤ LP ≤ MIP ≤ plan.
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import ceil, floor
+from math import ceil, floor, inf
 
 from ecoserve.planner.bounds import fluid_bound
 from ecoserve.planner.candidate import Candidate, candidate, pack_pools
@@ -33,6 +33,8 @@ _SMALL_COLUMNS = 400
 _FOCUSED_GAP = 0.01
 _FOCUSED_SHARE = 0.4
 _TIER_TOLERANCE = 1e-7
+_LEAST_SHARE = 1e-6
+"""Smaller upper bounds are zero: HiGHS can't tell them apart, and fails on some."""
 
 _TIE_BREAKS: Mapping[str, tuple[str, ...]] = {
     "performance": ("cost",),
@@ -173,9 +175,7 @@ class _Search:
                 bounds, solution = closed, attempt
             else:
                 bounds = bounds | {column: (0.0, float(ceil(used[column])))}
-        settled = {
-            c: (0.0, float(ceil(solution.values[c] - 1e-6))) for c in self.formulation.nodes.values()
-        }
+        settled = {c: (0.0, float(ceil(solution.values[c] - 1e-6))) for c in self.formulation.nodes.values()}
         found = solve_mixed(
             program.bounded(settled),
             self.objective,
@@ -220,7 +220,6 @@ class _Search:
             solution, allowance = self._lexicographic(program, run, short=not allowance.nothing)
             if not solution.values:
                 break
-            solution = self._settle_ties(program, allowance, solution)
             if first_bound is None:
                 first_bound = relaxed.bound if restricted else solution.bound
             found = candidate(self.formulation, solution.values)
@@ -233,66 +232,71 @@ class _Search:
                 break
             program = _cut(self.formulation, program, found, overflowing)
         best = best or self._nothing()
+        if len(program.lower) == len(best.values):  # cuts add columns of their own
+            best = self._settled(program, allowance, best)
         shed = Allowance(best.total(self.tiers[0]), best.total(self.tiers[1]))
-        if shed.nothing or (shed.online <= allowance.online + 1e-6 and shed.offline <= allowance.offline + 1e-6):
+        if shed.nothing or (
+            shed.online <= allowance.online + 1e-6 and shed.offline <= allowance.offline + 1e-6
+        ):
             return best, allowance, bound
         return best, shed, float("-inf")
 
     def _promising(
         self, relaxed: Solution, rounded: Candidate | None, allowance: Allowance
     ) -> tuple[Program, bool]:
-        """Return the program without columns that cannot matter, and whether some were closed unproven.
+        """Return the program with columns that cannot matter held down, and whether some were closed unproven.
 
-        A column whose reduced cost exceeds what separates the rounded plan from the bound is in no better
-        plan: closing it is exact. Large programs lose more than those, by a share of the bound.
+        No better plan raises a column by more than what separates the rounded plan from the bound, divided by
+        the column's reduced cost. In large programs columns that would cost a share of the bound are closed
+        besides, and only the full linear bound holds then.
         """
         program = self.formulation.program
         if not relaxed.reduced_costs or rounded is None or not allowance.nothing:
             return program, False
-        proven = (rounded.total(self.objective) - relaxed.bound) * (1 + 1e-6) + 1e-9
+        room = (rounded.total(self.objective) - relaxed.bound) * (1 + 1e-6) + 1e-9
         large = len(program.lower) > _FULL_SEARCH_COLUMNS
-        limit = min(proven, _PROMISING * abs(relaxed.bound)) if large else proven
-        closed = {
-            column: (0.0, 0.0)
-            for column, cost in enumerate(relaxed.reduced_costs)
-            if cost > limit and rounded.values[column] <= 0 and program.lower[column] == 0
-        }
-        return program.bounded(closed), limit < proven
+        limit = _PROMISING * abs(relaxed.bound) if large else inf
+        bounds: dict[int, tuple[float, float]] = {}
+        restricted = False
+        for column, cost in enumerate(relaxed.reduced_costs):
+            if cost <= 0 or rounded.values[column] > 0 or program.lower[column] != 0:
+                continue
+            most = floor(room / cost + 1e-9) if program.integer[column] else room / cost
+            most = 0.0 if most < _LEAST_SHARE else most
+            if cost > limit and most > 0:
+                most, restricted = 0.0, True
+            if most < program.upper[column]:
+                bounds[column] = (0.0, float(most))
+        return program.bounded(bounds), restricted
 
-    def _settle_ties(self, program: Program, allowance: Allowance, solution: Solution) -> Solution:
-        """Among plans of the same objective take the cheapest (performance) or the greenest (energy, cost).
+    def _settled(self, program: Program, allowance: Allowance, best: Candidate) -> Candidate:
+        """Among plans as good as the best take the cheapest (performance) or the greenest (energy, cost).
 
-        Searched with no more nodes of a pool than the plan found has, which keeps it a small program.
+        What is compared with a carbon plan must not look worse than its objective makes it.
         """
         tie_break = _TIE_BREAKS.get(self.spec.objective)
         if tie_break is None:
-            return solution
-        limit = solution.objective * (1 + 1e-6) + 1e-9
-        nodes = {c: (0.0, float(round(solution.values[c]))) for c in self.formulation.nodes.values()}
-        equal = self._allowing(program.bounded(nodes), allowance).constrained(
-            row(list(self.objective.items()), upper=limit)
-        )
+            return best
+        limit = best.total(self.objective) * (1 + 1e-6) + 1e-9
+        equal = self._allowing(program, allowance).constrained(row(list(self.objective.items()), upper=limit))
         settled = solve_mixed(
             equal,
             self.formulation.combined(*tie_break),
             relative_gap=max(self.spec.relative_gap, 1e-6),
             time_limit_seconds=self._left(),
-            hint=solution.values,
+            hint=best.values,
         )
         if not settled.values:
-            return solution
-        return replace(settled, objective=solution.objective, bound=solution.bound)
+            return best
+        found = candidate(self.formulation, settled.values)
+        return found if found.total(self.objective) <= limit and found.fits(self.formulation) else best
 
     def _better(self, best: Candidate | None, found: Candidate | None) -> Candidate | None:
         return min((plan for plan in (best, found) if plan is not None), key=self._rank, default=None)
 
-    def _rank(self, plan: Candidate) -> tuple[float, float, float, float]:
-        shed = (round(plan.total(self.tiers[0]), 6), round(plan.total(self.tiers[1]), 6))
-        objective = plan.total(self.objective)
-        tie_break = _TIE_BREAKS.get(self.spec.objective)
-        if tie_break is None:
-            return (*shed, objective, 0.0)
-        return (*shed, float(f"{objective:.6g}"), plan.total(self.formulation.combined(*tie_break)))
+    def _rank(self, plan: Candidate) -> tuple[float, float, float]:
+        online, offline = (round(plan.total(tier), 6) for tier in self.tiers)
+        return (online, offline, plan.total(self.objective))
 
     def _overflowing(self, found: Candidate, solution: Solution) -> dict[str, int]:
         """Return the pools that need more nodes than the program paid for, with the nodes needed."""

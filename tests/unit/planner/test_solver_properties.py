@@ -1,17 +1,169 @@
-"""Whatever the instance: bounds below the plan, capacity and inventory kept, the optimum found."""
+"""Whatever the instance: bounds below the plan, capacity and inventory kept, the optimum found.
 
-import sys
-from pathlib import Path
+Instances are generated, degenerate ones among them; the optimum is that of an independent brute force.
+"""
+
+import itertools
+import math
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ecoserve.planner.instance import PlanningInstance, PlanningResult, parse_instance
 from ecoserve.planner.solver import solve
 
-sys.path.insert(0, str(Path(__file__).parent))
-from strategies import best_whole_placement, instances
+AMOUNTS = st.sampled_from([0.0, 1.0, 2.0, 3.0, 5.0, 8.0])
+FIGURES = st.sampled_from([0.0, 0.5, 1.0, 7.0, 30.0, 200.0])
+
+
+@st.composite
+def instances(draw: st.DrawFn, *, divisible: bool, objective: str = "carbon") -> dict[str, Any]:
+    zones = [
+        {"name": f"z{index}", "carbonIntensity": draw(st.sampled_from([0.0, 17.0, 261.0, 501.0])), "pue": 1.1}
+        for index in range(draw(st.integers(1, 2)))
+    ]
+    pools = [
+        {
+            "name": f"p{index}",
+            "zone": draw(st.sampled_from(zones))["name"],
+            "nodes": draw(st.integers(0, 3)),
+            "node": {
+                "resources": {"gpu": draw(AMOUNTS), "cpu": 8.0},
+                "powerWatts": draw(FIGURES),
+                "embodiedGramsPerHour": draw(FIGURES),
+                "costPerHour": draw(FIGURES),
+            },
+        }
+        for index in range(draw(st.integers(1, 2)))
+    ]
+    configurations = [
+        {
+            "name": f"c{index}",
+            "pool": draw(st.sampled_from(pools))["name"],
+            "resources": {"gpu": draw(st.sampled_from([0.0, 1.0, 2.0, 3.0])), "cpu": draw(AMOUNTS)},
+            "powerWatts": draw(FIGURES),
+            "costPerHour": draw(FIGURES),
+            "maxReplicas": draw(st.sampled_from([None, None, 0, 1, 2])),
+        }
+        for index in range(draw(st.integers(1, 3)))
+    ]
+    slices = [
+        {
+            "name": f"s{index}",
+            "rate": draw(st.sampled_from([0.0, 0.5, 1.0, 3.0])),
+            "class": draw(st.sampled_from(["online", "offline"])),
+        }
+        for index in range(draw(st.integers(1, 3)))
+    ]
+    options = []
+    for item in slices:
+        chosen = draw(st.lists(st.sampled_from(configurations), min_size=1, unique_by=lambda c: c["name"]))
+        options += [
+            {
+                "slice": item["name"],
+                "configuration": configuration["name"],
+                "maxRate": draw(st.sampled_from([0.0, 0.4, 1.0, 2.0, 10.0])),
+                "energyPerRequestJoules": draw(FIGURES),
+                "latencySeconds": draw(FIGURES),
+            }
+            for configuration in chosen
+        ]
+    return {
+        "spec": {
+            "objective": objective,
+            "zones": zones,
+            "pools": pools,
+            "configurations": configurations,
+            "slices": slices,
+            "options": options,
+            "divisible": divisible,
+        }
+    }
+
+
+def best_whole_placement(document: dict[str, Any]) -> tuple[float, float, float]:
+    """Least (online shed, offline shed, gCO2e/h) of placing each slice whole, by trying everything."""
+    spec = document["spec"]
+    zones = {zone["name"]: zone for zone in spec["zones"]}
+    pools = {pool["name"]: pool for pool in spec["pools"]}
+    configurations = {item["name"]: item for item in spec["configurations"]}
+    choices = []
+    somewhere = {name for name, item in configurations.items() if pools[item["pool"]]["nodes"] > 0}
+    for item in spec["slices"]:
+        offered = [
+            option
+            for option in spec["options"]
+            if option["slice"] == item["name"]
+            and option["maxRate"] > 0
+            and option["configuration"] in somewhere
+        ]
+        choices.append([None, *offered] if item["rate"] > 0 else [None])
+    best = (math.inf, math.inf, math.inf)
+    for choice in itertools.product(*choices):
+        shed = {"online": 0.0, "offline": 0.0}
+        loads: dict[str, float] = {}
+        watts_by_zone = dict.fromkeys(zones, 0.0)
+        grams = 0.0
+        for item, option in zip(spec["slices"], choice, strict=True):
+            if option is None:
+                shed[item["class"]] += item["rate"]
+                continue
+            name = option["configuration"]
+            loads[name] = loads.get(name, 0.0) + item["rate"] / option["maxRate"]
+            zone = pools[configurations[name]["pool"]]["zone"]
+            watts_by_zone[zone] += item["rate"] * option["energyPerRequestJoules"]
+        replicas = {name: math.ceil(load - 1e-9) for name, load in loads.items()}
+        feasible = True
+        for name, count in replicas.items():
+            most = configurations[name]["maxReplicas"]
+            feasible &= most is None or count <= most
+            watts_by_zone[pools[configurations[name]["pool"]]["zone"]] += (
+                count * configurations[name]["powerWatts"]
+            )
+        for name, pool in pools.items():
+            items = [
+                configurations[c]["resources"]
+                for c, count in replicas.items()
+                if configurations[c]["pool"] == name
+                for _ in range(count)
+            ]
+            if not feasible or len(items) > 12:
+                feasible = feasible and sum(any(i.values()) for i in items) == 0
+                continue
+            needed = _least_nodes(items, pool["node"]["resources"], pool["nodes"])
+            feasible &= needed is not None
+            watts_by_zone[pool["zone"]] += (needed or 0) * pool["node"]["powerWatts"]
+            grams += (needed or 0) * pool["node"]["embodiedGramsPerHour"]
+        if feasible:
+            grams += sum(
+                w / 1000 * zones[z]["carbonIntensity"] * zones[z]["pue"] for z, w in watts_by_zone.items()
+            )
+            best = min(best, (shed["online"], shed["offline"], grams))
+    return best
+
+
+def _least_nodes(items: list[dict[str, float]], node: dict[str, float], available: int) -> int | None:
+    items = [item for item in items if any(item.values())]
+    return next((n for n in range(available + 1) if _places(items, [dict(node) for _ in range(n)])), None)
+
+
+def _places(items: list[dict[str, float]], free: list[dict[str, float]]) -> bool:
+    if not items:
+        return True
+    for index, node in enumerate(free):
+        if free[:index].count(node) or any(node.get(key, 0.0) < need for key, need in items[0].items()):
+            continue
+        for key, need in items[0].items():
+            node[key] = node.get(key, 0.0) - need
+        found = _places(items[1:], free)
+        for key, need in items[0].items():
+            node[key] += need
+        if found:
+            return True
+    return False
+
 
 EXAMPLES = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

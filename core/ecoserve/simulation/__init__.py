@@ -1,0 +1,1 @@
+"""Simulation: what plans come to over time. Pure: series come in, tables go out."""
