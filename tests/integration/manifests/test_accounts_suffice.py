@@ -1,0 +1,93 @@
+"""The chart's ServiceAccounts can do the work: the real programs run with their tokens and are refused nothing."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from tenacity import retry, stop_after_delay, wait_fixed
+
+from ecoserve.api import labels
+from ecoserve_devcluster import Cluster
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+NAMESPACE = "ecoserve-system"
+
+eventually = retry(stop=stop_after_delay(20), wait=wait_fixed(0.2), reraise=True)
+
+
+def refusals(*logs: Path) -> list[str]:
+    return [line for log in logs for line in log.read_text().splitlines() if "forbidden" in line.lower()]
+
+
+@pytest.fixture
+def work(installed: Cluster) -> str:
+    return installed.create_namespace("work")
+
+
+def test_scheduler_and_extender(installed: Cluster, work: str) -> None:
+    kubeconfig = installed.kubeconfig_for("ecoserve-scheduler", NAMESPACE)
+    url = f"http://127.0.0.1:{installed.free_port()}"
+    extender = installed.run(
+        "extender",
+        [sys.executable, "-m", "ecoserve_extender.main", "--port", url.rpartition(":")[2]],
+        {"KUBECONFIG": str(kubeconfig)},
+        health_url=f"{url}/readyz",
+    )
+    held = installed.kubectl("get", "configmap", "ecoserve-scheduler", "-n", NAMESPACE, "--output=json")
+    configuration = yaml.safe_load(json.loads(held)["data"]["scheduler-configuration.yaml"])
+    configuration["extenders"][0]["urlPrefix"] = url
+    scheduler = installed.start_scheduler("ecoserve", configuration, kubeconfig=kubeconfig)
+
+    job = yaml.safe_load((EXAMPLES / "offline-job.yaml").read_text())
+    job["metadata"]["namespace"] = work
+    installed.kubectl("create", "-f", "-", stdin=yaml.safe_dump(job))
+
+    @eventually
+    def decided() -> None:
+        pods = json.loads(installed.kubectl("get", "pods", "-n", work, "--output=json"))["items"]
+        assert len(pods) == 4
+        for pod in pods:
+            assert pod["spec"]["nodeName"] == "system"
+            assert pod["spec"]["priority"] < 0
+            assert pod["spec"]["preemptionPolicy"] == "Never"
+            assert json.loads(pod["metadata"]["annotations"][labels.DECISION])["node"] == "system"
+
+    decided()
+    lease = json.loads(
+        installed.kubectl("get", "lease", "ecoserve-scheduler", "-n", NAMESPACE, "--output=json")
+    )
+    assert lease["spec"]["holderIdentity"]
+    assert refusals(extender.log, scheduler.log) == []
+
+
+def test_operator(installed: Cluster) -> None:
+    kubeconfig = installed.kubeconfig_for("ecoserve-operator", NAMESPACE)
+    health = installed.free_port()
+    operator = installed.run(
+        "operator",
+        [
+            sys.executable, "-m", "ecoserve_operator.main", f"--namespace={NAMESPACE}", "--metrics-port=0",
+            f"--health-port={health}", "--listen-host=127.0.0.1",
+        ],
+        {"KUBECONFIG": str(kubeconfig)},
+        health_url=f"http://127.0.0.1:{health}/healthz",
+    )  # fmt: skip
+    for name in ("gridzones.yaml", "kind/serving.yaml"):
+        installed.kubectl("apply", "-f", str(EXAMPLES / name))
+
+    @eventually
+    def reported() -> None:
+        zone = json.loads(installed.kubectl("get", "gridzone", "us-west", "--output=json"))
+        assert zone["status"]["gramsPerKilowattHour"] == 256
+        serving = json.loads(installed.kubectl("get", "llms", "small", "-n", "default", "--output=json"))
+        assert {each["type"] for each in serving["status"]["conditions"]} >= {"Ready", "Feasible"}
+
+    reported()
+    lease = json.loads(
+        installed.kubectl("get", "lease", "ecoserve-operator", "-n", NAMESPACE, "--output=json")
+    )
+    assert lease["spec"]["holderIdentity"]
+    assert refusals(operator.log) == []
+    operator.stop()
