@@ -73,7 +73,8 @@ def run(
 ) -> None:
     """Place LLM servings by carbon: watch, plan, act, report."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("kopf").setLevel(logging.WARNING)
+    for noisy in ("kopf", "aiohttp.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         settings = Settings(
             namespace=namespace,

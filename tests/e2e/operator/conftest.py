@@ -1,0 +1,235 @@
+"""A small cluster of its own with the operator running in it under the rights the chart gives it.
+
+It is not the session's shared cluster: the operator plans every node there is, whoever made it.
+"""
+
+import json
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ecoserve.api.crds import build_crds
+from ecoserve.fleet.fleet_file import load_fleet
+from ecoserve_devcluster import Cluster, ClusterSettings, Process, apply_fleet
+from ecoserve_operator.rbac import build_operator_lease_rules, build_operator_rules
+
+NAMESPACE = "ecoserve-system"
+FLEET = """
+nodes:
+  - {sku: g6.48xlarge, count: 1, zone: west, installed: 2024-02-01}
+  - {sku: g6.48xlarge, count: 1, zone: east, installed: 2024-02-01}
+  - {sku: m7i.48xlarge, count: 1, zone: west, installed: 2024-01-01}
+"""
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class World:
+    """The cluster, with shorthands for what tests do all the time."""
+
+    cluster: Cluster
+    namespace: str
+
+    def apply(self, *bodies: Body) -> None:
+        self.cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(bodies))
+
+    def get(self, kind: str, name: str = "") -> Any:
+        found = json.loads(
+            self.cluster.kubectl("get", kind, *([name] if name else []), "-n", self.namespace, "-o", "json")
+        )
+        return found if name else found["items"]
+
+    def patch(self, kind: str, name: str, patch: Body) -> None:
+        self.cluster.kubectl(
+            "patch", kind, name, "-n", self.namespace, "--type=merge", "-p", json.dumps(patch)
+        )
+
+    def plan(self) -> Any:
+        return self.get("placementplan", "current")
+
+    def node(self, zone: str, sku: str) -> Any:
+        labels = f"topology.kubernetes.io/zone={zone},node.kubernetes.io/instance-type={sku}"
+        found = json.loads(self.cluster.kubectl("get", "nodes", "-l", labels, "-o", "json"))["items"]
+        return found[0] if found else None
+
+    def condition(self, name: str, kind: str) -> Body:
+        status = self.get("llmserving", name).get("status", {})
+        return next((c for c in status.get("conditions", []) if c["type"] == kind), {})
+
+    def has_condition(self, name: str, kind: str, status: str, reason: str = "") -> Callable[[], bool]:
+        def holds() -> bool:
+            found = self.condition(name, kind)
+            return found.get("status") == status and (not reason or found["reason"] == reason)
+
+        return holds
+
+    def replicas_by_zone(self, serving: str) -> dict[str, int]:
+        """Ready replicas of a serving, by the zone of the pool they run on."""
+        ready: dict[str, int] = {}
+        for deployment in self.get("deployments"):
+            labels = deployment["metadata"]["labels"]
+            if labels["ecoserve.dev/serving"] == serving:
+                zone = "west" if ".west." in labels["ecoserve.dev/pool"] else "east"
+                ready[zone] = ready.get(zone, 0) + deployment.get("status", {}).get("readyReplicas", 0)
+        return ready
+
+    def serve(self, name: str, **spec: Any) -> None:
+        """Apply an LLMServing of an 8B model with a little online load; `spec` overrides its fields."""
+        self.apply(_serving(name, self.namespace, **spec))
+
+    @staticmethod
+    def eventually(holds: Callable[[], Any], seconds: float = 30.0) -> Any:
+        """Wait until `holds` returns something true, and return that."""
+        deadline = time.monotonic() + seconds
+        while not (found := holds()):
+            assert time.monotonic() < deadline, f"{holds} did not come true within {seconds} s"
+            time.sleep(0.2)
+        return found
+
+    def intensity(self, west: float, east: float) -> None:
+        self.apply(_zone("west", west), _zone("east", east))
+
+
+def _zone(name: str, grams: float) -> Body:
+    return {
+        "apiVersion": "ecoserve.dev/v1alpha1",
+        "kind": "GridZone",
+        "metadata": {"name": name},
+        "spec": {"intensity": {"gramsPerKilowattHour": grams}},
+    }
+
+
+@pytest.fixture(scope="session")
+def operator_cluster(
+    binaries: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    del binaries  # they are built by now
+    fleet = tmp_path_factory.mktemp("fleet") / "fleet.yaml"
+    fleet.write_text(FLEET)
+    name = f"operator-{os.getpid()}-{secrets.token_hex(2)}"
+    with Cluster.start(name, ClusterSettings(serving_start_seconds=0.5)) as cluster:
+        _apply(cluster, *build_crds(), *_rights(), _priority_class())
+        apply_fleet(cluster, load_fleet(fleet))
+        cluster.start_scheduler("ecoserve", {"profiles": [{"schedulerName": "ecoserve"}]})
+        cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def run_operator(operator_cluster: Cluster) -> Callable[..., Process]:
+    """Start an operator as the ServiceAccount with the rights of `rbac`."""
+    kubeconfig = operator_cluster.kubeconfig_for("operator", NAMESPACE)
+
+    def run(name: str, *options: str) -> Process:
+        argv = [
+            sys.executable, "-m", "ecoserve_operator.main", "--lease-seconds=3", "--listen-host=127.0.0.1",
+            "--metrics-port=0", "--compare-interval=5", *options,
+        ]  # fmt: skip
+        port = operator_cluster.free_port()
+        return operator_cluster.run(
+            name,
+            [*argv, f"--health-port={port}"],
+            {"KUBECONFIG": str(kubeconfig)},
+            health_url=f"http://127.0.0.1:{port}/healthz",
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def operator(run_operator: Callable[..., Process]) -> Process:
+    return run_operator("operator-a")
+
+
+@pytest.fixture
+def world(operator_cluster: Cluster, operator: Process) -> Iterator[World]:
+    """A namespace of the test's own, with zone west the cleaner one."""
+    assert operator.running, operator.tail()
+    namespace = operator_cluster.create_namespace(f"t-{secrets.token_hex(3)}")
+    here = World(operator_cluster, namespace)
+    here.intensity(west=50, east=600)
+    yield here
+    operator_cluster.kubectl("delete", "llmservings", "--all", "-n", namespace)
+    here.eventually(lambda: not here.get("deployments"))
+    operator_cluster.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+def _serving(name: str, namespace: str, **spec: Any) -> Body:
+    return {
+        "apiVersion": "ecoserve.dev/v1alpha1",
+        "kind": "LLMServing",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "model": {"name": "meta-llama/Llama-3.1-8B-Instruct"},
+            "online": {
+                "slo": {"ttft": "2s", "tpot": "100ms"},
+                "load": {"requestsPerSecond": 1.0, "lengths": "azure-conversation-2023"},
+            },
+            "template": {
+                "spec": {
+                    "containers": [
+                        {"name": "sidecar", "image": "proxy"},
+                        {
+                            "name": "engine",
+                            "image": "vllm",
+                            "args": ["--model=${model}", "--tp=${tensorParallelSize}", "$HOME"],
+                        },
+                    ]
+                }
+            },
+            **spec,
+        },
+    }
+
+
+def _apply(cluster: Cluster, *bodies: Body) -> None:
+    cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(bodies))
+
+
+def _priority_class() -> Body:
+    return {
+        "apiVersion": "scheduling.k8s.io/v1",
+        "kind": "PriorityClass",
+        "metadata": {"name": "ecoserve-offline"},
+        "value": -1000,
+        "preemptionPolicy": "Never",
+    }
+
+
+def _rights() -> list[Body]:
+    rbac = "rbac.authorization.k8s.io"
+    subject = {"kind": "ServiceAccount", "name": "operator", "namespace": NAMESPACE}
+    cluster_role, role = {"name": "operator"}, {"name": "operator", "namespace": NAMESPACE}
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": role},
+        {
+            "apiVersion": f"{rbac}/v1",
+            "kind": "ClusterRole",
+            "metadata": cluster_role,
+            "rules": build_operator_rules(),
+        },
+        {
+            "apiVersion": f"{rbac}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": cluster_role,
+            "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "operator"},
+            "subjects": [subject],
+        },
+        {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": role, "rules": build_operator_lease_rules()},
+        {
+            "apiVersion": f"{rbac}/v1",
+            "kind": "RoleBinding",
+            "metadata": role,
+            "roleRef": {"apiGroup": rbac, "kind": "Role", "name": "operator"},
+            "subjects": [subject],
+        },
+    ]
