@@ -107,16 +107,19 @@ def _documents(path: Path) -> Iterator[dict[str, Any]]:
         reason = " ".join(str(error).split())
         raise InvalidInputError("file", str(path), f"it must be readable YAML or JSON ({reason})") from None
     for document in loaded:
-        if document is None:
-            continue
-        if not isinstance(document, dict):
-            raise InvalidInputError(
-                "file", str(path), "each document in it must be a Kubernetes object or a fleet"
-            )
-        if document.get("kind") == "List":
-            yield from document.get("items") or []
-        else:
-            yield document
+        if isinstance(document, dict) and document.get("kind") == "List":
+            items = document.get("items") or []
+            yield from (_an_object(item, path) for item in (items if isinstance(items, list) else [items]))
+        elif document is not None:
+            yield _an_object(document, path)
+
+
+def _an_object(document: Any, path: Path) -> dict[str, Any]:
+    if not isinstance(document, dict):
+        raise InvalidInputError(
+            "file", str(path), "each document or item in it must be a Kubernetes object or a fleet"
+        )
+    return document
 
 
 def _parse_own(document: dict[str, Any], path: Path) -> LLMServing | GridZone | HardwareProfile | None:
@@ -131,7 +134,8 @@ def _parse_own(document: dict[str, Any], path: Path) -> LLMServing | GridZone | 
         return None
     if kind not in _KINDS:
         raise UnknownNameError(f"{path}: kind", kind, _KINDS)
-    name = (document.get("metadata") or {}).get("name", "")
+    metadata = document.get("metadata")
+    name = metadata.get("name", "") if isinstance(metadata, dict) else ""
     return _validated(_KINDS[kind], document, f"{path}: {kind} {name}".rstrip())
 
 
@@ -164,13 +168,17 @@ def _validated(model: type[ModelT], document: Mapping[str, Any], where: str) -> 
 
 
 def first_error(error: ValidationError, where: str) -> InvalidInputError:
-    """The first of pydantic's findings, as one sentence that names the field."""
-    finding = error.errors(include_url=False)[0]
+    """The first of pydantic's findings, as one sentence that names the field.
+
+    An unknown field goes before all others: misspelt, it leaves the field that was meant missing, too.
+    """
+    findings = error.errors(include_url=False)
+    finding = next((each for each in findings if each["type"] == "extra_forbidden"), findings[0])
     field = ".".join(str(part) for part in finding["loc"])
     message = str(finding["msg"])
     if finding["type"] == "extra_forbidden":
         message = "there is no such field; check its spelling and where it stands"
     elif finding["type"] == "missing":
         return InvalidInputError(f"{where}: {field}", None, "this field must be given")
-    value = finding["input"] if not isinstance(finding["input"], dict) else sorted(finding["input"])
+    value = finding["input"] if not isinstance(finding["input"], dict) else sorted(map(str, finding["input"]))
     return InvalidInputError(f"{where}: {field}" if field else where, value, message[0].lower() + message[1:])

@@ -13,7 +13,12 @@ from ecoserve_devcluster import Cluster
 
 CRDS = Path(__file__).parents[3] / "manifests" / "crds"
 
-PLURALS = {"LLMServing": "llmservings", "GridZone": "gridzones", "HardwareProfile": "hardwareprofiles"}
+PLURALS = {
+    "LLMServing": "llmservings",
+    "GridZone": "gridzones",
+    "HardwareProfile": "hardwareprofiles",
+    "PlacementPlan": "placementplans",
+}
 
 Manifest = dict[str, Any]
 
