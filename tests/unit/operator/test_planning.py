@@ -1,0 +1,211 @@
+"""What is taken from a plan, hysteresis, and the planner's process."""
+
+import asyncio
+import os
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from ecoserve.api import GridZone
+from ecoserve.api.manifests import parse_serving
+from ecoserve.catalog import load_catalog
+from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot, serving_demand, with_intensity
+from ecoserve.fleet.nodes import NodeFacts, Resources
+from ecoserve.fleet.snapshot import Snapshot
+from ecoserve.planner.plan import Plan, make_plan
+from ecoserve_operator.planning.calls import compare_objectives, plan_snapshot, same_replicas
+from ecoserve_operator.planning.decision import Choice, Taken, choose, hold, missing_pool
+from ecoserve_operator.planning.process import PlannerFailedError, PlannerProcess
+from ecoserve_operator.planning.snapshot import same_question
+from ecoserve_operator.watch.records import DeploymentRecord
+
+NOW = datetime(2024, 7, 1, 12, tzinfo=UTC)
+
+
+def node(name: str, zone: str) -> NodeFacts:
+    labels = {"node.kubernetes.io/instance-type": "g6.48xlarge", "topology.kubernetes.io/zone": zone}
+    return NodeFacts(name=name, labels=labels, allocatable=Resources(gpu=8, cpu=190, memory_gib=700))
+
+
+def snapshot(ttft: str = "2s", zones: tuple[str, ...] = ("east", "west"), **grams: float) -> Snapshot:
+    serving = parse_serving(
+        {
+            "metadata": {"name": "chat", "namespace": "n"},
+            "spec": {
+                "model": {"name": "meta-llama/Llama-3.1-8B-Instruct"},
+                "online": {
+                    "slo": {"ttft": ttft, "tpot": "100ms"},
+                    "load": {"requestsPerSecond": 1, "inputTokens": 512, "outputTokens": 128},
+                },
+                "policy": {"mode": "Recommend"},
+            },
+        }
+    )
+    readings = [
+        ZoneReading(
+            grid=GridZone.model_validate(
+                {"metadata": {"name": zone}, "spec": {"intensity": {"gramsPerKilowattHour": 1}}}
+            ),
+            grams_per_kwh=grams.get(zone, 300.0),
+        )
+        for zone in zones
+    ]
+    return assemble_snapshot(
+        [serving_demand(serving, load_catalog(), NOW)],
+        [node(f"n-{zone}", zone) for zone in zones],
+        readings,
+        [],
+        load_catalog(),
+        NOW,
+    )
+
+
+def held_by(plan: Plan) -> dict[str, int]:
+    return {item.configuration: item.replicas for item in plan.placements}
+
+
+def running(plan: Plan) -> dict[str, list[DeploymentRecord]]:
+    made = [
+        DeploymentRecord(
+            namespace="n",
+            name=item.pool,
+            uid=item.pool,
+            owner_uid="u",
+            pool=item.pool,
+            configuration=item.configuration,
+            replicas=item.replicas,
+            ready=item.replicas,
+            settled=True,
+            digest="",
+        )
+        for item in plan.placements
+    ]
+    return {"n/chat": made}
+
+
+def test_held_replicas_stay_while_the_best_is_hardly_better() -> None:
+    first = plan_snapshot(snapshot(west=300.0, east=302.0), 0.01)
+    assert {item.pool for item in first.placements} == {"g6-48xlarge.west"}
+    turned = replace(snapshot(west=301.0, east=300.0), held=held_by(first))
+    kept = plan_snapshot(turned, 0.01)
+    assert same_replicas(kept, turned.held)
+    west = next(zone for zone in kept.zones if zone.name == "west")
+    assert west.carbon_intensity == 301.0, "what stays is told at the present intensity"
+
+
+def test_held_replicas_go_when_the_best_is_clearly_better() -> None:
+    first = plan_snapshot(snapshot(west=300.0, east=310.0), 0.01)
+    turned = replace(snapshot(west=600.0, east=30.0), held=held_by(first))
+    assert {item.pool for item in plan_snapshot(turned, 0.01).placements} == {"g6-48xlarge.east"}
+
+
+def test_held_replicas_go_when_they_no_longer_can_be() -> None:
+    first = plan_snapshot(snapshot(west=100.0), 0.01)
+    left = replace(snapshot(zones=("east",)), held=held_by(first))
+    assert {item.pool for item in plan_snapshot(left, 10.0).placements} == {"g6-48xlarge.east"}
+
+
+def test_an_unmet_serving_keeps_what_runs_while_its_pools_are_there() -> None:
+    good = snapshot()
+    plan = make_plan(good)
+    last = choose(plan, {}, {}, good)
+    assert last["n/chat"].taken is Taken.PLAN
+    bad = snapshot(ttft="1ms")
+    choice = choose(make_plan(bad), last, running(plan), bad)["n/chat"]
+    assert choice.taken is Taken.HELD
+    assert choice.placements == last["n/chat"].placements
+    assert choice.reason == "NoHardwareFits"
+    assert "slice n/chat/online/512x128" in choice.problem
+
+
+def test_an_unmet_serving_takes_part_of_a_plan_when_its_pools_are_gone_or_nothing_runs() -> None:
+    plan = make_plan(snapshot(west=100.0))
+    last = choose(plan, {}, {}, snapshot())
+    bad = snapshot(ttft="1ms", zones=("east",))
+    assert choose(make_plan(bad), last, running(plan), bad)["n/chat"].taken is Taken.PART
+    assert choose(make_plan(bad), {}, {}, bad)["n/chat"].taken is Taken.PART
+
+
+def test_no_nodes_is_told() -> None:
+    empty = snapshot(zones=())
+    choice = choose(make_plan(empty), {}, {}, empty)["n/chat"]
+    assert choice.reason == "NoNodes"
+    assert choice.problem
+
+
+def test_a_plan_is_no_longer_valid_once_a_pool_of_it_has_gone() -> None:
+    whole = snapshot(west=100.0)
+    choices = choose(make_plan(whole), {}, {}, whole).values()
+    assert missing_pool(choices, whole) is None
+    assert missing_pool(choices, snapshot(zones=("east",))) == "g6-48xlarge.west"
+    held = [hold(choice, choice.serving, "PlannerFailed", "it failed") for choice in choices]
+    assert missing_pool(held, snapshot(zones=("east",))) is None
+
+
+def test_holding_nothing_is_no_placement() -> None:
+    assert hold(None, "n/chat", "InvalidSpec", "bad") == Choice(
+        serving="n/chat", taken=Taken.HELD, placements=(), reason="InvalidSpec", problem="bad"
+    )
+
+
+def test_a_later_snapshot_of_the_same_world_is_the_same_question() -> None:
+    one = snapshot()
+    assert same_question(one, replace(snapshot(), taken_at=datetime(2024, 7, 2, tzinfo=UTC), held={"c": 1}))
+    assert not same_question(one, with_intensity(one, {"west": 301.0}))
+
+
+def test_the_carbon_plan_is_compared_with_the_others_on_the_same_snapshot() -> None:
+    plan = make_plan(snapshot(west=100.0))
+    found = compare_objectives(snapshot(west=100.0), plan)
+    grams = {point.objective.value: point.grams_per_hour for point in found.by_serving["n/chat"]}
+    assert grams["carbon"] == min(grams.values())
+    assert found.saved_percent["n/chat"] >= 0
+
+
+def _played(*calls: Any, limit_seconds: float = 20.0) -> list[Any]:
+    async def play() -> list[Any]:
+        process = PlannerProcess(limit_seconds)
+        results: list[Any] = []
+        try:
+            for function, *arguments in calls:
+                try:
+                    results.append(await process.call(function, *arguments))
+                except PlannerFailedError as error:
+                    results.append(str(error))
+        finally:
+            await process.close()
+        return results
+
+    return asyncio.run(play())
+
+
+def test_a_call_is_answered_from_another_process() -> None:
+    (pid,) = _played((os.getpid,))
+    assert pid != os.getpid()
+
+
+def test_a_slow_planner_is_ended_and_the_next_call_gets_a_fresh_one() -> None:
+    slow, total = _played((time.sleep, 60), (sum, [1, 2]), limit_seconds=2.0)
+    assert "longer than 2 s" in slow
+    assert total == 3
+
+
+def test_a_planner_that_dies_is_told_and_replaced() -> None:
+    died, total = _played((os._exit, 7), (sum, [1, 2]))
+    assert "ended with status 7" in died
+    assert total == 3
+
+
+def test_an_exception_in_the_planner_is_told_in_one_sentence() -> None:
+    failed, total = _played((int, "x"), (sum, [1, 2]))
+    assert failed.startswith("the planner failed with ValueError")
+    assert total == 3
+
+
+@pytest.mark.parametrize("printed", ["noise on stdout"])
+def test_what_a_solver_prints_does_not_disturb_the_answers(printed: str) -> None:
+    written, total = _played((os.write, 1, printed.encode()), (sum, [1, 2]))
+    assert (written, total) == (len(printed), 3)
