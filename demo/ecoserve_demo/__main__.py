@@ -3,7 +3,9 @@
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from datetime import timedelta
+from multiprocessing import get_context
 from typing import Annotated
 
 import typer
@@ -11,6 +13,7 @@ from rich.console import Console
 
 from ecoserve.errors import EcoserveError
 from ecoserve_demo import closing, stage
+from ecoserve_demo.objectives import day_of_objectives
 from ecoserve_demo.observation import Observer
 from ecoserve_demo.scenario import FLEET, MANIFESTS, Scenario
 from ecoserve_demo.screen import Screen
@@ -52,8 +55,10 @@ def _play(scenario: Scenario, console: Console, *, keep: bool) -> None:
         told("applied two LLMServings; starting the operator")
         operator = stage.start_operator(cluster, scenario)
         console.rule("one day")
-        day = _day(cluster, scenario, console)
-        closing.show(console, cluster, set_up, operator, day, scenario)
+        with ProcessPoolExecutor(1, get_context("spawn")) as beside:
+            other_objectives = beside.submit(day_of_objectives, scenario)
+            live = _day(cluster, scenario, console)
+            closing.show(console, cluster, set_up, operator, live, other_objectives.result())
         console.print(f"the demo took {time.monotonic() - started:.0f} s after building")
         if keep:
             cluster.detach()
@@ -68,9 +73,9 @@ def _print_plan(scenario: Scenario) -> None:
     subprocess.run([*argv, "--at", scenario.start.isoformat()], check=False)
 
 
-def _day(cluster: Cluster, scenario: Scenario, console: Console) -> list[closing.Hour]:
+def _day(cluster: Cluster, scenario: Scenario, console: Console) -> list[closing.LiveHour]:
     """Watch until the day is over; return one record of every simulated hour."""
-    hours: dict[int, closing.Hour] = {}
+    hours: dict[int, closing.LiveHour] = {}
     screen = Screen(console, scenario)
     with cluster.client() as client, screen.drawing():
         observer = Observer(client)
@@ -83,7 +88,7 @@ def _day(cluster: Cluster, scenario: Scenario, console: Console) -> list[closing
                 return list(hours.values())
             if seen.plan is not None:
                 hour = int((now - scenario.start).total_seconds() // 3600)
-                hours[hour] = closing.Hour(hour=hour, plan=seen.plan)
+                hours[hour] = closing.LiveHour(hour=hour, plan=seen.plan)
             screen.show(now, seen)
             time.sleep(_POLL_SECONDS)
 

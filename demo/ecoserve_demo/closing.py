@@ -14,8 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from ecoserve.api import PlacementPlanSpec
+from ecoserve.api.llmserving import Objective
+from ecoserve.simulation.day import Day
 from ecoserve_demo.observation import Observation, Observer
-from ecoserve_demo.scenario import NAMESPACE, Scenario
+from ecoserve_demo.scenario import NAMESPACE
 from ecoserve_demo.stage import RunningOperator, Stage
 from ecoserve_devcluster import Cluster, Process
 
@@ -23,7 +25,7 @@ _DECISIONS_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hour:
+class LiveHour:
     """One simulated hour: the plan that was in force when it ended."""
 
     hour: int
@@ -35,8 +37,8 @@ def show(
     cluster: Cluster,
     stage: Stage,
     operator: RunningOperator,
-    day: Sequence[Hour],
-    scenario: Scenario,
+    live: Sequence[LiveHour],
+    day: Day,
 ) -> None:
     """Print everything there is to say at the end."""
     console.rule("what kubectl says")
@@ -50,7 +52,7 @@ def show(
     console.rule("offline pods: where and why")
     console.print(_decisions(seen))
     console.rule("a day against other objectives")
-    console.print(_day_table(day, scenario))
+    console.print(_day_table(live, day))
     console.rule("how quick, how large")
     console.print(_speed(stage, operator))
 
@@ -141,5 +143,34 @@ def _resident(process: Process) -> str:
     return f"{psutil.Process(process.pid).memory_info().rss / 1e6:.0f} MB"
 
 
-def _day_table(day: Sequence[Hour], scenario: Scenario) -> Table:
-    return Table()
+def _day_table(live: Sequence[LiveHour], day: Day) -> Table:
+    in_force = {hour.hour: hour.plan.grams_per_hour for hour in live}
+    zones = sorted(day.hours[0].intensities)
+    table = Table(
+        expand=True,
+        caption="gCO2e per hour, operational and embodied. live: the plan in force on the cluster when the hour ended; "
+        "the others: each objective planned anew every hour on the same nodes, servings and grid; where an objective is indifferent, "
+        "the greener plan counts as its own.",
+    )
+    table.add_column("hour")
+    for column in (*(f"{zone} g/kWh" for zone in zones), "requests/s", "live", *Objective):
+        table.add_column(column, justify="right")
+    for index, hour in enumerate(day.hours):
+        table.add_row(
+            f"{hour.start:%H:%M}",
+            *(f"{hour.intensities[zone]:.0f}" for zone in zones),
+            f"{hour.requests_per_second:.1f}",
+            f"{in_force[index]:,.0f}" if index in in_force else "",
+            *(f"{hour.outcomes[objective].grams:,.0f}" for objective in Objective),
+        )
+    table.add_section()
+    blank = [""] * len(zones)
+    table.add_row(
+        "grams in all", *blank, "", f"{sum(in_force.values()):,.0f}",
+        *(f"{day.total_grams(objective):,.0f}" for objective in Objective),
+    )  # fmt: skip
+    table.add_row(
+        "carbon saves", *blank, "", "",
+        *(f"{day.saved_share(against=objective):.1%}" for objective in Objective),
+    )  # fmt: skip
+    return table

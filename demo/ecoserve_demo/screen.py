@@ -55,11 +55,8 @@ class Screen:
 def picture(now: datetime, seen: Observation, scenario: Scenario) -> RenderableType:
     """Return the whole picture."""
     progress = Progress(TextColumn("{task.description}"), BarColumn(bar_width=60))
-    progress.add_task(
-        f"{now:%d %B %Y %H:%M} UTC",
-        total=scenario.hours,
-        completed=(now - scenario.start).total_seconds() / 3600,
-    )
+    played = int((now - scenario.start).total_seconds())
+    progress.add_task(f"{now:%d %B %Y %H:%M} UTC", total=scenario.hours * 3600, completed=played)
     plan = seen.plan
     if plan is None:
         return Group(progress, Text("waiting for the first plan"))
