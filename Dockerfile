@@ -2,7 +2,7 @@
 ARG PYTHON=python:3.12-slim-bookworm
 
 FROM ${PYTHON} AS build
-RUN pip install --no-cache-dir uv==0.8.22
+RUN pip install --no-cache-dir uv==0.13.8
 ENV UV_PROJECT_ENVIRONMENT=/opt/ecoserve \
     UV_PYTHON_DOWNLOADS=never \
     UV_LINK_MODE=copy \

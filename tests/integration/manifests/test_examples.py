@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,7 +13,9 @@ from ecoserve.api import labels
 from ecoserve.api.manifests import load_manifests
 from ecoserve_devcluster import Cluster
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
+ROOT = Path(__file__).parents[3]
+EXAMPLES = ROOT / "examples"
+KIND = ROOT / "kind-config.yaml"
 MANIFESTS = [*sorted(EXAMPLES.glob("*.yaml")), EXAMPLES / "kind" / "serving.yaml"]
 
 
@@ -63,15 +66,46 @@ def test_job_is_offline_work() -> None:
     assert pod["spec"]["priorityClassName"] == labels.OFFLINE_PRIORITY_CLASS
 
 
-def test_examples_are_planned() -> None:
-    fleet = EXAMPLES / "fleets" / "demo.yaml"
+def plan(*paths: Path) -> dict[str, Any]:
+    files = [argument for path in paths for argument in ("-f", path)]
     done = subprocess.run(
-        [sys.executable, "-m", "ecoserve", "plan", "-f", EXAMPLES, "-f", fleet, "--output", "json"],
+        [sys.executable, "-m", "ecoserve", "plan", *files, "--output", "json"],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    plan = json.loads(done.stdout)["spec"]
-    assert {placement["serving"] for placement in plan["placements"]} == {"chat", "code"}
-    assert plan["unserved"] == []
+    planned: dict[str, Any] = json.loads(done.stdout)["spec"]
+    return planned
+
+
+def test_examples_are_planned() -> None:
+    planned = plan(EXAMPLES, EXAMPLES / "fleets" / "demo.yaml")
+    assert {placement["serving"] for placement in planned["placements"]} == {"chat", "code"}
+    assert planned["unserved"] == []
+
+
+def test_kind_serving_fits_a_laptop(tmp_path: Path) -> None:
+    """On kind-config.yaml's workers as a small machine makes them, each with one pretended GPU where labelled so."""
+    workers = [node["labels"] for node in yaml.safe_load(KIND.read_text())["nodes"] if "labels" in node]
+    nodes = [
+        {
+            "sku": worker[labels.INSTANCE_TYPE],
+            "count": 1,
+            "zone": worker[labels.ZONE],
+            "installed": worker[labels.INSTALLED],
+            "allocatable": {
+                "cpu": "4",
+                "memory": "8Gi",
+                "pods": 110,
+                **({labels.GPU_RESOURCE: 1} if labels.GPU_PRODUCT in worker else {}),
+            },
+        }
+        for worker in workers
+    ]
+    fleet = tmp_path / "fleet.yaml"
+    fleet.write_text(yaml.safe_dump({"nodes": nodes}))
+    planned = plan(EXAMPLES / "gridzones.yaml", EXAMPLES / "kind" / "serving.yaml", fleet)
+    (placement,) = planned["placements"]
+    assert (placement["serving"], placement["replicas"], placement["tensorParallel"]) == ("small", 1, 1)
+    assert planned["unserved"] == []
