@@ -29,12 +29,13 @@ def demo(
     seconds_per_hour: Annotated[
         float, typer.Option(min=1, max=600, help="Real seconds that a simulated hour takes.")
     ] = Scenario().seconds_per_hour,
+    name: Annotated[str, typer.Option(help="Name of the cluster.")] = "demo",
 ) -> None:
     """Play a day of carbon-aware placement on a real control plane."""
     scenario = Scenario(hours=hours, seconds_per_hour=seconds_per_hour)
     console = Console(width=None if sys.stdout.isatty() else 100)
     try:
-        _play(scenario, console, keep=keep)
+        _play(name, scenario, console, keep=keep)
     except (EcoserveError, DevclusterError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -42,16 +43,16 @@ def demo(
         raise SystemExit(130) from None
 
 
-def _play(scenario: Scenario, console: Console, *, keep: bool) -> None:
+def _play(name: str, scenario: Scenario, console: Console, *, keep: bool) -> None:
     console.rule("the plan of examples/demo at midnight, without any cluster")
     _print_plan(scenario)
     console.rule("a real control plane")
     started = time.monotonic()
-    with stage.start_cluster() as cluster:
+    with stage.start_cluster(name) as cluster:
         told = _Told(console, started)
         set_up = stage.set_stage(cluster, told)
-        for name in ("web.yaml", "grid.yaml", "servings.yaml"):
-            stage.apply(cluster, name)
+        for manifest in ("web.yaml", "grid.yaml", "servings.yaml"):
+            stage.apply(cluster, manifest)
         told("applied two LLMServings; starting the operator")
         operator = stage.start_operator(cluster, scenario)
         console.rule("one day")

@@ -38,9 +38,9 @@ class RunningOperator:
     metrics_url: str
 
 
-def start_cluster() -> Cluster:
+def start_cluster(name: str) -> Cluster:
     """Build what is missing and start the cluster; models load in two seconds."""
-    return Cluster.start("demo", ClusterSettings(serving_start_seconds=2.0))
+    return Cluster.start(name, ClusterSettings(serving_start_seconds=2.0))
 
 
 def set_stage(cluster: Cluster, told: Callable[[str], None]) -> Stage:
