@@ -1,13 +1,14 @@
 """The command `ecoserve-operator`: one process that watches always and acts while it holds the Lease.
 
 Kopf cancels, on its way out, every task that began after it; so all tasks of ours begin before it, and end
-after it. The process ends with status 1 when the Lease is lost or a part fails: a fresh start is the remedy.
+before it. The process ends with status 1 when the Lease is lost or a part fails: a fresh start is the remedy.
 """
 
 import asyncio
 import logging
 import os
 import secrets
+import signal
 import socket
 import time
 from datetime import UTC, datetime
@@ -123,7 +124,6 @@ async def serve(settings: Settings) -> None:
         )
         loop = Loop(world, signals, reconciler, settings)
         leadership = Leadership(api, settings, identity)
-        stop = asyncio.Event()
 
         async def act() -> None:
             await planner.start()
@@ -136,29 +136,52 @@ async def serve(settings: Settings) -> None:
             asyncio.create_task(act(), name="loop"),
             asyncio.create_task(comparer.run(), name="design points"),
         ]
-        for task in tasks:
-            task.add_done_callback(lambda _: stop.set())
         registry = build_registry(world, api)
         _add_probes(registry, world, loop, leadership)
-        health = f"http://{settings.listen_host}:{settings.health_port}/healthz"
+        ready = asyncio.Event()
+        signalled = asyncio.create_task(_signalled(ready), name="signals")
+        watching = asyncio.create_task(_watch(registry, settings, ready), name="watches")
         try:
-            await kopf.operator(
-                registry=registry,
-                settings=watch_settings(),
-                clusterwide=True,
-                standalone=True,
-                liveness_endpoint=health if settings.health_port else None,
-                stop_flag=stop,
-            )
+            await asyncio.wait({*tasks, watching, signalled}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            ended = [task for task in tasks if task.done()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            ended = [task for task in (*tasks, watching) if task.done()]
+            await _cancelled(*tasks, signalled)
             await planner.close()
             await leadership.give_up()
+            await _cancelled(watching)
         for task in ended:
             task.result()
+
+
+async def _watch(registry: kopf.OperatorRegistry, settings: Settings, ready: asyncio.Event) -> None:
+    health = f"http://{settings.listen_host}:{settings.health_port}/healthz"
+    await kopf.operator(
+        registry=registry,
+        settings=watch_settings(),
+        clusterwide=True,
+        standalone=True,
+        liveness_endpoint=health if settings.health_port else None,
+        ready_flag=ready,
+    )
+
+
+async def _signalled(ready: asyncio.Event) -> None:
+    """End with SIGTERM or SIGINT.
+
+    Kopf's own handlers, in place once it is ready, would end the watches first and the rest seconds later; ours
+    replace them, as the Lease is to be given up at once.
+    """
+    await ready.wait()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    await stopping.wait()
+
+
+async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _add_probes(registry: kopf.OperatorRegistry, world: World, loop: Loop, leadership: Leadership) -> None:

@@ -67,7 +67,12 @@ class PlannerProcess:
     async def _running(self) -> Process:
         if self._process is None or self._process.returncode is not None:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "ecoserve_operator.planning.child", stdin=PIPE, stdout=PIPE
+                sys.executable,
+                "-m",
+                "ecoserve_operator.planning.child",
+                stdin=PIPE,
+                stdout=PIPE,
+                start_new_session=True,  # a ctrl-C is the parent's to handle
             )
         return self._process
 
