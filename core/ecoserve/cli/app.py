@@ -11,14 +11,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
 
-from ecoserve.errors import EcoserveError, InvalidInputError
+from ecoserve.errors import EcoserveError
 
 _WIDTH = 100
 _BAD_INPUT = 2
+_USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+"""Typer's error for a wrong command line; it carries a Click of its own and doesn't export this base class."""
 
 
 class Output(StrEnum):
@@ -113,13 +114,11 @@ def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     try:
         status = app(args=arguments, standalone_mode=False)
-    except InvalidInputError as error:
-        return _fail(str(error))
-    except click.ClickException as error:
-        return _fail(error.format_message())
     except EcoserveError as error:
         return _fail(str(error))
-    except (KeyboardInterrupt, click.Abort):
+    except _USAGE_ERROR as error:
+        return _fail(getattr(error, "format_message", error.__str__)())
+    except (KeyboardInterrupt, typer.Abort):
         return 130
     except BrokenPipeError:  # the reader has seen enough
         sys.stderr.close()

@@ -44,7 +44,9 @@ class RequestCost:
 class ReuseVerdict:
     """Break-even of the best CPU configuration against the best GPU configuration, for a serving.
 
-    CPU decode pays below `break_even_grams_per_kwh`; infinity where it takes no more energy than the GPU does.
+    CPU decode pays below `break_even_grams_per_kwh` against GPUs in full use (infinity where it takes no more
+    energy than they do). Against a node that would be on for little load it pays far above: the program weighs
+    that, and `accepted` tells what it decided.
     """
 
     serving: str
@@ -57,15 +59,21 @@ class ReuseVerdict:
     @property
     def sentence(self) -> str:
         """The verdict in one sentence."""
-        verdict = "used" if self.accepted else "not used"
-        if math.isinf(self.break_even_grams_per_kwh):
-            return (
-                f"CPU cores are {verdict}: they take no more energy per request than {self.gpu_configuration}"
+        limit, now = self.break_even_grams_per_kwh, f"the grid is at {self.intensity_grams_per_kwh:.0f}"
+        if math.isinf(limit):
+            against_full = "against a full GPU they pay on any grid"
+        else:
+            against_full = f"against a full GPU they pay below {limit:.2g} gCO2e/kWh, {now}"
+        pays = self.intensity_grams_per_kwh <= limit
+        if self.accepted:
+            why = (
+                against_full
+                if pays
+                else f"they spare a GPU node that would stand mostly idle ({against_full})"
             )
-        return (
-            f"CPU cores are {verdict}: they pay below {self.break_even_grams_per_kwh:.2g} gCO2e/kWh, "
-            f"the grid is at {self.intensity_grams_per_kwh:.0f}"
-        )
+            return f"CPU cores are used: {why}"
+        why = f"GPUs that are on anyway serve this load ({against_full})" if pays else against_full
+        return f"CPU cores are not used: {why}"
 
 
 def break_even_intensity(cpu: RequestCost, gpu: RequestCost) -> float:

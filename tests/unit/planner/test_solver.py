@@ -197,7 +197,7 @@ def generated(seed: int, objective: str) -> PlanningInstance:
                 "costPerHour": draw.uniform(5, 90),
             },
         }
-        for k in range(6)
+        for k in range(4)
     ]
     configurations = [
         {
@@ -206,11 +206,11 @@ def generated(seed: int, objective: str) -> PlanningInstance:
             "resources": {"gpu": gpu, "cpu": 4 * gpu},
             "powerWatts": 30 * gpu,
         }
-        for k in range(6)
+        for k in range(4)
         for gpu in (1, 2, 4)
     ]
-    slices = [{"name": f"s{k}", "rate": draw.uniform(0.2, 3.0)} for k in range(20)]
-    speeds = {f"p{k}": draw.uniform(0.3, 2.0) for k in range(6)}
+    slices = [{"name": f"s{k}", "rate": draw.uniform(0.2, 3.0)} for k in range(12)]
+    speeds = {f"p{k}": draw.uniform(0.3, 2.0) for k in range(4)}
     options = [
         {
             "slice": item["name"],
@@ -228,7 +228,7 @@ def generated(seed: int, objective: str) -> PlanningInstance:
         configurations=configurations,
         slices=slices,
         options=options,
-        relativeGap=0.002,
+        relativeGap=0.01,
     )
 
 
@@ -239,8 +239,8 @@ def test_stages_lose_nothing_against_the_whole_program(seed: int, objective: str
     staged = solve(problem)
     formulation = formulate(problem.spec)
     whole = formulation.program.bounded(dict.fromkeys(formulation.shed.values(), (0.0, 0.0)))
-    plain = solve_mixed(whole, formulation.objective(), relative_gap=0.002, time_limit_seconds=60)
+    plain = solve_mixed(whole, formulation.objective(), relative_gap=0.01, time_limit_seconds=60)
     assert staged.status == "optimal"
-    assert staged.objective <= plain.objective * 1.0021
+    assert staged.objective <= plain.objective * 1.0101
     assert staged.bounds.mip <= plain.objective * (1 + 1e-9)
     assert solve(problem).objective == pytest.approx(staged.objective, rel=1e-9)

@@ -1,0 +1,95 @@
+"""`ecoserve plan` and `ecoserve solve` as a user meets them: output, exit status, one-line errors."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ecoserve.cli.app import run
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+FILES = ["-f", str(EXAMPLES / "demo"), "-f", str(EXAMPLES / "fleets" / "demo.yaml")]
+INSTANCE = {
+    "kind": "PlanningInstance",
+    "spec": {
+        "objective": "cost",
+        "zones": [{"name": "z", "carbonIntensity": 1}],
+        "pools": [
+            {"name": "p", "zone": "z", "nodes": 1, "node": {"resources": {"gpu": 2}, "costPerHour": 4}}
+        ],
+        "configurations": [{"name": "c", "pool": "p", "resources": {"gpu": 1}}],
+        "slices": [{"name": "s", "rate": 1.5}],
+        "options": [{"slice": "s", "configuration": "c", "maxRate": 1}],
+    },
+}
+
+
+def test_a_plan_is_printed_as_tables_that_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["plan", *FILES, "--at", "2026-06-01T19:00:00Z"]) == 0
+    out = capsys.readouterr().out
+    assert "demo/chat-8b" in out
+    assert "gCO2e/h" in out
+    assert max(len(line) for line in out.splitlines()) <= 100
+
+
+def test_a_plan_in_json_is_a_placement_plan_and_its_instance_solves_to_the_same(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "instance.json"
+    options = ["--at", "2026-06-01T19:00:00Z", "--gap", "0", "--instance-out", str(path), "--output", "json"]
+    assert run(["plan", *FILES, *options]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["kind"] == "PlacementPlan"
+    assert run(["solve", str(path)]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["objective"] == pytest.approx(plan["spec"]["gramsPerHour"], rel=1e-6)
+    assert result["kind"] == "PlanningResult"
+
+
+def test_intensity_and_levers_are_taken_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    grams = []
+    for more in ([], ["--disable", "recycle,reuse"], ["--intensity", "900"], ["--intensity", "us-west=1"]):
+        assert run(["plan", *FILES, "--at", "2026-06-01T19:00:00Z", "--output", "json", *more]) == 0
+        grams.append(json.loads(capsys.readouterr().out)["spec"]["gramsPerHour"])
+    own, _, dirty, clean = grams
+    assert clean < own < dirty
+
+
+def test_demand_that_cannot_be_met_exits_with_3(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    short = json.loads(json.dumps(INSTANCE))
+    short["spec"]["slices"][0]["rate"] = 9
+    (tmp_path / "short.json").write_text(json.dumps(short))
+    assert run(["solve", str(tmp_path / "short.json")]) == 3
+    assert json.loads(capsys.readouterr().out)["unserved"]["s"] == pytest.approx(7.0)
+    assert run(["solve", str(tmp_path / "short.json"), "--output", "table"]) == 3
+    assert "NOT SERVED" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["plan"], "-f"),
+        (["plan", "-f", "/nowhere"], "/nowhere"),
+        (["plan", "-f", str(EXAMPLES / "demo")], "fleet file"),
+        (["plan", "-f", str(EXAMPLES / "fleets")], "LLMServing"),
+        (["plan", *FILES, "--objective", "profit"], "carbon"),
+        (["plan", *FILES, "--intensity", "nan"], "--intensity"),
+        (["plan", *FILES, "--intensity", "-3"], "--intensity"),
+        (["plan", *FILES, "--intensity", "us-wets=3"], "us-west"),
+        (["plan", *FILES, "--disable", "reduse"], "reduce"),
+        (["plan", *FILES, "--at", "tomorrow"], "ISO 8601"),
+        (["plan", *FILES, "--gap", "2"], "--gap"),
+        (["plan", *FILES, "--instance-out", "/nowhere/x.json"], "/nowhere/x.json"),
+        (["solve", "/nowhere.json"], "/nowhere.json"),
+        (["sing"], "sing"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_status_2(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert words in captured.err
+    assert "Traceback" not in captured.err
