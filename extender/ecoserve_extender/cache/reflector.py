@@ -28,6 +28,7 @@ from ecoserve_extender.cache.objects import ObjectMeta
 logger = logging.getLogger(__name__)
 
 _PAGE = 500
+_ERROR_SHOWN = 300  # characters
 _WATCH_SECONDS = 300  # the server ends a watch then; reopening spreads watches over API servers
 
 
@@ -215,8 +216,7 @@ class Reflector(Generic[T]):
         answer = await self._client.call_api(method, url, headers, body, _request_timeout=self._timeout)
         async with answer.response as response:
             if response.status != HTTPStatus.OK:
-                status = msgspec.json.decode(await response.read() or b"{}", type=_Status)
-                raise ApiStatusError(response.status, status.message)
+                raise ApiStatusError(response.status, (await response.text())[:_ERROR_SHOWN].strip())
             yield response
 
     def _restarting(self, attempt: RetryCallState) -> None:

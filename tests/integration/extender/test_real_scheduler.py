@@ -1,0 +1,152 @@
+"""What the extender promises, held against the real kube-scheduler and API server."""
+
+import collections
+
+import httpx
+import pytest
+
+from ecoserve.api.labels import POOL, SERVING
+
+pytestmark = pytest.mark.devcluster
+
+
+def test_offline_pods_land_on_idle_cpu_nodes_only(bench):
+    idle, busy, gpu = bench.node("idle"), bench.node("busy"), bench.node("gpu", gpus=8)
+    bench.apply(bench.pod("load", cpu="6", node=busy))
+    bench.until(lambda: bench.metrics()['ecoserve_extender_cache_entries{kind="pods"}'] >= 1, "the load seen")
+    names = [f"job-{number}" for number in range(4)]
+    bench.apply(*(bench.pod(name, traffic_class="offline") for name in names))
+    assert set(bench.placed(*names).values()) == {idle}
+    explained = bench.explain(names[0])
+    assert {(item["reason"], *item["nodes"]) for item in explained["rejected"]} == {
+        ("BUSY", busy),
+        ("HAS_ACCELERATORS", gpu),
+    }
+
+
+def test_a_burst_keeps_the_headroom_of_every_node(bench):
+    nodes = [bench.node(f"n{number}") for number in range(3)]
+    names = [f"job-{number}" for number in range(30)]
+    bench.apply(*(bench.pod(name, traffic_class="offline") for name in names))
+
+    def bound() -> collections.Counter[str]:
+        return collections.Counter(pod["spec"].get("nodeName") for pod in bench.pods().values())
+
+    # 8 of 10 cores per node may be used: 24 pods fit, 6 wait
+    bench.until(lambda: sum(count for node, count in bound().items() if node) == 24, "24 pods bound", 30)
+    per_node = bound()
+    assert {node: per_node[node] for node in nodes} == dict.fromkeys(nodes, 8)
+    assert per_node[None] == 6
+
+
+def test_a_refusal_is_constant_text_and_unresolvable(bench):
+    for number in range(3):
+        bench.node(f"gpu-{number}", gpus=8)
+    bench.node("small", cores=2)
+    bench.apply(bench.pod("big", cpu="1900m", traffic_class="offline"))
+    message = bench.refusal("big")
+    assert "3 node(s) have accelerators, kept for online serving" in message
+    assert "1 node(s) would keep too little CPU free for online pods" in message
+    assert "preemption: 0/" in message
+    assert "Preemption is not helpful for scheduling" in message
+
+
+def test_an_offline_pod_never_gets_a_gpu(bench):
+    bench.node("gpu", gpus=8)
+    bench.apply(bench.pod("greedy", gpus=1, traffic_class="offline"))
+    assert "node(s) can't give accelerators to an offline pod" in bench.refusal("greedy")
+
+
+def test_the_greener_zone_wins_and_the_decision_says_by_how_much(bench):
+    dirty = bench.node("dirty", **{"topology.kubernetes.io/zone": "coal"})
+    clean = bench.node("clean", **{"topology.kubernetes.io/zone": "hydro"})
+    plan = bench.plan(
+        bench.pool("p-dirty", "coal", {"topology.kubernetes.io/zone": "coal"}, supply="fixed"),
+        bench.pool("p-clean", "hydro", {"topology.kubernetes.io/zone": "hydro"}, supply="fixed"),
+        zones={"coal": 800.0, "hydro": 20.0},
+    )
+    bench.apply(bench.pod("job", cpu="2", traffic_class="offline"), bench.pod("web", cpu="2"))
+    assert bench.placed("job", "web") == {"job": clean, "web": clean}
+    decision = bench.decision("job")
+    assert decision == {
+        "node": clean,
+        "runnerUp": dirty,
+        "gramsPerHour": pytest.approx(2 * 4 / 1000 * 1.1 * 20, abs=1e-3),
+        "gramsPerHourDifference": pytest.approx(2 * 4 / 1000 * 1.1 * 780, abs=2e-3),
+        "plan": plan,
+        "fallback": None,
+    }
+    explained = bench.explain("job")
+    assert [(item["node"], item["score"]) for item in explained["candidates"]] == [(clean, 10), (dirty, 0)]
+    assert explained["decision"] == decision
+
+
+def test_online_pods_go_to_the_planned_pool_first_and_fall_back_with_a_reason(bench):
+    planned, other = bench.node("planned", cores=4, tests="a"), bench.node("other", tests="b")
+    bench.plan(
+        bench.pool("pa", "z", {"tests": "a"}, supply="fixed", dynamicWattsPerCore=9.0),
+        bench.pool("pb", "z", {"tests": "b"}, supply="fixed"),
+        zones={"z": 400.0},
+        placements=(bench.placement(bench.namespace, "chat", "pa"),),
+    )
+    first = bench.pod("first", cpu="3", **{SERVING: "chat"})
+    second = bench.pod("second", cpu="3", **{SERVING: "chat", POOL: "pa"})
+    bench.apply(first)
+    assert bench.placed("first") == {"first": planned}
+    assert bench.decision("first")["fallback"] is None
+    bench.apply(second)
+    assert bench.placed("second") == {"second": other}
+    assert bench.decision("second")["fallback"].startswith("no node of the planned pool can take the pod")
+
+
+def test_the_plan_may_put_offline_replicas_on_cores_of_gpu_hosts(bench):
+    host = bench.node("host", gpus=8, tests="gpu")
+    bench.plan(
+        bench.pool("hosts", "z", {"tests": "gpu"}),
+        zones={"z": 400.0},
+        placements=(
+            bench.placement(
+                bench.namespace, "batch", "hosts", tensorParallel=0, cpuCores=9.0, **{"class": "offline"}
+            ),
+        ),
+    )
+    labels = {SERVING: "batch", POOL: "hosts"}
+    bench.apply(bench.pod("replica", cpu="9", traffic_class="offline", **labels))
+    assert bench.placed("replica") == {"replica": host}
+    bench.apply(bench.pod("stranger", traffic_class="offline", **{SERVING: "other", POOL: "hosts"}))
+    assert "have accelerators" in bench.refusal("stranger")
+
+
+def test_a_refused_pod_comes_back_when_a_node_becomes_idle(bench):
+    node = bench.node("n")
+    bench.apply(bench.pod("load", cpu="6", node=node))
+    bench.until(lambda: bench.metrics()['ecoserve_extender_cache_entries{kind="pods"}'] >= 1, "the load seen")
+    bench.apply(bench.pod("job", traffic_class="offline"))
+    assert "busy with online pods" in bench.refusal("job")
+    bench.cluster.kubectl("delete", "pod", "load", "-n", bench.namespace, "--now")
+    assert bench.placed("job") == {"job": node}
+
+
+def test_without_a_plan_online_pods_schedule_and_the_decision_says_so(bench):
+    bench.node("one")
+    bench.node("two")
+    bench.apply(bench.pod("web", cpu="2"))
+    bench.placed("web")
+    assert bench.decision("web")["fallback"].startswith("there is no placement plan")
+    assert bench.metrics()['ecoserve_extender_fallbacks_total{reason="NO_PLAN"}'] >= 1
+
+
+def test_down_the_extender_leaves_pods_pending_and_back_they_are_bound(bench):
+    node = bench.node("n")
+    bench.extender.kill()
+    bench.apply(bench.pod("web"))
+    bench.until(
+        lambda: any(
+            c["type"] == "PodScheduled" for c in bench.pods()["web"].get("status", {}).get("conditions", [])
+        ),
+        "an attempt",
+    )
+    assert "nodeName" not in bench.pods()["web"]["spec"]
+    bench.extender.restart()
+    bench.until(lambda: httpx.get(f"{bench.url}/readyz", trust_env=False).status_code == 200, "readiness")
+    assert bench.placed("web", seconds=30) == {"web": node}
