@@ -1,5 +1,6 @@
 """The real helm, and a cluster of its own with the chart installed."""
 
+import functools
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from ecoserve_devcluster import Cluster
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "helm" / "ecoserve"
 NAMESPACE = "ecoserve-system"
+OPTIONS = "networkPolicy.create=true,extender.service.create=true"  # more objects for the API server to judge
 
 NODE = """
 apiVersion: v1
@@ -41,8 +43,9 @@ def helm(binaries: Callable[[str], Path]) -> Helm:
 
 @pytest.fixture(scope="session")
 def render(helm: Helm) -> Render:
-    """Render the chart with `--set` arguments into its objects."""
+    """Render the chart with `--set` arguments into its objects, once for each set of arguments."""
 
+    @functools.cache
     def render(*settings: str, release: str = "ecoserve") -> list[dict[str, Any]]:
         flags = [argument for setting in settings for argument in ("--set", setting)]
         done = helm("template", release, CHART, "--namespace", NAMESPACE, *flags)
@@ -53,16 +56,25 @@ def render(helm: Helm) -> Render:
 
 
 @pytest.fixture(scope="session")
-def installed(helm: Helm, binaries: Callable[[str], Path]) -> Iterator[Cluster]:
+def release(helm: Helm) -> Callable[[Cluster, str], None]:
+    """Run a helm verb on the release of a cluster, and wait until it is done."""
+
+    def release(cluster: Cluster, verb: str) -> None:
+        chart = [] if verb == "uninstall" else [CHART, "--set", OPTIONS]
+        where = ["--namespace", NAMESPACE, "--kubeconfig", cluster.kubeconfig]
+        done = helm(verb, "ecoserve", *chart, *where, "--wait", "--timeout", "60s")
+        assert done.returncode == 0, done.stderr
+
+    return release
+
+
+@pytest.fixture(scope="session")
+def installed(release: Callable[[Cluster, str], None], binaries: Callable[[str], Path]) -> Iterator[Cluster]:
     """A cluster with a node and the release, in a namespace that enforces restricted pods."""
     del binaries  # they are built by now
     with Cluster.start(f"charts-{os.getpid()}") as cluster:
         cluster.kubectl("apply", "-f", "-", stdin=NODE)
         cluster.create_namespace(NAMESPACE)
         cluster.kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
-        done = helm(
-            "install", "ecoserve", CHART, "--namespace", NAMESPACE, "--kubeconfig", cluster.kubeconfig,
-            "--set", "networkPolicy.create=true,extender.service.create=true", "--wait", "--timeout", "60s",
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        release(cluster, "install")
         yield cluster

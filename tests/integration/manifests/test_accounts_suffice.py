@@ -60,6 +60,8 @@ def test_scheduler_and_extender(installed: Cluster, work: str) -> None:
     )
     assert lease["spec"]["holderIdentity"]
     assert refusals(extender.log, scheduler.log) == []
+    scheduler.stop()
+    extender.stop()
 
 
 def test_operator(installed: Cluster) -> None:
@@ -74,8 +76,8 @@ def test_operator(installed: Cluster) -> None:
         {"KUBECONFIG": str(kubeconfig)},
         health_url=f"http://127.0.0.1:{health}/healthz",
     )  # fmt: skip
-    for name in ("gridzones.yaml", "kind/serving.yaml"):
-        installed.kubectl("apply", "-f", str(EXAMPLES / name))
+    manifests = [f"--filename={EXAMPLES / name}" for name in ("gridzones.yaml", "kind/serving.yaml")]
+    installed.kubectl("apply", *manifests)
 
     @eventually
     def reported() -> None:
@@ -91,3 +93,4 @@ def test_operator(installed: Cluster) -> None:
     assert lease["spec"]["holderIdentity"]
     assert refusals(operator.log) == []
     operator.stop()
+    installed.kubectl("delete", *manifests)

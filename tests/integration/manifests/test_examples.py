@@ -21,7 +21,7 @@ MANIFESTS = [*sorted(EXAMPLES.glob("*.yaml")), EXAMPLES / "kind" / "serving.yaml
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
 def test_api_server_takes_it(installed: Cluster, path: Path) -> None:
-    installed.kubectl("create", "--dry-run=server", "--validate=strict", "-f", str(path))
+    installed.kubectl("apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", str(path))
 
 
 def test_all_are_read_without_a_cluster() -> None:

@@ -1,9 +1,16 @@
 """The chart on a real API server: admitted, rolled out, and with no more rights than it needs."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kubernetes.client import (
+    AuthorizationV1Api,
+    V1ResourceAttributes,
+    V1SubjectAccessReview,
+    V1SubjectAccessReviewSpec,
+)
 
 from ecoserve_devcluster import Cluster, KubectlError
 
@@ -94,26 +101,34 @@ def test_cluster_roles_cover_servings(
     assert can(installed, f"user-{role}", verb, resource, "default") is allowed
 
 
+def test_servings_survive_an_uninstall(installed: Cluster, release: Callable[[Cluster, str], None]) -> None:
+    zones = f"--filename={ROOT / 'examples' / 'gridzones.yaml'}"
+    installed.kubectl("apply", zones)
+    release(installed, "uninstall")
+    kept = installed.kubectl("get", "gridzones", "--output=name").split()
+    left = installed.kubectl("get", "deployments,serviceaccounts", "-n", NAMESPACE, "--output=name").split()
+    release(installed, "install")
+    installed.kubectl("delete", zones)
+    assert "gridzone.ecoserve.dev/us-west" in kept
+    assert left == ["serviceaccount/default"]
+
+
 def can(cluster: Cluster, account: str, verb: str, resource: str, namespace: str) -> bool:
-    """Ask the API server's authorizer; `resource` is resource.group/subresource-or-name."""
-    plural, _, rest = resource.partition("/")
-    name, _, group = plural.partition(".")
+    """Ask the API server's authorizer; `resource` is plural.group, then /subresource or /name."""
+    kind, _, rest = resource.partition("/")
+    plural, _, group = kind.partition(".")
     subresource = rest if rest in {"status", "binding"} else ""
-    review = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SubjectAccessReview",
-        "spec": {
-            "user": account,
-            "groups": ["system:authenticated"],
-            "resourceAttributes": {
-                "verb": verb,
-                "group": group,
-                "resource": name,
-                "subresource": subresource,
-                "name": "" if subresource else rest,
-                "namespace": namespace,
-            },
-        },
-    }
-    answer = cluster.kubectl("create", "-f", "-", "--output=json", stdin=json.dumps(review))
-    return bool(json.loads(answer)["status"]["allowed"])
+    attributes = V1ResourceAttributes(
+        verb=verb,
+        group=group,
+        resource=plural,
+        subresource=subresource,
+        name="" if subresource else rest,
+        namespace=namespace,
+    )
+    spec = V1SubjectAccessReviewSpec(
+        user=account, groups=["system:authenticated"], resource_attributes=attributes
+    )
+    with cluster.client() as connection:
+        review = AuthorizationV1Api(connection).create_subject_access_review(V1SubjectAccessReview(spec=spec))
+    return bool(review.status.allowed)
