@@ -24,7 +24,7 @@ from ecoserve.planner.instance import BoundsResult, FlowResult, PlanningInstance
 from ecoserve.planner.mathopt_backend import Solution, solve_linear, solve_mixed
 from ecoserve.planner.program import Program, Row, row
 
-_FULL_SEARCH_COLUMNS = 4_000
+_FULL_SEARCH_COLUMNS = 8_000
 """Up to so many columns HiGHS gets the whole program; beyond, only those that the LP calls promising."""
 _PROMISING = 0.002
 _MAX_CUT_ROUNDS = 8
@@ -155,7 +155,7 @@ class _Search:
         return self._routed(counts)
 
     def _focused(self, relaxed: Solution) -> Candidate | None:
-        """Search on the nodes that a dive settles on: pools are closed one by one, least used first.
+        """Search on the nodes that a dive settles on, which closes the least used half of the pools at a time.
 
         Rounding alone scatters replicas over a little of everything; with the nodes settled the program is
         small, and what it finds cuts the whole search down.
@@ -168,13 +168,15 @@ class _Search:
             fractions = {c: value % 1.0 for c, value in used.items() if 1e-6 < value % 1.0 < 1 - 1e-6}
             if not fractions or self._left() <= 0.05:
                 break
-            column = min(fractions, key=lambda c: (fractions[c], c))
-            closed = bounds | {column: (0.0, float(floor(used[column])))}
-            attempt = solve_linear(program.bounded(closed), self.objective)
-            if attempt.values:
-                bounds, solution = closed, attempt
+            order = sorted(fractions, key=lambda c: (fractions[c], c))
+            for least in (order[: (len(order) + 1) // 2], order[:1]):
+                closed = bounds | {c: (0.0, float(floor(used[c]))) for c in least}
+                attempt = solve_linear(program.bounded(closed), self.objective)
+                if attempt.values:
+                    bounds, solution = closed, attempt
+                    break
             else:
-                bounds = bounds | {column: (0.0, float(ceil(used[column])))}
+                bounds = bounds | {order[0]: (0.0, float(ceil(used[order[0]])))}
         settled = {c: (0.0, float(ceil(solution.values[c] - 1e-6))) for c in self.formulation.nodes.values()}
         found = solve_mixed(
             program.bounded(settled),
