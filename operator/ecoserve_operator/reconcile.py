@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ecoserve.catalog import Catalog
-from ecoserve.errors import InvalidInputError
 from ecoserve_operator.acting.actor import Acted, Actor
 from ecoserve_operator.clock import Clock
 from ecoserve_operator.planning.comparer import Comparer
@@ -16,9 +15,9 @@ from ecoserve_operator.planning.planner import Decision, Planner
 from ecoserve_operator.planning.snapshot import View, view_world
 from ecoserve_operator.reporting.metrics import Metrics
 from ecoserve_operator.reporting.reporter import Reporter
-from ecoserve_operator.reporting.verdicts import carbon_data_verdict, serving_verdicts
+from ecoserve_operator.reporting.verdicts import carbon_data_verdict, serving_verdicts, zone_verdict
 from ecoserve_operator.settings import Settings
-from ecoserve_operator.signals.grid import GridSignals
+from ecoserve_operator.signals.grid import GridSignals, taken_zones
 from ecoserve_operator.signals.intensity import Reading
 from ecoserve_operator.watch.records import DeploymentRecord
 from ecoserve_operator.watch.world import World
@@ -49,13 +48,7 @@ class Reconciler:
         """Make one pass; `since` is when its first reason came up. Returns seconds until the next is due."""
         now = self.clock.now()
         readings = self.signals.readings(list(self.world.zones.values()), now)
-        try:
-            view = self._view(readings, now)
-        except InvalidInputError as error:  # two GridZones claim one zone: nothing is planned until one goes
-            logger.error("%s; what runs stays", error)
-            await self._report_zones(readings)
-            return self.settings.resync_seconds
-        decision, is_new = await self.planner.decide(view, self._running())
+        decision, is_new = await self.planner.decide(self._view(readings, now), self._running())
         planned_at = time.monotonic()
         if is_new and not self._still_valid(decision, readings, now):
             return 0.0
@@ -66,7 +59,8 @@ class Reconciler:
             self.metrics.plan_seconds.observe(planned_at - since)
             self.metrics.plans.labels("failed" if decision.failure else "planned").inc()
             self.comparer.want(decision)
-        self._log(reasons, decision, acted, planned_at - since if is_new else None, time.monotonic() - since)
+        causes = decision.changes if is_new and decision.changes else reasons
+        self._log(causes, decision, acted, planned_at - since if is_new else None, time.monotonic() - since)
         await self._report(decision, acted, readings)
         until_due = self._seconds_until_due(now, readings)
         return min(until_due, _PLAN_RETRY_SECONDS) if decision.failure else until_due
@@ -120,9 +114,11 @@ class Reconciler:
         self.metrics.show(decision.choices.values(), readings)
 
     async def _report_zones(self, readings: Mapping[str, Reading]) -> None:
+        taken = taken_zones(self.world.zones.values())
         for record in list(self.world.zones.values()):
             if record.name in readings:
-                await self.reporter.report_zone(record, readings[record.name])
+                verdict = zone_verdict(readings[record.name], taken.get(record.name, ""))
+                await self.reporter.report_zone(record, readings[record.name], verdict)
 
     def _seconds_until_due(self, now: datetime, readings: Mapping[str, Reading]) -> float:
         """Seconds until intensity or load change by themselves, a wait runs out, or all is looked at anyway."""

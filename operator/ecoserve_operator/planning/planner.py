@@ -10,7 +10,7 @@ from ecoserve.planner.plan import Plan
 from ecoserve_operator.planning.calls import plan_snapshot, warm_up
 from ecoserve_operator.planning.decision import Choice, choose, hold
 from ecoserve_operator.planning.process import PlannerFailedError, PlannerProcess
-from ecoserve_operator.planning.snapshot import View, same_question
+from ecoserve_operator.planning.snapshot import View, same_question, what_changed
 from ecoserve_operator.reporting.conditions import Reason
 from ecoserve_operator.settings import Settings
 from ecoserve_operator.watch.records import DeploymentRecord
@@ -21,14 +21,14 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """A plan, the snapshot it answers, and what each serving gets; `plan` is None before the first one.
-
-    `failure` says why the last question went without an answer of its own.
+    `changes` say what was new in the question, `failure` why it went without an answer of its own.
     """
 
     snapshot: Snapshot
     plan: Plan | None
     choices: Mapping[str, Choice]
     decided_at: datetime
+    changes: tuple[str, ...] = ()
     failure: str = ""
 
 
@@ -83,7 +83,8 @@ class Planner:
             choices = self._with_refused(choices, view)
             return Decision(snapshot=snapshot, plan=old, choices=choices, decided_at=now, failure=str(error))
         choices = self._with_refused(choose(plan, known, running, snapshot), view)
-        return Decision(snapshot=snapshot, plan=plan, choices=choices, decided_at=now)
+        changes = what_changed(self._last.snapshot if self._last is not None else None, snapshot)
+        return Decision(snapshot=snapshot, plan=plan, choices=choices, decided_at=now, changes=changes)
 
     def _with_refused(self, choices: Mapping[str, Choice], view: View) -> dict[str, Choice]:
         """The choices of planned servings, and what refused ones keep."""

@@ -11,6 +11,7 @@ from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot, serving_dema
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.workload.slices import ServingDemand
 from ecoserve_operator.reporting.conditions import Reason
+from ecoserve_operator.signals.grid import taken_zones
 from ecoserve_operator.signals.intensity import Reading
 from ecoserve_operator.watch.records import Key, ServingRecord
 from ecoserve_operator.watch.world import World
@@ -39,9 +40,10 @@ def view_world(
     now: datetime,
     load_step_seconds: float,
 ) -> View:
-    """Freeze the world; raises InvalidInputError where two GridZones claim one zone."""
+    """Freeze the world; a GridZone that claims another's zone is left out."""
     refused: dict[str, Refusal] = {}
     demands: list[ServingDemand] = []
+    taken = taken_zones(world.zones.values())
     load_time = _floor(now, load_step_seconds)
     for record in world.servings.values():
         if mode_of(record) is Mode.PAUSED:
@@ -57,7 +59,9 @@ def view_world(
         zones=[
             ZoneReading(grid=zone.grid, grams_per_kwh=reading.grams_per_kwh, stale=reading.stale)
             for zone in world.zones.values()
-            if zone.grid is not None and (reading := readings.get(zone.name)) is not None
+            if zone.grid is not None
+            and zone.name not in taken
+            and (reading := readings.get(zone.name)) is not None
         ],
         profiles=tuple(world.profiles.values()),
         catalog=catalog,
@@ -69,6 +73,35 @@ def view_world(
 def same_question(one: Snapshot, other: Snapshot) -> bool:
     """Whether two snapshots ask for the same plan: alike but for when they were taken and what is held."""
     return one == replace(other, taken_at=one.taken_at, held=one.held)
+
+
+def what_changed(before: Snapshot | None, after: Snapshot) -> tuple[str, ...]:
+    """What makes the later snapshot another question, in words for the log."""
+    if before is None:
+        return ("the first plan",)
+    old_zones = {zone.name: zone.carbon_intensity for zone in before.zones}
+    changes = [
+        f"intensity of {zone.name} {old_zones[zone.name]:g} → {zone.carbon_intensity:g} gCO2e/kWh"
+        for zone in after.zones
+        if old_zones.get(zone.name, zone.carbon_intensity) != zone.carbon_intensity
+    ]
+    changes += _differences(
+        "pool", {pool.name: pool for pool in before.pools}, {pool.name: pool for pool in after.pools}
+    )
+    changes += _differences(
+        "demand of",
+        {item.name: item for item in before.servings},
+        {item.name: item for item in after.servings},
+    )
+    return tuple(changes)
+
+
+def _differences(what: str, before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
+    return [
+        f"{what} {name} {'is gone' if name not in after else 'is new' if name not in before else 'changed'}"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
 
 
 def paused_servings(world: World) -> frozenset[Key]:

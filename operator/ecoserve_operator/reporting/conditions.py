@@ -42,6 +42,7 @@ class Reason(StrEnum):
     PAUSED = "Paused"
     MEASURED = "Measured"
     STALE = "Stale"
+    ZONE_TAKEN = "ZoneTaken"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

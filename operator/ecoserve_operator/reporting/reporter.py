@@ -26,7 +26,6 @@ from ecoserve_operator.reporting import placement_plan as plans
 from ecoserve_operator.reporting.conditions import Verdict, settle, transitions
 from ecoserve_operator.reporting.events import placement_event, transition_events
 from ecoserve_operator.reporting.status import build_status, build_zone_status, is_news
-from ecoserve_operator.reporting.verdicts import zone_verdict
 from ecoserve_operator.signals.intensity import Reading
 from ecoserve_operator.watch.records import DeploymentRecord, Reported, ServingRecord, ZoneRecord
 from ecoserve_operator.watch.world import World
@@ -83,10 +82,10 @@ class Reporter:
         changed = transition_events(record, "LLMServing", transitions(conditions, before.conditions))
         await self._post(*changed, *([moved] if moved is not None else []))
 
-    async def report_zone(self, record: ZoneRecord, reading: Reading) -> None:
+    async def report_zone(self, record: ZoneRecord, reading: Reading, verdict: Verdict) -> None:
         """Write a GridZone's status and the event of a change in its freshness."""
         before = self._world.reported.get((None, record.name), Reported())
-        conditions = settle([zone_verdict(reading)], before.conditions, record.generation, datetime.now(UTC))
+        conditions = settle([verdict], before.conditions, record.generation, datetime.now(UTC))
         status = build_zone_status(reading, record.generation, conditions)
         if not is_news(status, before.body) or not await self._write(GRID_ZONE, record, status):
             return

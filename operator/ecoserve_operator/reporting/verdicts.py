@@ -35,8 +35,10 @@ def carbon_data_verdict(choice: Choice | None, snapshot: Snapshot, stale: Mappin
     )
 
 
-def zone_verdict(reading: Reading) -> Verdict:
-    """Condition Fresh of a GridZone."""
+def zone_verdict(reading: Reading, taken: str) -> Verdict:
+    """Condition Fresh of a GridZone; `taken` says that it is not used, as another covers its zone."""
+    if taken:
+        return Verdict(aspect=Aspect.FRESH, status="False", reason=Reason.ZONE_TAKEN, message=taken)
     return Verdict(
         aspect=Aspect.FRESH,
         status="False" if reading.stale else "True",

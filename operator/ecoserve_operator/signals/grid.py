@@ -6,7 +6,7 @@ from the API server's memory, is what that costs.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,6 +18,22 @@ from ecoserve_operator.signals.intensity import Reading, hold, read_constant, re
 from ecoserve_operator.watch.records import ZoneRecord
 
 logger = logging.getLogger(__name__)
+
+
+def taken_zones(zones: Iterable[ZoneRecord]) -> dict[str, str]:
+    """GridZones that claim a zone which another, first by name, covers already; each with a sentence."""
+    owners: dict[str, str] = {}
+    taken: dict[str, str] = {}
+    for record in sorted(zones, key=lambda zone: zone.name):
+        claimed = (record.grid.spec.zones or (record.name,)) if record.grid is not None else ()
+        conflict = next((zone for zone in claimed if zone in owners), None)
+        if conflict is not None:
+            taken[record.name] = (
+                f"spec.zones: {conflict!r} is not accepted; GridZone {owners[conflict]} covers it already"
+            )
+            continue
+        owners |= dict.fromkeys(claimed, record.name)
+    return taken
 
 
 @dataclass(frozen=True, slots=True)

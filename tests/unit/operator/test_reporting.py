@@ -1,0 +1,238 @@
+"""Conditions, statuses, the PlacementPlan and events, as values."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecoserve.api import GridZoneStatus, LLMServingStatus, PlacementPlanSpec
+from ecoserve.api.base import Condition
+from ecoserve.api.llmserving import Objective
+from ecoserve.performance import Role
+from ecoserve.planner.plan import Placement, Plan
+from ecoserve_operator.planning.decision import Choice, Taken
+from ecoserve_operator.reporting.conditions import Aspect, Reason, Verdict, settle, transitions
+from ecoserve_operator.reporting.events import placement_event, transition_events
+from ecoserve_operator.reporting.placement_plan import build_plan_spec
+from ecoserve_operator.reporting.status import build_status, build_zone_status, is_news
+from ecoserve_operator.reporting.verdicts import serving_verdicts, zone_verdict
+from ecoserve_operator.signals.intensity import Freshness, Reading
+from ecoserve_operator.watch.records import DeploymentRecord, Reported, ServingRecord, serving_record
+
+NOW = datetime(2024, 7, 1, 12, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+
+
+def record(mode: str = "Recommend") -> ServingRecord:
+    template = {"spec": {"containers": [{"name": "engine", "image": "x"}]}}
+    return serving_record(
+        {
+            "metadata": {"name": "chat", "namespace": "n", "uid": "u", "generation": 3},
+            "spec": {
+                "model": {"name": "m"},
+                "offline": {"load": {"requestsPerSecond": 1, "lengths": "azure-code-2023"}},
+                "policy": {"mode": mode},
+                "template": template,
+            },
+        }
+    )
+
+
+def placement(pool: str = "p", replicas: int = 2) -> Placement:
+    return Placement(
+        configuration=f"n/chat/{pool}/both/tp1/online",
+        serving="n/chat",
+        pool=pool,
+        role=Role.BOTH,
+        traffic_class="online",
+        tensor_parallel=1,
+        cpu_cores=8.0,
+        memory_gib=20.0,
+        replicas=replicas,
+        requests_per_second=1.0,
+        share=1.0,
+        operational_grams_per_hour=100.0,
+        embodied_grams_per_hour=20.0,
+        watts=400.0,
+        cost_per_hour=3.0,
+        reason="least",
+    )
+
+
+def chosen(*placements: Placement, taken: Taken = Taken.PLAN, reason: str = "", problem: str = "") -> Choice:
+    return Choice(serving="n/chat", taken=taken, placements=placements, reason=reason, problem=problem)
+
+
+def verdict(aspect: Aspect, status: Any = "True", reason: str = "Placed", message: str = "fine") -> Verdict:
+    return Verdict(aspect=aspect, status=status, reason=reason, message=message)
+
+
+def test_the_transition_time_stays_while_the_status_does() -> None:
+    first = settle([verdict(Aspect.APPLIED)], (), 1, NOW)
+    same = settle([verdict(Aspect.APPLIED, reason="Other")], first, 2, LATER)
+    assert same[0].last_transition_time == NOW
+    assert same[0].observed_generation == 2
+    turned = settle([verdict(Aspect.APPLIED, status="False")], same, 2, LATER)
+    assert turned[0].last_transition_time == LATER
+
+
+@given(st.lists(st.sampled_from(["True", "False", "Unknown"]), min_size=1, max_size=8))
+def test_a_condition_turns_exactly_when_its_status_does(statuses: list[Any]) -> None:
+    before: tuple[Condition, ...] = ()
+    for hour, status in enumerate(statuses):
+        after = settle([verdict(Aspect.READY, status=status)], before, 1, NOW + timedelta(hours=hour))
+        turned = not before or before[0].status != status
+        assert (after[0].last_transition_time == NOW + timedelta(hours=hour)) is turned
+        before = after
+
+
+def test_transitions_are_changes_of_status_or_reason_not_of_words() -> None:
+    before = settle([verdict(Aspect.APPLIED), verdict(Aspect.FEASIBLE)], (), 1, NOW)
+    after = settle(
+        [verdict(Aspect.APPLIED, message="other words"), verdict(Aspect.FEASIBLE, reason="Planned")],
+        before,
+        1,
+        NOW,
+    )
+    assert [condition.type for condition in transitions(after, before)] == ["Feasible"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "applied", "ready"),
+    [
+        (chosen(placement()), verdict(Aspect.APPLIED), ("True", "Placed")),
+        (chosen(placement()), verdict(Aspect.APPLIED, "False", "Progressing"), ("False", "Progressing")),
+        (chosen(placement()), verdict(Aspect.APPLIED, "Unknown", "Recommended"), ("Unknown", "Recommended")),
+        (
+            chosen(placement(), taken=Taken.HELD, reason="NoCapacity", problem="slice s: no room"),
+            verdict(Aspect.APPLIED, "False", "HeldAtLastGood"),
+            ("False", "NoCapacity"),
+        ),
+        (
+            chosen(taken=Taken.HELD, reason="PlannerFailed", problem="too slow"),
+            verdict(Aspect.APPLIED, "False", "HeldAtLastGood"),
+            ("Unknown", "PlannerFailed"),
+        ),
+        (None, verdict(Aspect.APPLIED, "False", "HeldAtLastGood"), ("Unknown", "PlannerFailed")),
+    ],
+)
+def test_ready_is_the_first_that_is_not_true(
+    choice: Choice | None, applied: Verdict, ready: tuple[str, str]
+) -> None:
+    found = serving_verdicts(record(), choice, verdict(Aspect.CARBON_DATA_FRESH), applied)
+    assert [each.aspect for each in found] == ["Ready", "Feasible", "CarbonDataFresh", "Applied"]
+    assert (found[0].status, found[0].reason) == ready
+
+
+def test_what_cannot_be_met_says_which_slice_and_that_the_rest_stays() -> None:
+    held = chosen(placement(), taken=Taken.HELD, reason="NoCapacity", problem="slice s: no room")
+    feasible = serving_verdicts(record(), held, verdict(Aspect.FRESH), verdict(Aspect.APPLIED))[1]
+    assert feasible.message == "slice s: no room; the last good placement stays"
+
+
+def status_of(choice: Choice, ready: int) -> dict[str, Any]:
+    running = DeploymentRecord(
+        namespace="n",
+        name="d",
+        uid="d",
+        owner_uid="u",
+        pool="p",
+        configuration=placement().configuration,
+        replicas=2,
+        ready=ready,
+        settled=True,
+        digest="",
+    )
+    conditions = settle([verdict(Aspect.READY)], (), 3, NOW)
+    return build_status(record(), choice, conditions, [running], None, "plan-1", NOW)
+
+
+def test_a_status_is_what_the_schema_says_and_carries_the_figures() -> None:
+    status = status_of(chosen(placement()), ready=1)
+    parsed = LLMServingStatus.model_validate(status)
+    assert parsed.grams_per_hour == 120.0
+    assert (parsed.replicas, parsed.ready_replicas) == (2, 1)
+    assert parsed.pools[0].ready_replicas == 1
+    assert parsed.observed_generation == 3
+
+
+def test_only_news_is_written() -> None:
+    status = status_of(chosen(placement()), ready=1)
+    assert not is_news({**status, "lastPlanned": "later", "plan": "plan-2"}, status)
+    assert is_news(status_of(chosen(placement()), ready=2), status)
+    assert is_news(status, {})
+
+
+def test_the_zones_status_carries_value_and_freshness() -> None:
+    reading = Reading(grams_per_kwh=250.0, freshness=Freshness.HELD, message="held", observed_at=NOW)
+    conditions = settle([zone_verdict(reading, "")], (), 1, LATER)
+    parsed = GridZoneStatus.model_validate(build_zone_status(reading, 1, conditions))
+    assert (parsed.grams_per_kilowatt_hour, parsed.observed_at) == (250.0, "2024-07-01T12:00:00Z")
+    assert (parsed.conditions[0].status, parsed.conditions[0].reason) == ("False", "HeldAtLastValue")
+    assert zone_verdict(reading, "taken").reason is Reason.ZONE_TAKEN
+
+
+def plan(*placements: Placement) -> Plan:
+    return Plan(
+        taken_at=NOW,
+        objective=Objective.CARBON,
+        levers=frozenset(),
+        zones=(),
+        pools=(),
+        placements=placements,
+        unserved=(),
+        recommendations=(),
+        reuse=(),
+        operational_grams_per_hour=0.0,
+        embodied_grams_per_hour=0.0,
+        watts=0.0,
+        cost_per_hour=0.0,
+        latency_seconds=0.0,
+        bounds=None,
+        gap=None,
+        solve_seconds=0.0,
+        instances=(),
+    )
+
+
+def test_the_same_decision_keeps_its_id_and_another_gets_another() -> None:
+    one = build_plan_spec(plan(), [chosen(placement())], (), NOW)
+    again = build_plan_spec(plan(), [chosen(placement())], (), LATER)
+    other = build_plan_spec(plan(), [chosen(placement(replicas=3))], (), NOW)
+    assert one["id"] == again["id"] != other["id"]
+    parsed = PlacementPlanSpec.model_validate(one)
+    assert (parsed.grams_per_hour, parsed.placements[0].serving) == (120.0, "chat")
+
+
+def test_the_plan_holds_what_is_chosen_not_what_was_planned() -> None:
+    held = chosen(placement("old"), taken=Taken.HELD)
+    spec = build_plan_spec(plan(placement("new")), [held], (), NOW)
+    assert [item["pool"] for item in spec["placements"]] == ["old"]
+
+
+def test_events_follow_transitions_and_moves() -> None:
+    before = settle([verdict(Aspect.READY), verdict(Aspect.APPLIED)], (), 1, NOW)
+    after = settle(
+        [verdict(Aspect.READY, "False", "Progressing"), verdict(Aspect.APPLIED, "False", "Progressing")],
+        before,
+        1,
+        NOW,
+    )
+    (event,) = transition_events(record(), "LLMServing", transitions(after, before))
+    assert (event["type"], event["reason"], event["involvedObject"]["uid"]) == ("Normal", "Progressing", "u")
+    assert event["metadata"]["namespace"] == "n"
+
+    old = [{"pool": "a", "role": "both", "class": "online", "tensorParallel": 2, "replicas": 2}]
+    new = [{"pool": "b", "role": "both", "class": "online", "tensorParallel": 1, "replicas": 3}]
+    moved = placement_event(record(), new, old)
+    assert moved is not None
+    assert (
+        moved["message"] == "a both online tensor parallel 2: 2 → 0; b both online tensor parallel 1: 0 → 3"
+    )
+    assert placement_event(record(), old, old) is None
+
+
+def test_unreadable_conditions_are_as_good_as_none() -> None:
+    assert Reported(body={"conditions": [{"type": "Ready"}, None, "x"]}).conditions == ()
