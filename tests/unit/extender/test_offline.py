@@ -1,0 +1,153 @@
+"""Offline pods: where they may go, and that no sequence of answers and binds breaks a headroom."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecoserve.api.labels import POOL, SERVING
+from ecoserve_extender.cache.plan_view import PlacementView
+from ecoserve_extender.policy.verdict import Rejection
+
+
+def refused(reply):
+    return {node: Rejection(text).name for node, text in reply["FailedAndUnresolvableNodes"].items()}
+
+
+def test_each_node_is_refused_for_its_own_reason(world):
+    world.node("idle")
+    world.node("gpu", gpus=8)
+    world.node("gpu-broken", **{"nvidia.com/gpu.product": "NVIDIA-L4"})
+    world.node("busy")
+    world.load("busy", millicores=5001, uid="a")
+    world.node("busy-memory")
+    world.load("busy-memory", gib=51, uid="b")
+    world.node("half")
+    world.load("half", millicores=5000, gib=50, uid="c")
+    world.node("full")
+    world.load("full", millicores=7001, uid="d", offline=True)
+    world.node("full-memory")
+    world.load("full-memory", gib=80, uid="e", offline=True)
+    names = ["idle", "gpu", "gpu-broken", "busy", "busy-memory", "half", "full", "full-memory", "ghost"]
+    reply = world.filter(names, offline=True)
+    assert reply["NodeNames"] == ["idle", "half"]
+    assert refused(reply) == {
+        "gpu": "HAS_ACCELERATORS",
+        "gpu-broken": "HAS_ACCELERATORS",
+        "busy": "BUSY",
+        "busy-memory": "BUSY",
+        "full": "CPU_HEADROOM",
+        "full-memory": "MEMORY_HEADROOM",
+        "ghost": "UNKNOWN_NODE",
+    }
+    assert reply["FailedNodes"] == {}
+    assert reply["Error"] == ""
+
+
+def test_a_gpu_request_is_refused_everywhere(world):
+    names = [world.node("cpu"), world.node("gpu", gpus=8)]
+    assert set(refused(world.filter(names, offline=True, gpus=1)).values()) == {"WANTS_ACCELERATOR"}
+
+
+def test_a_device_claim_is_a_gpu_request(world, make_pod):
+    pod = make_pod(offline=True)
+    pod["spec"]["resourceClaims"] = [{"name": "gpu", "resourceClaimName": "one"}]
+    reply = world.post("filter", {"Pod": pod, "Nodes": None, "NodeNames": [world.node("cpu")]}).json()
+    assert refused(reply) == {"cpu": "WANTS_ACCELERATOR"}
+
+
+def test_online_pods_are_never_refused(world):
+    world.node("gpu", gpus=8)
+    world.node("full")
+    world.load("full", millicores=10_000)
+    assert world.filter(["gpu", "full", "ghost"])["NodeNames"] == ["gpu", "full", "ghost"]
+
+
+def test_a_planned_cpu_replica_may_use_its_gpu_host_and_no_other(world, make_pool):
+    names = [world.node("host", gpus=8, pool="hosts"), world.node("other", gpus=8, pool="others")]
+    placed = PlacementView(namespace="default", serving="batch", pool="hosts", role="both", on_cpu=True)
+    world.plan(make_pool("hosts"), make_pool("others"), placements=[placed])
+    labels = {SERVING: "batch", POOL: "hosts"}
+    assert world.filter(names, offline=True, cpu="9500m", labels=labels)["NodeNames"] == ["host"]
+    for wrong in ({SERVING: "chat", POOL: "hosts"}, {SERVING: "batch", POOL: "others"}, {SERVING: "batch"}):
+        assert world.filter(names, offline=True, labels=wrong)["NodeNames"] == []
+    assert world.filter(names, offline=True, gpus=1, labels=labels)["NodeNames"] == []
+
+
+def test_a_pod_placed_on_gpus_does_not_open_the_host_to_offline_pods(world, make_pool):
+    world.node("host", gpus=8, pool="hosts")
+    placed = PlacementView(namespace="default", serving="batch", pool="hosts", role="both", on_cpu=False)
+    world.plan(make_pool("hosts"), placements=[placed])
+    assert world.filter(["host"], offline=True, labels={SERVING: "batch", POOL: "hosts"})["NodeNames"] == []
+
+
+def test_an_answered_pod_counts_until_it_is_seen_bound_or_expires(world):
+    node = world.node("n")
+    assert world.filter([node], offline=True, cpu="5", uid="first")["NodeNames"] == [node]
+    assert world.filter([node], offline=True, cpu="5", uid="second")["NodeNames"] == []
+    assert world.filter([node], offline=True, cpu="5", uid="first")["NodeNames"] == [node]
+    world.now += 11
+    assert world.filter([node], offline=True, cpu="5", uid="second")["NodeNames"] == [node]
+    world.extender.reservations.release("second")
+    world.load(node, millicores=5000, offline=True, uid="first")
+    assert world.filter([node], offline=True, cpu="5", uid="second")["NodeNames"] == []
+
+
+def test_until_the_caches_are_filled_offline_pods_wait_and_online_pods_pass(world):
+    world.extender.ready = False
+    answer = world.post("filter", world.args(["n"], offline=True))
+    assert (answer.status_code, answer.text) == (503, "the watch caches are not filled yet\n")
+    assert world.filter(["a", "b"])["NodeNames"] == ["a", "b"]
+    assert world.prioritize(["a", "b"]) == {"a": 0, "b": 0}
+    assert world.get("/readyz").status_code == 503
+
+
+NODES = ("a", "b", "c")
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("ask"), st.integers(100, 5000), st.integers(1, 40)),
+        st.tuples(st.just("bind"), st.integers(0, 20), st.integers(0, 2)),
+        st.tuples(st.just("finish"), st.integers(0, 20), st.just(0)),
+        st.tuples(st.just("online"), st.integers(100, 3000), st.integers(0, 2)),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(STEPS)
+def test_no_burst_breaks_a_headroom(make_world, steps):
+    """However binds are delayed and whichever allowed node each pod is put on, offline pods keep the headroom.
+
+    Only what online pods take themselves may eat into it: that is what it is for.
+    """
+    world = make_world()
+    for name in (*NODES, "gpu"):
+        world.node(name, gpus=8 if name == "gpu" else 0)
+    unbound, bound = [], []
+    for number, (step, first, second) in enumerate(steps):
+        if step == "ask":
+            uid = f"uid-{number}"
+            reply = world.filter(
+                [*NODES, "gpu"], uid=uid, name=uid, cpu=f"{first}m", memory=f"{second}Gi", offline=True
+            )
+            assert "gpu" not in reply["NodeNames"]
+            if reply["NodeNames"]:
+                unbound.append((uid, first, second, reply["NodeNames"]))
+        elif step == "bind" and unbound:
+            uid, millicores, gib, allowed = unbound.pop(first % len(unbound))
+            node = allowed[second % len(allowed)]
+            world.load(node, millicores=millicores, gib=gib, offline=True, uid=uid)
+            bound.append(uid)
+            usage, online = world.state.usage(node), world.state.usage(node).online
+            if online.millicores == 0:
+                assert usage.offline.millicores <= 8000
+                assert usage.offline.memory_bytes <= 80 * 2**30
+        elif step == "finish" and bound:
+            world.state.remove_pod(bound.pop(first % len(bound)))
+        elif step == "online":
+            world.load(NODES[second], millicores=first, uid=f"online-{number}")
+    for uid, *_ in unbound:
+        world.extender.reservations.release(uid)
+    for node in NODES:
+        assert world.state.usage(node).reserved_millicores == 0
+        assert world.state.usage(node).reserved_memory_bytes == 0
+        assert world.state.usage(node).arriving == 0

@@ -1,0 +1,126 @@
+"""Scores: range, order, tiers, fallbacks; and what marginal carbon counts."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecoserve.api.labels import POOL, ROLE, SERVING
+from ecoserve_extender.cache.plan_view import PlacementView
+from ecoserve_extender.policy.scoring import Candidate, Tier, scores
+
+KNOWN = st.builds(Candidate, st.sampled_from([Tier.PLANNED, Tier.KNOWN]), st.floats(0, 1e6))
+UNKNOWN = st.builds(Candidate, st.sampled_from([Tier.UNKNOWN_ON, Tier.UNKNOWN_OFF]), st.just(math.nan))
+
+
+@given(st.lists(st.one_of(KNOWN, UNKNOWN), max_size=30))
+def test_scores_are_integers_in_range_and_less_carbon_never_scores_lower(candidates):
+    given_scores = scores(candidates)
+    assert len(given_scores) == len(candidates)
+    assert all(type(score) is int and 0 <= score <= 10 for score in given_scores)
+    assert not candidates or max(given_scores) == 10
+    for one, own in zip(candidates, given_scores, strict=True):
+        for other, others in zip(candidates, given_scores, strict=True):
+            if one.tier < other.tier:
+                assert own > others
+            elif one.tier == other.tier and one.grams_per_hour < other.grams_per_hour:
+                assert own >= others
+
+
+def test_the_whole_range_is_used(world, make_pool):
+    names = [world.node(name, pool=name) for name in ("clean", "middle", "dirty")]
+    world.plan(
+        make_pool("clean", intensity_grams_per_kwh=0.0, scalable=False),
+        make_pool("middle", intensity_grams_per_kwh=400.0, scalable=False),
+        make_pool("dirty", intensity_grams_per_kwh=800.0, scalable=False),
+    )
+    assert world.prioritize(names) == {"clean": 10, "middle": 5, "dirty": 0}
+    assert world.prioritize(names[:1] + names[:1]) == {"clean": 10}
+    assert world.prioritize([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("scalable", "loaded", "grams"),
+    [
+        (
+            True,
+            False,
+            (2 * 4 + 100) / 1000 * 1.1 * 400 + 30,
+        ),  # wakes the node: idle power and embodied on top
+        (True, True, 2 * 4 / 1000 * 1.1 * 400),  # on anyway: dynamic power alone
+        (False, False, 2 * 4 / 1000 * 1.1 * 400),  # it can't be switched off
+    ],
+)
+def test_marginal_carbon_of_waking_a_node(world, make_pool, scalable, loaded, grams):
+    world.plan(make_pool("p", scalable=scalable))
+    world.node("n", pool="p")
+    if loaded:
+        world.load("n", millicores=100)
+    world.prioritize(["n"], cpu="2")
+    assert world.extender.decisions.get("default/pod-1").grams_per_hour[0] == pytest.approx(grams)
+
+
+def test_a_daemonset_does_not_keep_a_node_on(world, make_pool):
+    world.plan(make_pool("p"))
+    for name in ("on", "off"):
+        world.node(name, pool="p")
+    world.load("off", millicores=100, uid="daemon", keeps_node_on=False)
+    world.load("on", millicores=100, uid="job")
+    assert world.prioritize(["off", "on"]) == {"off": 0, "on": 10}
+
+
+def test_a_node_that_a_pod_is_about_to_wake_counts_as_on(world, make_pool):
+    names = [world.node(name, pool="p") for name in ("a", "b")]
+    world.plan(make_pool("p"))
+    for uid in ("first", "second"):
+        world.filter(names, offline=True, uid=uid, name=uid)
+        ranked = world.prioritize(names, offline=True, uid=uid, name=uid)
+    assert ranked == {"a": 10, "b": 0}
+
+
+def test_the_planned_pool_beats_a_greener_one(world, make_pool):
+    names = [world.node(name, pool=name) for name in ("green", "planned")]
+    world.node("second-green", pool="green")
+    world.load("second-green", uid="x")
+    placed = PlacementView(namespace="default", serving="chat", pool="planned", role="decode", on_cpu=False)
+    world.plan(make_pool("green", intensity_grams_per_kwh=10.0), make_pool("planned"), placements=[placed])
+    names.append("second-green")
+    for labels in ({SERVING: "chat"}, {SERVING: "chat", ROLE: "decode"}, {POOL: "planned"}):
+        assert world.prioritize(names, labels=labels) == {"green": 0, "planned": 10, "second-green": 4}
+    assert world.prioritize(names, labels={SERVING: "chat", ROLE: "prefill"})["planned"] == 0
+
+
+@pytest.mark.parametrize(
+    ("case", "fallback"),
+    [
+        ("no plan", "NO_PLAN"),
+        ("planned pool absent", "PLANNED_POOL_FULL"),
+        ("unknown pool", "POOL_NOT_IN_PLAN"),
+        ("stray node", "NODE_IN_NO_POOL"),
+        ("stale", "STALE_INTENSITY"),
+        ("fine", None),
+    ],
+)
+def test_what_a_ranking_had_to_do_without_is_said(world, make_pool, case, fallback):
+    names = [world.node(name, pool="p") for name in ("a", "b")]
+    labels = {}
+    if case != "no plan":
+        world.plan(make_pool("p", stale=case == "stale"), make_pool("full"))
+    if case == "planned pool absent":
+        labels = {POOL: "full"}
+    if case == "unknown pool":
+        labels = {POOL: "gone"}
+    if case == "stray node":
+        names.append(world.node("stray"))
+    ranked = world.prioritize(names, labels=labels)
+    said = world.extender.decisions.get("default/pod-1").fallback
+    assert (said and said.name) == fallback
+    if case == "stray node":
+        assert ranked == {"a": 10, "b": 10, "stray": 4}
+
+
+def test_without_a_plan_nodes_already_on_come_first(world):
+    names = [world.node(name) for name in ("off", "on")]
+    world.load("on", millicores=100)
+    assert world.prioritize(names) == {"off": 4, "on": 10}
