@@ -30,6 +30,8 @@ class UnknownNameError(InvalidInputError):
         nearest = difflib.get_close_matches(name, names, n=shown, cutoff=0.3)
         offered = (nearest + [other for other in names if other not in nearest])[:shown]
         more = f" and {len(names) - len(offered)} more" if len(names) > len(offered) else ""
-        accepted = f"known names are {', '.join(offered)}{more}" if offered else "nothing is known by name here"
+        accepted = (
+            f"known names are {', '.join(offered)}{more}" if offered else "nothing is known by name here"
+        )
         self.known = tuple(names)
         super().__init__(field, name, accepted)

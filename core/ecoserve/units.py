@@ -47,5 +47,7 @@ def parse_duration(text: str, field: str = "duration") -> float:
     parts = _DURATION_PART.findall(str(text))
     seconds = sum(float(number) * _DURATION_SECONDS[unit] for number, unit in parts)
     if "".join(number + unit for number, unit in parts) != text or seconds <= 0:
-        raise InvalidInputError(field, text, "a positive duration with a unit, such as 500ms, 30s, 24h or 1h30m")
+        raise InvalidInputError(
+            field, text, "a positive duration with a unit, such as 500ms, 30s, 24h or 1h30m"
+        )
     return seconds
