@@ -80,7 +80,7 @@ class _Search:
     def run(self) -> tuple[Candidate, BoundsResult]:
         relaxed, allowance = self._lexicographic(self.formulation.program, solve_linear)
         rounded = self._round(relaxed)
-        if allowance.nothing and len(self.formulation.program.lower) > _SMALL_COLUMNS:
+        if relaxed.values and allowance.nothing and len(self.formulation.program.lower) > _SMALL_COLUMNS:
             rounded = self._better(rounded, self._focused(relaxed))
         best, allowance, mip_bound = self._mixed(relaxed, rounded, allowance)
         if not allowance.nothing:

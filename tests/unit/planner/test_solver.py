@@ -244,3 +244,16 @@ def test_stages_lose_nothing_against_the_whole_program(seed: int, objective: str
     assert staged.objective <= plain.objective * 1.0101
     assert staged.bounds.mip <= plain.objective * (1 + 1e-9)
     assert solve(problem).objective == pytest.approx(staged.objective, rel=1e-9)
+
+
+@pytest.mark.parametrize("divisible", [True, False])
+def test_without_time_the_answer_is_still_a_plan(divisible: bool) -> None:
+    problem = generated(3, "carbon")
+    hasty = problem.spec.model_copy(update={"time_limit_seconds": 0.001, "divisible": divisible})
+    result = solve(problem.model_copy(update={"spec": hasty}))
+    assert result.bounds.lp <= result.bounds.mip <= result.objective
+    for pool in problem.spec.pools:
+        assert result.nodes[pool.name] <= pool.nodes
+    served = sum(flow.rate for flow in result.flows)
+    demand = sum(item.rate for item in problem.spec.slices)
+    assert served + sum(result.unserved.values()) == pytest.approx(demand, rel=1e-4)
