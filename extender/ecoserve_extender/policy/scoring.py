@@ -60,27 +60,36 @@ class Ranking:
 def rank(pod: PendingPod, names: Sequence[str], state: ClusterState) -> Ranking:
     """Rank candidates for a pod. Unknown names count as nodes in no pool that are off."""
     preferred = planned_pools(pod, state.plan) if state.plan is not None else frozenset()
-    memo: dict[tuple[str, bool], Candidate] = {}
-    unknown = {True: Candidate(Tier.UNKNOWN_ON, math.nan), False: Candidate(Tier.UNKNOWN_OFF, math.nan)}
-    candidates, stale = [], False
+    groups: dict[tuple[str | None, bool], int] = {}  # alike candidates share one entry of `distinct`
+    distinct: list[Candidate] = []
+    members: list[int] = []
+    stale = False
     for name in names:
         pool = state.pool(name)
         on = name in state.nodes and state.usage(name).on
-        if pool is None:
-            candidates.append(unknown[on])
-            continue
-        key = (pool.name, on)
-        if key not in memo:
-            tier = Tier.PLANNED if pool.name in preferred else Tier.KNOWN
-            memo[key] = Candidate(tier, marginal_on_pool(pod.requests, pool, on=on))
-            stale = stale or pool.stale
-        candidates.append(memo[key])
+        key = (None if pool is None else pool.name, on)
+        group = groups.get(key)
+        if group is None:
+            group = groups[key] = len(distinct)
+            distinct.append(_candidate(pod.requests, pool, preferred, on=on))
+            stale = stale or (pool is not None and pool.stale)
+        members.append(group)
+    values = scores(distinct)
     return Ranking(
         names=tuple(names),
-        candidates=tuple(candidates),
-        scores=scores(candidates),
-        fallback=_fallback(pod, state.plan, preferred, candidates, stale=stale),
+        candidates=tuple([distinct[group] for group in members]),
+        scores=tuple([values[group] for group in members]),
+        fallback=_fallback(pod, state.plan, preferred, distinct, stale=stale),
     )
+
+
+def _candidate(
+    requests: Requests, pool: PoolView | None, preferred: frozenset[str], *, on: bool
+) -> Candidate:
+    if pool is None:
+        return Candidate(Tier.UNKNOWN_ON if on else Tier.UNKNOWN_OFF, math.nan)
+    tier = Tier.PLANNED if pool.name in preferred else Tier.KNOWN
+    return Candidate(tier, marginal_on_pool(requests, pool, on=on))
 
 
 def marginal_on_pool(requests: Requests, pool: PoolView, *, on: bool) -> float:
@@ -98,19 +107,17 @@ def marginal_on_pool(requests: Requests, pool: PoolView, *, on: bool) -> float:
 def scores(candidates: Sequence[Candidate]) -> tuple[int, ...]:
     """Return an integer from 0 to 10 for each candidate."""
     tiers = sorted({candidate.tier for candidate in candidates})
-    values = set(candidates)
-    score_of: dict[Candidate, int] = {}
+    result = [0] * len(candidates)
     for position, tier in enumerate(tiers):
         steps = (HIGHEST_SCORE + 2 - len(tiers)) // len(tiers) - 1
         top = HIGHEST_SCORE - position * (steps + 2)
-        members = [candidate for candidate in values if candidate.tier == tier]
-        grams = [candidate.grams_per_hour for candidate in members]
-        least, most = min(grams), max(grams)
-        for candidate in members:
-            above = candidate.grams_per_hour - least
-            share = above / (most - least) if most - least > _NEGLIGIBLE_GRAMS else 0.0
-            score_of[candidate] = top - round(share * steps)
-    return tuple(score_of[candidate] for candidate in candidates)
+        grams = [candidate.grams_per_hour for candidate in candidates if candidate.tier == tier]
+        least, spread = min(grams), max(grams) - min(grams)
+        for index, candidate in enumerate(candidates):
+            if candidate.tier == tier:
+                above = candidate.grams_per_hour - least
+                result[index] = top - (round(above / spread * steps) if spread > _NEGLIGIBLE_GRAMS else 0)
+    return tuple(result)
 
 
 def _fallback(
