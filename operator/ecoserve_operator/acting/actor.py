@@ -54,10 +54,14 @@ class Actor:
                 return await self._act(record, choices.get(record.full_name), selectors, observed)
 
         records = list(self._world.servings.values())
-        acted = await asyncio.gather(*(one(record) for record in records))
-        names = {record.full_name for record in records}
-        self._waiting_since = {n: since for n, since in self._waiting_since.items() if n in names}
-        return {record.full_name: result for record, result in zip(records, acted, strict=True)}
+        results = await asyncio.gather(*(one(record) for record in records))
+        acted = {record.full_name: result for record, result in zip(records, results, strict=True)}
+        self._waiting_since = {
+            name: since
+            for name, since in self._waiting_since.items()
+            if name in acted and acted[name].applied.reason in (Reason.PROGRESSING, Reason.PROGRESS_TIMEOUT)
+        }
+        return acted
 
     def seconds_until_timeout(self) -> float | None:
         """Seconds until the first serving that waits has waited too long; None where none will."""
@@ -98,7 +102,6 @@ class Actor:
 
     def _progress(self, name: str, waiting: tuple[str, ...], deployments: int) -> Verdict:
         if not waiting:
-            self._waiting_since.pop(name, None)
             return _verdict("True", Reason.PLACED, f"as planned; Deployments: {deployments}")
         since = self._waiting_since.setdefault(name, time.monotonic())
         awaited = f"waiting for {', '.join(waiting)} to be ready; what ran before stays until then"

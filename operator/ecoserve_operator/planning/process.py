@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import logging
+import os
 import pickle
+import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
@@ -80,8 +82,10 @@ class PlannerProcess:
         process, self._process = self._process, None
         if process is None:
             return None
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                # Not process.kill(): that polls first, and may take the exit status from asyncio's watcher.
+                os.kill(process.pid, signal.SIGKILL)
         return await process.wait()
 
 

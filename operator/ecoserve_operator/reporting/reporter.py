@@ -20,12 +20,12 @@ from ecoserve_operator.kube import (
     KubeApi,
 )
 from ecoserve_operator.planning.calls import Comparison
-from ecoserve_operator.planning.decision import Choice
+from ecoserve_operator.planning.decision import Choice, Taken
 from ecoserve_operator.planning.planner import Decision
 from ecoserve_operator.reporting import placement_plan as plans
 from ecoserve_operator.reporting.conditions import Verdict, settle, transitions
 from ecoserve_operator.reporting.events import placement_event, transition_events
-from ecoserve_operator.reporting.status import build_status, build_zone_status, is_news
+from ecoserve_operator.reporting.status import build_status, build_zone_status, is_news, with_kept
 from ecoserve_operator.signals.intensity import Reading
 from ecoserve_operator.watch.records import DeploymentRecord, Reported, ServingRecord, ZoneRecord
 from ecoserve_operator.watch.world import World
@@ -76,6 +76,8 @@ class Reporter:
         before = self._world.reported.get(record.key, Reported())
         conditions = settle(verdicts, before.conditions, record.generation, datetime.now(UTC))
         status = build_status(record, choice, conditions, deployments, comparison, self.plan_id, decided_at)
+        if choice is None or choice.taken is Taken.HELD:
+            status = with_kept(status, before.body)
         if not is_news(status, before.body) or not await self._write(LLM_SERVING, record, status):
             return
         moved = placement_event(record, status.get("pools", ()), before.body.get("pools", ()))

@@ -14,6 +14,7 @@ from ecoserve_operator.signals.intensity import Reading
 from ecoserve_operator.watch.records import DeploymentRecord, ServingRecord
 
 _DIGITS = 3
+_PLACEMENT = ("pools", "gramsPerHour", "operationalGramsPerHour", "embodiedGramsPerHour")
 _NOT_NEWS = ("lastPlanned", "plan", "observedAt")
 """Fields that change with every plan; alone they are no reason to write."""
 
@@ -69,6 +70,16 @@ def build_zone_status(reading: Reading, generation: int, conditions: tuple[Condi
 def is_news(status: Mapping[str, Any], reported: Mapping[str, Any]) -> bool:
     """Whether a status says anything that the object does not carry already."""
     return _essence(status) != _essence(reported)
+
+
+def with_kept(status: dict[str, Any], reported: Mapping[str, Any]) -> dict[str, Any]:
+    """The status with the placement told before, where none is known now but what runs was left as it is.
+
+    That is so while a serving is paused, and after a restart that finds it can't be planned.
+    """
+    if status.get("pools"):
+        return status
+    return {**status, **{key: reported[key] for key in _PLACEMENT if key in reported}}
 
 
 def _essence(status: Mapping[str, Any]) -> dict[str, Any]:

@@ -158,7 +158,8 @@ def world(operator_cluster: Cluster, operator: Process) -> Iterator[World]:
     here.intensity(west=50, east=600)
     yield here
     operator_cluster.kubectl("delete", "llmservings", "--all", "-n", namespace)
-    here.eventually(lambda: not here.get("deployments"))
+    # The garbage collector learns of new kinds every 30 s, so the first test to end may wait for that.
+    here.eventually(lambda: not here.get("deployments"), seconds=60)
     operator_cluster.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
