@@ -35,3 +35,9 @@ def test_a_standby_only_acts_once_the_leader_is_gone(
 
     standby.stop()
     assert not holder().get("holderIdentity"), "a leader that is asked to end gives up its Lease"
+
+    (before,) = world.get("deployments")
+    restarted = run_operator("operator-c")
+    world.eventually(lambda: "planned in" in restarted.tail(50))
+    (after,) = world.get("deployments")
+    assert after["metadata"]["generation"] == before["metadata"]["generation"], "a restart changes nothing"
