@@ -1,13 +1,14 @@
-"""Writes the decision annotation onto bound pods, away from the request path: a queue and a few writers.
+"""Writes annotations onto pods (decisions, wake-ups), away from the request path: a queue and a few writers.
 
 A write that fails for a passing reason is retried with growing pauses; a pod that is gone needs none; when the queue
-is full or the retries are used up, the annotation is given up and counted. /explain holds the same content.
+is full or the retries are used up, the annotation is given up and counted. /explain holds what a decision says.
 """
 
 import asyncio
 import json
 import logging
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -15,8 +16,12 @@ import aiohttp
 from kubernetes.aio.client import ApiClient
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from ecoserve.api.labels import DECISION
+from ecoserve.api.labels import DECISION, GROUP
+from ecoserve_extender.cache.records import BoundPod, PendingPod
 from ecoserve_extender.metrics import Metrics
+
+RETRY = f"{GROUP}/retry"
+"""Annotation of a refused pod: when a node was found that could take it."""
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +35,7 @@ class _Write:
     namespace: str
     name: str
     uid: str
-    annotation: dict[str, Any]
+    annotations: dict[str, str]
 
 
 class _RefusedError(Exception):
@@ -44,14 +49,27 @@ class AnnotationWriter:
 
     def __init__(self, client: ApiClient, metrics: Metrics, *, writers: int, queue_size: int) -> None:
         self._client = client
-        self._outcomes = metrics.decisions
+        self._outcomes = metrics.annotations
         self._writers = writers
         self._queue: asyncio.Queue[_Write] = asyncio.Queue(queue_size)
 
-    def enqueue(self, namespace: str, name: str, uid: str, annotation: dict[str, Any]) -> None:
-        """Have an annotation written soon; never waits."""
+    def decided(self, pod: BoundPod, annotation: dict[str, Any]) -> None:
+        """Have the decision on a bound pod written soon; never waits."""
+        content = json.dumps(annotation, separators=(",", ":"))
+        self._enqueue(
+            _Write(namespace=pod.namespace, name=pod.name, uid=pod.uid, annotations={DECISION: content})
+        )
+
+    def wake(self, pod: PendingPod) -> None:
+        """Have a refused pod changed soon, so that the scheduler asks about it again; never waits."""
+        content = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._enqueue(
+            _Write(namespace=pod.namespace, name=pod.name, uid=pod.uid, annotations={RETRY: content})
+        )
+
+    def _enqueue(self, write: _Write) -> None:
         try:
-            self._queue.put_nowait(_Write(namespace=namespace, name=name, uid=uid, annotation=annotation))
+            self._queue.put_nowait(write)
         except asyncio.QueueFull:
             self._outcomes.labels("dropped").inc()
 
@@ -93,18 +111,13 @@ class AnnotationWriter:
             ):
                 return "gone"
             about = {"pod": f"{write.namespace}/{write.name}", "error": str(error) or type(error).__name__}
-            logger.warning("decision annotation given up", extra=about)
+            logger.warning("annotation given up", extra=about)
             return "failed"
         return "written"
 
     async def _patch(self, write: _Write) -> None:
-        """Merge the annotation in; the UID makes it a conflict where the name now belongs to another pod."""
-        patch = {
-            "metadata": {
-                "uid": write.uid,
-                "annotations": {DECISION: json.dumps(write.annotation, separators=(",", ":"))},
-            }
-        }
+        """Merge the annotations in; the UID makes it a conflict where the name now belongs to another pod."""
+        patch = {"metadata": {"uid": write.uid, "annotations": write.annotations}}
         method, url, headers, body, _ = await self._client.param_serialize(
             "PATCH",
             "/api/v1/namespaces/{namespace}/pods/{name}/status",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from time import monotonic
 
-from ecoserve_extender.cache.records import BoundPod
+from ecoserve_extender.cache.records import BoundPod, PendingPod
 from ecoserve_extender.cache.reservations import Reservations
 from ecoserve_extender.cache.state import ClusterState
 from ecoserve_extender.decisions import Decision, DecisionLog
@@ -12,6 +12,7 @@ from ecoserve_extender.policy.offline import offline_rejection
 from ecoserve_extender.policy.planned import planned_cpu_pool
 from ecoserve_extender.policy.scoring import Ranking, rank
 from ecoserve_extender.policy.verdict import Fallback, Rejection
+from ecoserve_extender.refusals import Refusals
 from ecoserve_extender.settings import Settings
 from ecoserve_extender.wire import Request
 
@@ -33,6 +34,7 @@ class Extender:
         self.state = ClusterState(self._bound)
         self.reservations = Reservations(self.state, settings.reservation_seconds, clock)
         self.decisions = DecisionLog(settings.candidates_kept)
+        self.refusals = Refusals(self._allows)
         self.ready = False
         self._thresholds = settings.thresholds
         self._metrics = metrics
@@ -53,6 +55,10 @@ class Extender:
         passed = tuple(name for name in request.names if name not in rejected)
         if pod.offline:
             self.reservations.hold(pod.uid, pod.requests, passed)
+            if passed:
+                self.refusals.forget(pod.uid)
+            else:
+                self.refusals.note(pod, request.names)
         self.decisions.filtered(pod, self._plan_id, rejected)
         self._count_verdict("offline" if pod.offline else "online", passed, rejected)
         if len(passed) == 1:
@@ -76,27 +82,27 @@ class Extender:
         return self.state.plan.id if self.state.plan is not None else None
 
     def _offline_rejections(self, request: Request) -> dict[str, Rejection]:
-        pod, state = request.pod, self.state
         self.reservations.expire()
-        self.reservations.release(pod.uid)
-        planned_pool = planned_cpu_pool(pod, state.plan)
-        rejected: dict[str, Rejection] = {}
-        for name in request.names:
-            node = state.nodes.get(name)
-            if node is None:
-                rejected[name] = Rejection.UNKNOWN_NODE
-                continue
-            pool = state.pool(name) if planned_pool is not None else None
-            reason = offline_rejection(
-                pod,
-                node,
-                state.usage(name),
-                self._thresholds,
-                planned_here=pool is not None and pool.name == planned_pool,
-            )
-            if reason is not None:
-                rejected[name] = reason
-        return rejected
+        self.reservations.release(request.pod.uid)
+        planned_pool = planned_cpu_pool(request.pod, self.state.plan)
+        verdicts = ((name, self._rejection(request.pod, name, planned_pool)) for name in request.names)
+        return {name: reason for name, reason in verdicts if reason is not None}
+
+    def _allows(self, pod: PendingPod, name: str) -> bool:
+        return self._rejection(pod, name, planned_cpu_pool(pod, self.state.plan)) is None
+
+    def _rejection(self, pod: PendingPod, name: str, planned_pool: str | None = None) -> Rejection | None:
+        node = self.state.nodes.get(name)
+        if node is None:
+            return Rejection.UNKNOWN_NODE
+        pool = self.state.pool(name) if planned_pool is not None else None
+        return offline_rejection(
+            pod,
+            node,
+            self.state.usage(name),
+            self._thresholds,
+            planned_here=pool is not None and pool.name == planned_pool,
+        )
 
     def _count_verdict(
         self, traffic_class: str, passed: tuple[str, ...], rejected: dict[str, Rejection]
@@ -107,6 +113,7 @@ class Extender:
             self._metrics.rejections.labels(reason.name).inc(reasons.count(reason))
 
     def _bound(self, pod: BoundPod) -> None:
+        self.refusals.forget(pod.uid)
         decision = self.decisions.bound(f"{pod.namespace}/{pod.name}", pod.uid, pod.node)
         if decision is not None:
             self._on_decided(pod, decision)

@@ -34,7 +34,7 @@ class Metrics:
         self.fallbacks = self._counter(
             "ecoserve_extender_fallbacks", "Rankings that had to do without something.", "reason"
         )
-        self.decisions = self._counter(
+        self.annotations = self._counter(
             "ecoserve_extender_decisions",
             "Decision annotations: written, gone, failed or dropped.",
             "outcome",

@@ -27,6 +27,7 @@ _KEEP_ALIVE_SECONDS = 120
 """Longer than the 90 s after which Go's client drops an idle connection: a server that closes first loses a call."""
 
 _GRACE_SECONDS = 5
+_WAKE_SECONDS = 0.5  # half of the scheduler's shortest back-off
 
 
 async def serve(settings: Settings) -> None:
@@ -38,7 +39,7 @@ async def serve(settings: Settings) -> None:
         )
 
         def write(pod: BoundPod, decision: Decision) -> None:
-            writer.enqueue(pod.namespace, pod.name, pod.uid, decision.annotation())
+            writer.decided(pod, decision.annotation())
 
         extender = Extender(settings, metrics, write)
         informers = Informers(
@@ -49,6 +50,7 @@ async def serve(settings: Settings) -> None:
             {
                 "nodes": lambda: len(extender.state.nodes),
                 "pods": lambda: len(extender.state.pods),
+                "refusals": lambda: len(extender.refusals),
                 "reservations": lambda: len(extender.reservations),
             },
         )
@@ -69,6 +71,7 @@ async def serve(settings: Settings) -> None:
                 group.create_task(informers.run()),
                 group.create_task(writer.run()),
                 group.create_task(_announce(informers, extender)),
+                group.create_task(_wake_refused(extender, writer)),
             ]
             await server.serve()
             await writer.drain()
@@ -83,6 +86,14 @@ async def _announce(informers: Informers, extender: Extender) -> None:
         "caches are filled",
         extra={"nodes": len(extender.state.nodes), "pods": len(extender.state.pods)},
     )
+
+
+async def _wake_refused(extender: Extender, writer: AnnotationWriter) -> None:
+    while True:
+        await asyncio.sleep(_WAKE_SECONDS)
+        extender.reservations.expire()
+        for pod in extender.refusals.revived():
+            writer.wake(pod)
 
 
 async def _load_credentials(settings: Settings) -> Configuration:

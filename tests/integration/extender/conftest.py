@@ -116,6 +116,14 @@ class Bench:
 
         return until(message, f"{name} refused")
 
+    def events(self, reason: str) -> str:
+        """The messages of the namespace's events of one reason."""
+        template = "{range .items[*]}{.message}{.note}{end}"
+        selector = f"--field-selector=reason={reason}"
+        return self.cluster.kubectl(
+            "get", "events", "-n", self.namespace, selector, "-o", "jsonpath=" + template
+        )
+
     def decision(self, name: str) -> dict[str, Any]:
         def annotation() -> str | None:
             return self.pods()[name]["metadata"].get("annotations", {}).get(DECISION)

@@ -1,6 +1,8 @@
 """What the extender promises, held against the real kube-scheduler and API server."""
 
 import collections
+import os
+import signal
 
 import httpx
 import pytest
@@ -149,4 +151,17 @@ def test_down_the_extender_leaves_pods_pending_and_back_they_are_bound(bench):
     assert "nodeName" not in bench.pods()["web"]["spec"]
     bench.extender.restart()
     bench.until(lambda: httpx.get(f"{bench.url}/readyz", trust_env=False).status_code == 200, "readiness")
+    assert bench.placed("web", seconds=30) == {"web": node}
+
+
+def test_a_hung_extender_holds_pods_for_a_second_at_a_time_and_not_for_ever(bench):
+    node = bench.node("n")
+    os.kill(bench.extender.pid, signal.SIGSTOP)
+    try:
+        bench.apply(bench.pod("web"))
+        bench.until(
+            lambda: "context deadline exceeded" in bench.events("FailedScheduling"), "a failed attempt"
+        )
+    finally:
+        os.kill(bench.extender.pid, signal.SIGCONT)
     assert bench.placed("web", seconds=30) == {"web": node}

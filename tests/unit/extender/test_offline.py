@@ -91,6 +91,20 @@ def test_an_answered_pod_counts_until_it_is_seen_bound_or_expires(world):
     assert world.filter([node], offline=True, cpu="5", uid="second")["NodeNames"] == []
 
 
+def test_a_refused_pod_is_called_back_once_when_a_node_could_take_it(world):
+    node = world.node("n")
+    world.load(node, millicores=6000)
+    assert world.filter([node], offline=True)["NodeNames"] == []
+    assert world.extender.refusals.revived() == []
+    world.state.remove_pod("load")
+    assert [pod.key for pod in world.extender.refusals.revived()] == ["default/pod-1"]
+    assert world.extender.refusals.revived() == []
+    world.load(node, millicores=6000)
+    world.filter([node], offline=True)
+    world.load(node, offline=True, uid="uid-1")
+    assert len(world.extender.refusals) == 0
+
+
 def test_until_the_caches_are_filled_offline_pods_wait_and_online_pods_pass(world):
     world.extender.ready = False
     answer = world.post("filter", world.args(["n"], offline=True))

@@ -1,0 +1,163 @@
+"""List and watch against an API server played line by line: pages, resumption, 410, silence, broken objects."""
+
+import asyncio
+import json
+from contextlib import suppress
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from kubernetes.aio.client import ApiClient, Configuration
+
+from ecoserve.errors import InvalidInputError
+from ecoserve_extender.cache.objects import Node
+from ecoserve_extender.cache.reflector import Reflector, Resource
+
+
+def node(name, version):
+    return {
+        "metadata": {"name": name, "resourceVersion": str(version), "annotations": {"pad": "x" * 300_000}}
+    }
+
+
+def event(kind, item):
+    return json.dumps({"type": kind, "object": item}).encode() + b"\n"
+
+
+class Sink:
+    def __init__(self):
+        self.held = set()
+
+    def put(self, item):
+        if item.metadata.name == "broken":
+            raise InvalidInputError("memory", "lots", "a quantity")
+        self.held.add(item.metadata.name)
+        return item.metadata.name
+
+    def remove(self, item):
+        self.held.discard(item.metadata.name)
+
+    def keep_only(self, keys):
+        self.held &= keys
+
+
+class Server:
+    """Answers each request with the next script of its kind, and notes what was asked."""
+
+    def __init__(self, lists, watches):
+        self.scripts = {"list": list(lists), "watch": list(watches)}
+        self.asked = []
+
+    async def handle(self, request):
+        verb = "watch" if "watch" in request.query else "list"
+        self.asked.append((verb, request.query.get("resourceVersion"), request.query.get("continue")))
+        scripts = self.scripts[verb]
+        answer = scripts.pop(0) if scripts else "hang"
+        if isinstance(answer, int):
+            return web.Response(status=answer, text="no such page")
+        if verb == "list":
+            return web.json_response(answer)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for line in () if answer == "hang" else answer:
+            await response.write(line[: len(line) // 2])
+            await response.write(line[len(line) // 2 :])
+        if answer == "hang":
+            await asyncio.sleep(30)
+        return response
+
+
+def follow(server, reached, *, silence_seconds=30.0, optional=False):
+    """Run a reflector until `reached(sink, server)`; the sink and how often it had to restart."""
+
+    async def scenario():
+        app = web.Application()
+        app.router.add_get("/api/v1/nodes", server.handle)
+        sink, restarts = Sink(), []
+        async with TestServer(app) as running, _client(running) as client:
+            resource = Resource(name="nodes", path="/api/v1/nodes", kind=Node, optional=optional)
+            reflector = Reflector(
+                client,
+                resource,
+                sink,
+                silence_seconds=silence_seconds,
+                on_restart=lambda: restarts.append(1),
+            )
+            task = asyncio.create_task(reflector.run())
+            async with asyncio.timeout(10):
+                while not reached(sink, server):
+                    await asyncio.sleep(0.01)
+            assert reflector.synced.is_set()
+            assert reflector.age_seconds() < 10
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        return sink, len(restarts)
+
+    return asyncio.run(scenario())
+
+
+def _client(running):
+    return ApiClient(Configuration(host=str(running.make_url("")).rstrip("/")))
+
+
+def page(version, *items, more=""):
+    return {"metadata": {"resourceVersion": str(version), "continue": more}, "items": items}
+
+
+def test_pages_then_events_of_any_size_then_resumption():
+    server = Server(
+        [page(5, node("a", 1), more="next"), page(5, node("b", 2))],
+        [
+            [event("ADDED", node("c", 6)), event("MODIFIED", node("a", 7)), event("DELETED", node("b", 8))],
+            [event("BOOKMARK", {"metadata": {"resourceVersion": "20"}})],
+        ],
+    )
+    sink, restarts = follow(server, lambda _, server: len(server.asked) >= 5)
+    assert sink.held == {"a", "c"}
+    assert restarts == 0
+    assert server.asked[:5] == [
+        ("list", None, None),
+        ("list", None, "next"),
+        ("watch", "5", None),
+        ("watch", "8", None),
+        ("watch", "20", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [410, [event("ERROR", {"code": 410, "message": "too old resource version"})]],
+    ids=["status", "event"],
+)
+def test_a_version_too_old_lists_anew_and_forgets_what_is_gone(gone):
+    server = Server([page(1, node("a", 1), node("b", 1)), page(9, node("b", 1))], [gone])
+    sink, _ = follow(server, lambda _, server: ("watch", "9", None) in server.asked)
+    assert sink.held == {"b"}
+
+
+def test_a_silent_watch_is_reopened_from_where_it_was():
+    server = Server([page(1, node("a", 1))], ["hang", [event("ADDED", node("b", 2))]])
+    sink, restarts = follow(server, lambda sink, _: "b" in sink.held, silence_seconds=0.2)
+    assert sink.held == {"a", "b"}
+    assert restarts >= 1
+
+
+def test_an_error_of_the_server_is_survived():
+    server = Server([500, page(1, node("a", 1))], [503, [event("ADDED", node("b", 2))]])
+    sink, restarts = follow(server, lambda sink, _: "b" in sink.held)
+    assert sink.held == {"a", "b"}
+    assert restarts >= 2
+
+
+def test_an_object_that_cant_be_read_is_skipped():
+    server = Server([page(1, node("broken", 1), node("a", 1))], [])
+    sink, restarts = follow(server, lambda _, server: len(server.asked) >= 2)
+    assert sink.held == {"a"}
+    assert restarts == 0
+
+
+def test_a_kind_that_is_not_installed_counts_as_empty_and_is_looked_for_again():
+    server = Server([404, page(3, node("a", 1))], [])
+    sink, _ = follow(server, lambda sink, _: "a" in sink.held, optional=True)
+    assert sink.held == {"a"}
