@@ -18,7 +18,7 @@ from ecoserve.errors import InvalidInputError, UnknownNameError
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.planner.build import SearchEffort
 from ecoserve.planner.design_points import DesignPoints, compare
-from ecoserve.planner.document import placement_plan_spec, plan_id
+from ecoserve.planner.document import design_point_rows, placement_plan_spec
 from ecoserve.planner.instance import PlanningInstance
 from ecoserve.planner.levers import levers_without
 from ecoserve.planner.plan import Plan, make_plan
@@ -65,12 +65,12 @@ def run_plan(request: PlanRequest, *, as_json: bool, console: Console) -> int:
 
 def document(plan: Plan, points: DesignPoints | None) -> dict[str, Any]:
     """Return the plan as a PlacementPlan object."""
-    spec = placement_plan_spec(plan, points).model_dump(by_alias=True, mode="json", exclude_none=True)
+    spec = placement_plan_spec(plan, () if points is None else design_point_rows(points))
     return {
         "apiVersion": "ecoserve.dev/v1alpha1",
         "kind": "PlacementPlan",
-        "metadata": {"name": f"plan-{plan_id(plan)}"},
-        "spec": spec,
+        "metadata": {"name": spec.id},
+        "spec": spec.model_dump(by_alias=True, mode="json", exclude_none=True),
     }
 
 

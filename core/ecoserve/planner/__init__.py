@@ -24,15 +24,10 @@ read plans. What callers use:
                           .scheduling_class, not .traffic_class, is the class of its pods: offline only on cores)
     planner.design_points  compare(snapshot, *, levers, effort, carbon: Plan | None, progress) -> DesignPoints
                       .plans[Objective], .carbon, .saved_share(Objective.COST)
-    planner.document  placement_plan_spec(plan, design_points: DesignPoints | None = None) -> PlacementPlanSpec
-                      design_point_rows(design_points) -> tuple[api DesignPoint, …]; plan_id(plan) -> str
+    planner.document  placement_plan_spec(plan, design_points=(), *, placements=None) -> PlacementPlanSpec
+                      design_point_rows(design_points) -> tuple[api DesignPoint, …]
     planner.instance  load_instance(path), parse_instance(document) -> PlanningInstance; PlanningResult.document()
     planner.solver    solve(instance) -> PlanningResult
     cli.sources       read_sources(paths, intensities=()) -> Sources; .snapshot_at(time) -> Snapshot
     simulation.day    simulate_day(snapshot_at, start, *, hours=24, effort, progress(done, total)) -> Day
-    planner.child     PlanningProcess(): a warm child, thread-safe, context manager; .start(), .close(),
-                          .make_plan(snapshot, hard_limit_seconds, **options) -> Plan,
-                          .compare(snapshot, hard_limit_seconds, **options) -> DesignPoints
-                      solve_in_child(instance, hard_limit_seconds) -> PlanningResult
-                      raise ChildTimeoutError (killed), ChildFailedError (the child's error, in words)
 """

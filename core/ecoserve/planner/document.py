@@ -1,9 +1,12 @@
 """A plan as the `PlacementPlan` that is written to the cluster and printed as JSON."""
 
 import hashlib
-import json
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from ecoserve.api import PlacementPlanSpec
+from ecoserve.api.labels import CLASS_OFFLINE
 from ecoserve.api.llmserving import DesignPoint, RoleName
 from ecoserve.api.placementplan import (
     Bounds,
@@ -17,49 +20,56 @@ from ecoserve.api.placementplan import (
 from ecoserve.planner.design_points import DesignPoints
 from ecoserve.planner.plan import Placement, Plan, PoolUse
 
+_DIGITS = 3
+"""Digits after the point: a milligram per hour, and few enough that noise in the last bits writes nothing anew."""
 
-def placement_plan_spec(plan: Plan, design_points: DesignPoints | None = None) -> PlacementPlanSpec:
-    """Return the spec; its id depends on the decision alone, so that equal decisions are recognised."""
-    return PlacementPlanSpec(
-        id=plan_id(plan),
-        planned_at=plan.taken_at.isoformat(),
-        objective=plan.objective,
-        zones=tuple(
+
+def placement_plan_spec(
+    plan: Plan,
+    design_points: Sequence[DesignPoint] = (),
+    *,
+    placements: Sequence[Placement] | None = None,
+) -> PlacementPlanSpec:
+    """Return the spec of a plan, or of what was taken of it where `placements` says so.
+
+    The id is a digest of all but the time and the design points: equal decisions are recognised by it.
+    """
+    taken = plan.placements if placements is None else placements
+    operational = _rounded(sum(item.operational_grams_per_hour for item in taken))
+    embodied = _rounded(sum(item.embodied_grams_per_hour for item in taken))
+    content: dict[str, Any] = {
+        "objective": plan.objective,
+        "zones": tuple(
             PlanZone(name=z.name, carbon_intensity=z.carbon_intensity, pue=z.pue, stale=z.stale)
             for z in plan.zones
         ),
-        pools=tuple(_pool(use) for use in plan.pools),
-        placements=tuple(_placement(item) for item in plan.placements),
-        unserved=tuple(
-            Unserved(
-                namespace=item.serving.partition("/")[0],
-                serving=item.serving.partition("/")[2],
-                slice=item.slice,
-                requests_per_second=item.requests_per_second,
-                reason=item.reason.value,
-                message=item.detail,
-            )
-            for item in plan.unserved
-        ),
-        operational_grams_per_hour=plan.operational_grams_per_hour,
-        embodied_grams_per_hour=plan.embodied_grams_per_hour,
-        grams_per_hour=plan.grams_per_hour,
-        watts=plan.watts,
-        cost_per_hour=plan.cost_per_hour,
-        nodes_on=plan.nodes_on,
-        gap_percent=100 * (plan.gap or 0.0),
-        bounds=None
-        if plan.bounds is None
-        else Bounds(fluid=plan.bounds.fluid, lp=plan.bounds.lp, mip=plan.bounds.mip),
-        design_points=() if design_points is None else design_point_rows(design_points),
-        recommendations=tuple(
+        "pools": tuple(_pool(use) for use in plan.pools),
+        "placements": tuple(_placement(item) for item in taken),
+        "unserved": tuple(_unserved(plan)),
+        "operational_grams_per_hour": operational,
+        "embodied_grams_per_hour": embodied,
+        "grams_per_hour": _rounded(operational + embodied),
+        "watts": _rounded(sum(item.watts for item in taken)),
+        "cost_per_hour": _rounded(sum(item.cost_per_hour for item in taken)),
+        "nodes_on": plan.nodes_on,
+        "gap_percent": round(100 * max(0.0, plan.gap or 0.0), 2),
+        "bounds": _bounds(plan),
+        "recommendations": tuple(
             Recommendation(
                 pool=item.pool,
-                removable_dram_gib_per_node=item.removable_dram_gib_per_node,
-                removable_embodied_kg_per_node=item.removable_embodied_kg_per_node,
+                removable_dram_gib_per_node=_rounded(item.removable_dram_gib_per_node),
+                removable_embodied_kg_per_node=_rounded(item.removable_embodied_kg_per_node),
             )
             for item in plan.recommendations
         ),
+    }
+    unnamed = PlacementPlanSpec(id="", planned_at="", **content)
+    return unnamed.model_copy(
+        update={
+            "id": f"plan-{hashlib.sha256(unnamed.model_dump_json().encode()).hexdigest()[:10]}",
+            "planned_at": plan.taken_at.replace(microsecond=0).isoformat().replace("+00:00", "Z"),
+            "design_points": tuple(design_points),
+        }
     )
 
 
@@ -68,18 +78,12 @@ def design_point_rows(design_points: DesignPoints) -> tuple[DesignPoint, ...]:
     return tuple(
         DesignPoint(
             objective=objective,
-            grams_per_hour=plan.grams_per_hour,
-            watts=plan.watts,
-            cost_per_hour=plan.cost_per_hour,
+            grams_per_hour=_rounded(plan.grams_per_hour),
+            watts=_rounded(plan.watts),
+            cost_per_hour=_rounded(plan.cost_per_hour),
         )
         for objective, plan in design_points.plans.items()
     )
-
-
-def plan_id(plan: Plan) -> str:
-    """Return a short digest of what is placed where."""
-    decision = [(item.configuration, item.replicas, round(item.share, 6)) for item in plan.placements]
-    return hashlib.sha256(json.dumps(decision).encode()).hexdigest()[:12]
 
 
 def _pool(use: PoolUse) -> PlanPool:
@@ -94,10 +98,10 @@ def _pool(use: PoolUse) -> PlanPool:
         nodes_on=use.nodes_on,
         accelerators_per_node=pool.instance.accelerator_count,
         cores_per_node=pool.node_resources.cpu,
-        idle_watts_per_node=use.idle_watts_per_node,
-        embodied_grams_per_hour_per_node=use.embodied_grams_per_hour_per_node,
-        dynamic_watts_per_core=use.dynamic_watts_per_core,
-        dynamic_watts_per_accelerator=use.dynamic_watts_per_accelerator,
+        idle_watts_per_node=_rounded(use.idle_watts_per_node),
+        embodied_grams_per_hour_per_node=_rounded(use.embodied_grams_per_hour_per_node),
+        dynamic_watts_per_core=_rounded(use.dynamic_watts_per_core),
+        dynamic_watts_per_accelerator=_rounded(use.dynamic_watts_per_accelerator),
     )
 
 
@@ -108,13 +112,38 @@ def _placement(item: Placement) -> PlanPlacement:
         serving=name,
         pool=item.pool,
         role=RoleName(item.role.value),
-        traffic_class="online" if item.traffic_class == "online" else "offline",
+        traffic_class="offline" if item.scheduling_class == CLASS_OFFLINE else "online",
         tensor_parallel=item.tensor_parallel,
         cpu_cores=item.cpu_cores,
-        memory_gib=item.memory_gib,
+        memory_gib=_rounded(item.memory_gib),
         replicas=item.replicas,
-        share=item.share,
-        operational_grams_per_hour=item.operational_grams_per_hour,
-        embodied_grams_per_hour=item.embodied_grams_per_hour,
+        share=round(item.share, 4),
+        operational_grams_per_hour=_rounded(item.operational_grams_per_hour),
+        embodied_grams_per_hour=_rounded(item.embodied_grams_per_hour),
         reason=item.reason,
     )
+
+
+def _unserved(plan: Plan) -> Iterator[Unserved]:
+    for item in plan.unserved:
+        namespace, _, name = item.serving.partition("/")
+        yield Unserved(
+            namespace=namespace,
+            serving=name,
+            slice=item.slice,
+            requests_per_second=_rounded(item.requests_per_second),
+            reason=item.reason.value,
+            message=item.detail,
+        )
+
+
+def _bounds(plan: Plan) -> Bounds | None:
+    """Bounds as JSON can hold them; None where there is no finite one."""
+    found = plan.bounds
+    if found is None or not all(math.isfinite(value) for value in (found.fluid, found.lp, found.mip)):
+        return None
+    return Bounds(fluid=_rounded(found.fluid), lp=_rounded(found.lp), mip=_rounded(found.mip))
+
+
+def _rounded(value: float) -> float:
+    return round(value, _DIGITS)

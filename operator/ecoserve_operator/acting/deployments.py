@@ -47,6 +47,7 @@ class Wanted:
     selector: Selector
     role: str
     traffic_class: str
+    scheduling_class: str
     tensor_parallel: int
     cpu_cores: float
     memory_gib: float
@@ -76,6 +77,7 @@ def wanted_of(placements: Iterable[Placement], selectors: Mapping[str, Selector]
                 selector=selectors[item.pool],
                 role=item.role.value,
                 traffic_class=item.traffic_class,
+                scheduling_class=item.scheduling_class,
                 tensor_parallel=item.tensor_parallel,
                 cpu_cores=item.cpu_cores,
                 memory_gib=item.memory_gib,
@@ -92,7 +94,7 @@ def build_deployment(wanted: Wanted, serving: LLMServing, replicas: int) -> dict
         SERVING: wanted.serving,
         ROLE: wanted.role,
         POOL: wanted.pool,
-        CLASS: wanted.traffic_class,
+        CLASS: wanted.scheduling_class,
         _INSTANCE: name,
         _MANAGED_BY: FIELD_MANAGER,
     }
@@ -165,7 +167,7 @@ def _pod_spec(pod: Mapping[str, Any], wanted: Wanted, serving: LLMServing) -> di
         result["nodeSelector"] = {**(pod.get("nodeSelector") or {}), **serving.spec.placement.node_selector}
     if wanted.tensor_parallel:
         result["tolerations"] = _tolerating_gpus(pod.get("tolerations") or [])
-    if wanted.traffic_class == CLASS_OFFLINE:
+    if wanted.scheduling_class == CLASS_OFFLINE:
         result["priorityClassName"] = OFFLINE_PRIORITY_CLASS
     return result
 

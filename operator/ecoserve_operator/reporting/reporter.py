@@ -52,7 +52,7 @@ class Reporter:
         if decision.plan is None:
             return
         points = comparison.whole if comparison is not None else ()
-        spec = plans.build_plan_spec(decision.plan, decision.choices.values(), points, decision.decided_at)
+        spec = plans.build_plan_spec(decision.plan, decision.choices.values(), points)
         if {**spec, "plannedAt": ""} != {**self._plan, "plannedAt": ""}:
             await self._api.apply(PLACEMENT_PLAN, plans.build_plan_manifest(spec))
             self._plan = spec

@@ -90,7 +90,7 @@ def _share(item: Placement, ready: int) -> PoolShare:
     return PoolShare(
         pool=item.pool,
         role=item.role.value,
-        traffic_class=item.traffic_class,
+        traffic_class=item.scheduling_class,
         tensor_parallel=item.tensor_parallel,
         replicas=item.replicas,
         ready_replicas=min(ready, item.replicas),

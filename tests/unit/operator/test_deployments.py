@@ -49,6 +49,7 @@ def wanted(**changes: Any) -> Wanted:
         "selector": SELECTOR,
         "role": "both",
         "traffic_class": "online",
+        "scheduling_class": "online",
         "tensor_parallel": 2,
         "cpu_cores": 8.5,
         "memory_gib": 48.0,
@@ -132,7 +133,9 @@ def test_the_pools_labels_stand_beside_the_templates_own_affinity() -> None:
 def test_a_cpu_replica_takes_the_cpu_template_no_device_and_no_toleration() -> None:
     cpu = {"spec": {"containers": [{"name": "engine", "image": "llama.cpp", "args": ["-m=${model}"]}]}}
     made = build_deployment(
-        wanted(tensor_parallel=0, cpu_cores=32.0, traffic_class="offline"), serving(cpuTemplate=cpu), 1
+        wanted(tensor_parallel=0, cpu_cores=32.0, traffic_class="offline", scheduling_class="offline"),
+        serving(cpuTemplate=cpu),
+        1,
     )
     pod = pod_of(made)
     assert pod["containers"][0]["image"] == "llama.cpp"
@@ -140,6 +143,13 @@ def test_a_cpu_replica_takes_the_cpu_template_no_device_and_no_toleration() -> N
     assert "tolerations" not in pod
     assert pod["priorityClassName"] == "ecoserve-offline"
     assert made["spec"]["template"]["metadata"]["labels"]["ecoserve.dev/class"] == "offline"
+
+
+def test_offline_traffic_on_accelerators_is_served_by_online_pods() -> None:
+    made = build_deployment(wanted(traffic_class="offline"), serving(), 1)
+    assert made["metadata"]["name"].endswith("-offline")
+    assert made["spec"]["template"]["metadata"]["labels"]["ecoserve.dev/class"] == "online"
+    assert "priorityClassName" not in pod_of(made)
 
 
 def test_owner_labels_scheduler_and_selector() -> None:

@@ -22,6 +22,7 @@ def wanted(pool: str, replicas: int) -> Wanted:
         selector=(),
         role="both",
         traffic_class="online",
+        scheduling_class="online",
         tensor_parallel=1,
         cpu_cores=1.0,
         memory_gib=1.0,

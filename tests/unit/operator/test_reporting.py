@@ -1,5 +1,6 @@
 """Conditions, statuses, the PlacementPlan and events, as values."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -198,9 +199,9 @@ def plan(*placements: Placement) -> Plan:
 
 
 def test_the_same_decision_keeps_its_id_and_another_gets_another() -> None:
-    one = build_plan_spec(plan(), [chosen(placement())], (), NOW)
-    again = build_plan_spec(plan(), [chosen(placement())], (), LATER)
-    other = build_plan_spec(plan(), [chosen(placement(replicas=3))], (), NOW)
+    one = build_plan_spec(plan(), [chosen(placement())], ())
+    again = build_plan_spec(replace(plan(), taken_at=LATER), [chosen(placement())], ())
+    other = build_plan_spec(plan(), [chosen(placement(replicas=3))], ())
     assert one["id"] == again["id"] != other["id"]
     parsed = PlacementPlanSpec.model_validate(one)
     assert (parsed.grams_per_hour, parsed.placements[0].serving) == (120.0, "chat")
@@ -208,7 +209,7 @@ def test_the_same_decision_keeps_its_id_and_another_gets_another() -> None:
 
 def test_the_plan_holds_what_is_chosen_not_what_was_planned() -> None:
     held = chosen(placement("old"), taken=Taken.HELD)
-    spec = build_plan_spec(plan(placement("new")), [held], (), NOW)
+    spec = build_plan_spec(plan(placement("new")), [held], ())
     assert [item["pool"] for item in spec["placements"]] == ["old"]
 
 

@@ -12,7 +12,7 @@ from ecoserve.api.llmserving import Objective
 from ecoserve.fleet.assemble import with_intensity
 from ecoserve.planner.build import SearchEffort
 from ecoserve.planner.design_points import compare
-from ecoserve.planner.document import placement_plan_spec
+from ecoserve.planner.document import design_point_rows, placement_plan_spec
 from ecoserve.planner.explanation import UnservedReason
 from ecoserve.planner.levers import ALL_LEVERS, Lever
 from ecoserve.planner.plan import Plan, make_plan
@@ -208,7 +208,7 @@ def test_replicas_that_run_stay_where_the_gain_is_small(
 
 def test_the_plan_is_a_valid_placement_plan(snapshot_of: Make, serving_of: Make, nodes_of: Make) -> None:
     points = compare(snapshot_of([serving_of(), serving_of("never", tpot="1ms")], fleet(nodes_of)))
-    spec = placement_plan_spec(points.carbon, points)
+    spec = placement_plan_spec(points.carbon, design_point_rows(points))
     assert [point.objective for point in spec.design_points] == list(Objective)
     assert spec.unserved[0].reason == "NoHardwareFits"
     assert spec.placements[0].namespace == "demo"
