@@ -16,6 +16,7 @@ import kopf
 
 from ecoserve.api.labels import GROUP, SERVING
 from ecoserve.errors import InvalidInputError
+from ecoserve.fleet.nodes import node_facts
 from ecoserve_operator.kube import (
     DEPLOYMENT,
     GRID_ZONE,
@@ -68,7 +69,7 @@ def build_registry(world: World, api: KubeApi) -> kopf.OperatorRegistry:
         _Watched(LLM_SERVING, world.servings, records.serving_record, "LLMServing", reports=True),
         _Watched(GRID_ZONE, world.zones, records.zone_record, "GridZone", reports=True),
         _Watched(HARDWARE_PROFILE, world.profiles, records.profile_record, "HardwareProfile"),
-        _Watched(NODE, world.nodes, records.node_record, "node"),
+        _Watched(NODE, world.nodes, node_facts, "node"),
         _Watched(POD, world.pods, records.pod_record, "pods"),
         _Watched(DEPLOYMENT, world.deployments, records.deployment_record, "deployments"),
     ):

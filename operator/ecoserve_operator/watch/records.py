@@ -15,7 +15,7 @@ from ecoserve.api.base import Condition
 from ecoserve.api.labels import POOL, SERVING
 from ecoserve.api.manifests import first_error, parse_serving
 from ecoserve.errors import InvalidInputError
-from ecoserve.fleet.nodes import NodeFacts, Resources, node_facts, resources_from
+from ecoserve.fleet.nodes import Resources, resources_from
 
 Key = tuple[str | None, str]
 """Namespace (None for cluster-scoped objects) and name."""
@@ -155,11 +155,6 @@ def profile_record(body: Mapping[str, Any]) -> HardwareProfile:
         return HardwareProfile.model_validate(_without_status(body))
     except ValidationError as error:
         raise first_error(error, f"HardwareProfile {body['metadata']['name']}") from None
-
-
-def node_record(body: Mapping[str, Any]) -> NodeFacts:
-    """Read a Node; raises InvalidInputError for an amount that is no quantity."""
-    return node_facts(body)
 
 
 def deployment_record(body: Mapping[str, Any]) -> DeploymentRecord:

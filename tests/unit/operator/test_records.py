@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoserve.errors import InvalidInputError
-from ecoserve.fleet.nodes import Resources
-from ecoserve_operator.watch.records import node_record, pod_record, pod_requests, serving_record, zone_record
+from ecoserve.fleet.nodes import Resources, node_facts
+from ecoserve_operator.watch.records import pod_record, pod_requests, serving_record, zone_record
 from ecoserve_operator.watch.world import Nudges, World
 
 SERVING: dict[str, Any] = {
@@ -91,9 +91,9 @@ def test_only_what_matters_nudges() -> None:
         world = _world()
         node = {"metadata": {"name": "n1"}, "status": {"allocatable": {"cpu": "4"}}}
         beat = {**node, "status": {**node["status"], "conditions": [{"type": "Ready", "status": "True"}]}}
-        world.put(world.nodes, (None, "n1"), node_record(node), "node n1")
+        world.put(world.nodes, (None, "n1"), node_facts(node), "node n1")
         first = await world.nudges.take(1.0)
-        world.put(world.nodes, (None, "n1"), node_record(beat), "node n1")
+        world.put(world.nodes, (None, "n1"), node_facts(beat), "node n1")
         second = await world.nudges.take(0.0)
         world.put(world.nodes, (None, "n1"), None, "node n1")
         return first, second, await world.nudges.take(1.0)
@@ -116,7 +116,7 @@ def test_a_burst_is_one_reason() -> None:
 def test_foreign_load_is_that_of_unknown_and_paused_servings(known: bool, paused: bool) -> None:
     async def play() -> Resources:
         world = _world()
-        world.put(world.nodes, (None, "n1"), node_record({"metadata": {"name": "n1"}}), "")
+        world.put(world.nodes, (None, "n1"), node_facts({"metadata": {"name": "n1"}}), "")
         world.put(world.pods, ("n", "p"), pod_record(pod(serving="chat")), "")
         if known:
             world.put(world.servings, ("n", "chat"), serving_record(SERVING), "")
@@ -129,4 +129,4 @@ def test_foreign_load_is_that_of_unknown_and_paused_servings(known: bool, paused
 
 def test_an_amount_that_is_no_quantity_is_refused_with_a_sentence() -> None:
     with pytest.raises(InvalidInputError, match="allocatable"):
-        node_record({"metadata": {"name": "n1"}, "status": {"allocatable": {"cpu": "many"}}})
+        node_facts({"metadata": {"name": "n1"}, "status": {"allocatable": {"cpu": "many"}}})
