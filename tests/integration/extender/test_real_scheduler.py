@@ -119,6 +119,17 @@ def test_the_plan_may_put_offline_replicas_on_cores_of_gpu_hosts(bench):
     assert "have accelerators" in bench.refusal("stranger")
 
 
+def test_a_refused_pod_is_called_back_by_a_plan_which_the_scheduler_does_not_watch(bench):
+    host = bench.node("host", gpus=8, tests="gpu")
+    labels = {SERVING: "batch", POOL: "hosts"}
+    bench.apply(bench.pod("replica", traffic_class="offline", **labels))
+    assert "have accelerators" in bench.refusal("replica")
+    on_cores = bench.placement(bench.namespace, "batch", "hosts", tensorParallel=0, **{"class": "offline"})
+    bench.plan(bench.pool("hosts", "z", {"tests": "gpu"}), zones={"z": 400.0}, placements=(on_cores,))
+    assert bench.placed("replica") == {"replica": host}
+    assert "ecoserve.dev/retry" in bench.pods()["replica"]["metadata"]["annotations"]
+
+
 def test_a_refused_pod_comes_back_when_a_node_becomes_idle(bench):
     node = bench.node("n")
     bench.apply(bench.pod("load", cpu="6", node=node))
