@@ -3,8 +3,9 @@
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from multiprocessing import get_context
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from rich.console import Console
 from ecoserve.errors import EcoserveError
 from ecoserve_demo import closing, stage
 from ecoserve_demo.objectives import day_of_objectives
-from ecoserve_demo.observation import Observer
+from ecoserve_demo.observation import Observation, Observer
 from ecoserve_demo.scenario import FLEET, MANIFESTS, Scenario
 from ecoserve_demo.screen import Screen
 from ecoserve_devcluster import Cluster, DevclusterError
@@ -74,34 +75,41 @@ def _print_plan(scenario: Scenario) -> None:
     subprocess.run([*argv, "--at", scenario.start.isoformat()], check=False)
 
 
-def _day(cluster: Cluster, scenario: Scenario, console: Console) -> list[closing.LiveHour]:
-    """Watch until the day is over; return one record of every simulated hour."""
-    hours: dict[int, closing.LiveHour] = {}
+def _day(cluster: Cluster, scenario: Scenario, console: Console) -> Mapping[datetime, float]:
+    """Watch until the day is over; return gCO2e per hour of each plan seen, by its simulated time."""
+    grams_per_hour: dict[datetime, float] = {}
     screen = Screen(console, scenario)
     with cluster.client() as client, screen.drawing():
         observer = Observer(client)
-        origin = _origin(observer, scenario)
+        began = _began(_first_plan(observer), scenario)
         stage.apply(cluster, "offline-jobs.yaml")
         while True:
             seen = observer.observe()
-            now = scenario.start + timedelta(seconds=(time.monotonic() - origin) * scenario.speed)
+            began = min(began, _began(seen, scenario))  # a reading always comes a little after its plan
+            now = scenario.start + timedelta(seconds=(time.monotonic() - began) * scenario.speed)
             if now >= scenario.end:
-                return list(hours.values())
-            if seen.plan is not None:
-                hour = int((now - scenario.start).total_seconds() // 3600)
-                hours[hour] = closing.LiveHour(hour=hour, plan=seen.plan)
+                return grams_per_hour
+            if seen.plan is not None and seen.planned_at is not None:
+                grams_per_hour[seen.planned_at] = seen.plan.grams_per_hour
             screen.show(now, seen)
             time.sleep(_POLL_SECONDS)
 
 
-def _origin(observer: Observer, scenario: Scenario) -> float:
-    """Wait for the first plan; return the real moment at which the operator's day began."""
+def _first_plan(observer: Observer) -> Observation:
+    """Wait for the first plan."""
     patience = time.monotonic() + _FIRST_PLAN_SECONDS
-    while (planned_at := observer.observe().planned_at) is None:
+    while (seen := observer.observe()).plan is None:
         if time.monotonic() > patience:
             raise DevclusterError(f"the operator made no plan within {_FIRST_PLAN_SECONDS:.0f} s")
         time.sleep(_POLL_SECONDS)
-    return time.monotonic() - (planned_at - scenario.start).total_seconds() / scenario.speed
+    return seen
+
+
+def _began(seen: Observation, scenario: Scenario) -> float:
+    """Return the real moment at which the operator's day began, as far as a reading tells."""
+    if seen.planned_at is None:
+        return time.monotonic()
+    return time.monotonic() - (seen.planned_at - scenario.start).total_seconds() / scenario.speed
 
 
 class _Told:

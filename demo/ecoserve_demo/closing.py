@@ -3,9 +3,10 @@
 import json
 import urllib.request
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from itertools import groupby
+from statistics import fmean
 
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
@@ -13,7 +14,6 @@ from prometheus_client.samples import Sample
 from rich.console import Console
 from rich.table import Table
 
-from ecoserve.api import PlacementPlanSpec
 from ecoserve.api.llmserving import Objective
 from ecoserve.simulation.day import Day
 from ecoserve_demo.observation import Observation, Observer
@@ -24,20 +24,12 @@ from ecoserve_devcluster import Cluster, Process
 _DECISIONS_SHOWN = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiveHour:
-    """One simulated hour: the plan that was in force when it ended."""
-
-    hour: int
-    plan: PlacementPlanSpec
-
-
 def show(
     console: Console,
     cluster: Cluster,
     stage: Stage,
     operator: RunningOperator,
-    live: Sequence[LiveHour],
+    live: Mapping[datetime, float],
     day: Day,
 ) -> None:
     """Print everything there is to say at the end."""
@@ -77,7 +69,7 @@ def _pods_by_node(cluster: Cluster) -> Table:
 
 def _decisions(seen: Observation) -> Table:
     table = Table(expand=True, caption=f"{len(seen.offline)} pods; one row for each kind of decision")
-    for column in ("pods", "node", "runner-up", "runner-up's gCO2e/h more", "plan"):
+    for column in ("pods", "node", "runner-up", "runner-up's gCO2e/h, more", "plan"):
         table.add_column(column, overflow="fold")
 
     def essence(pod_decision: dict[str, object]) -> tuple[str, str, str, str]:
@@ -143,30 +135,34 @@ def _resident(process: Process) -> str:
     return f"{psutil.Process(process.pid).memory_info().rss / 1e6:.0f} MB"
 
 
-def _day_table(live: Sequence[LiveHour], day: Day) -> Table:
-    in_force = {hour.hour: hour.plan.grams_per_hour for hour in live}
+def _day_table(live: Mapping[datetime, float], day: Day) -> Table:
+    planned: dict[datetime, list[float]] = {}
+    for moment, grams in live.items():
+        planned.setdefault(moment.replace(minute=0, second=0), []).append(grams)
+    by_hour = {hour: fmean(grams) for hour, grams in planned.items()}
     zones = sorted(day.hours[0].intensities)
     table = Table(
         expand=True,
-        caption="gCO2e per hour, operational and embodied. live: the plan in force on the cluster when the hour ended; "
-        "the others: each objective planned anew every hour on the same nodes, servings and grid; where an objective is indifferent, "
+        caption="gCO2e per hour, operational and embodied. live: the operator's plans of the hour, their mean; "
+        "the others: each objective planned anew for the middle of every hour on the same nodes, servings and grid; where an objective is indifferent, "
         "the greener plan counts as its own.",
     )
     table.add_column("hour")
     for column in (*(f"{zone} g/kWh" for zone in zones), "requests/s", "live", *Objective):
         table.add_column(column, justify="right")
-    for index, hour in enumerate(day.hours):
+    for hour in day.hours:
+        begin = hour.start.replace(minute=0)
         table.add_row(
-            f"{hour.start:%H:%M}",
+            f"{begin:%H:%M}",
             *(f"{hour.intensities[zone]:.0f}" for zone in zones),
             f"{hour.requests_per_second:.1f}",
-            f"{in_force[index]:,.0f}" if index in in_force else "",
+            f"{by_hour[begin]:,.0f}" if begin in by_hour else "",
             *(f"{hour.outcomes[objective].grams:,.0f}" for objective in Objective),
         )
     table.add_section()
     blank = [""] * len(zones)
     table.add_row(
-        "grams in all", *blank, "", f"{sum(in_force.values()):,.0f}",
+        "grams in all", *blank, "", f"{sum(by_hour.values()):,.0f}",
         *(f"{day.total_grams(objective):,.0f}" for objective in Objective),
     )  # fmt: skip
     table.add_row(

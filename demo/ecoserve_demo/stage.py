@@ -87,6 +87,7 @@ def start_operator(cluster: Cluster, scenario: Scenario) -> RunningOperator:
             "--listen-host", "127.0.0.1",
             "--replay-from", scenario.start.isoformat(),
             "--replay-speed", str(scenario.speed),
+            "--compare-interval", "10",
         ],
         {"KUBECONFIG": str(cluster.kubeconfig_for(f"{RELEASE}-operator", SYSTEM_NAMESPACE))},
         health_url=f"http://127.0.0.1:{health}/healthz",

@@ -67,6 +67,9 @@ class Extender:
 
     def prioritize(self, request: Request, names: tuple[str, ...]) -> Ranking:
         """Rank nodes for a pod, and remember the ranking."""
+        self.reservations.expire()
+        if not request.pod.offline:
+            self.reservations.release(request.pod.uid)  # asked about again: it has not landed
         ranking = rank(request.pod, names, self.state)
         if not self.ready:
             ranking = Ranking(names, ranking.candidates, (0,) * len(names), Fallback.CACHES_NOT_SYNCED)

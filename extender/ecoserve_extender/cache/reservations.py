@@ -44,9 +44,14 @@ class Reservations:
             usage.reserved_memory_bytes += requests.memory_bytes
 
     def expect(self, uid: str, node: str) -> None:
-        """Note which of its nodes a held pod most likely lands on: it is on for the pods asked about next."""
-        held = self._held.get(uid)
-        if held is not None and held.arriving_at is None and node in held.nodes:
+        """Note where a pod most likely lands: that node is on for the pods asked about next.
+
+        A pod that holds nothing (an online one: it may land anywhere) is remembered for that alone.
+        """
+        if uid not in self._held:
+            self.hold(uid, Requests(), (node,))
+        held = self._held[uid]
+        if held.arriving_at is None and node in held.nodes:
             held.arriving_at = node
             self._state.usage(node).arriving += 1
 

@@ -1,13 +1,16 @@
 """Scores from marginal carbon: the plan's pools first, then the least gCO2e per hour.
 
 Candidates fall into tiers, and the whole range 0–10 is shared out between the tiers that are present, one score
-apart; within a tier the least carbon gets its highest score and the most its lowest. A better tier thus always
-outscores a worse one, and in one tier less carbon never scores lower. Equal candidates get equal scores, which
-leaves the choice between them to kube-scheduler's in-tree plugins.
+apart; within a tier the amounts of carbon that occur are ranked, the least with the highest score. Ranks rather than
+proportions, because a cluster knows few amounts (one for each pool, on or off) and one very bad candidate must not
+make the good ones look alike. A better tier thus always outscores a worse one, and in one tier less carbon never
+scores lower. Equal candidates get equal scores, which leaves the choice between them to kube-scheduler's in-tree
+plugins, except where the best are nodes that would have to be woken: one is as good as another, two are twice the
+carbon, so the first by name is preferred and a burst of pods meets on it.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -21,8 +24,6 @@ from ecoserve_extender.policy.verdict import Fallback
 
 HIGHEST_SCORE = 10
 """MaxExtenderPriority of the wire contract."""
-
-_NEGLIGIBLE_GRAMS = 1e-9
 
 
 class Tier(IntEnum):
@@ -63,6 +64,7 @@ def rank(pod: PendingPod, names: Sequence[str], state: ClusterState) -> Ranking:
     groups: dict[tuple[str | None, bool], int] = {}  # alike candidates share one entry of `distinct`
     distinct: list[Candidate] = []
     members: list[int] = []
+    asleep: set[int] = set()
     stale = False
     for name in names:
         pool = state.pool(name)
@@ -72,13 +74,14 @@ def rank(pod: PendingPod, names: Sequence[str], state: ClusterState) -> Ranking:
         if group is None:
             group = groups[key] = len(distinct)
             distinct.append(_candidate(pod.requests, pool, preferred, on=on))
+            if pool is not None and pool.scalable and not on:
+                asleep.add(group)
             stale = stale or (pool is not None and pool.stale)
         members.append(group)
-    values = scores(distinct)
     return Ranking(
         names=tuple(names),
         candidates=tuple([distinct[group] for group in members]),
-        scores=tuple([values[group] for group in members]),
+        scores=_one_woken(names, members, scores(distinct), asleep),
         fallback=_fallback(pod, state.plan, preferred, distinct, stale=stale),
     )
 
@@ -111,13 +114,39 @@ def scores(candidates: Sequence[Candidate]) -> tuple[int, ...]:
     for position, tier in enumerate(tiers):
         steps = (HIGHEST_SCORE + 2 - len(tiers)) // len(tiers) - 1
         top = HIGHEST_SCORE - position * (steps + 2)
-        grams = [candidate.grams_per_hour for candidate in candidates if candidate.tier == tier]
-        least, spread = min(grams), max(grams) - min(grams)
+        amounts = sorted({_amount(candidate) for candidate in candidates if candidate.tier == tier})
+        rank_of = {amount: position for position, amount in enumerate(amounts)}
         for index, candidate in enumerate(candidates):
             if candidate.tier == tier:
-                above = candidate.grams_per_hour - least
-                result[index] = top - (round(above / spread * steps) if spread > _NEGLIGIBLE_GRAMS else 0)
+                share = rank_of[_amount(candidate)] / max(1, len(amounts) - 1)
+                result[index] = top - round(share * steps)
     return tuple(result)
+
+
+def _one_woken(
+    names: Sequence[str], members: Sequence[int], values: Sequence[int], asleep: Set[int]
+) -> tuple[int, ...]:
+    """Return each name's score; of sleeping nodes that share the highest, only the first by name keeps it."""
+    best = max(values, default=0)
+    first = min(
+        (
+            name
+            for name, group in zip(names, members, strict=True)
+            if group in asleep and values[group] == best
+        ),
+        default=None,
+    )
+    return tuple(
+        [
+            values[group] - (group in asleep and values[group] == best and name != first)
+            for name, group in zip(names, members, strict=True)
+        ]
+    )
+
+
+def _amount(candidate: Candidate) -> float:
+    """Grams as they are ranked: a milligram is no difference, and all that are not known are equal."""
+    return round(candidate.grams_per_hour, 3) if math.isfinite(candidate.grams_per_hour) else 0.0
 
 
 def _fallback(

@@ -70,13 +70,39 @@ def test_a_daemonset_does_not_keep_a_node_on(world, make_pool):
     assert world.prioritize(["off", "on"]) == {"off": 0, "on": 10}
 
 
-def test_a_node_that_a_pod_is_about_to_wake_counts_as_on(world, make_pool):
+@pytest.mark.parametrize("offline", [True, False])
+def test_a_node_that_a_pod_is_about_to_wake_counts_as_on(world, make_pool, offline):
+    names = [world.node(name, pool="p") for name in ("b", "a")]
+    world.plan(make_pool("p"))
+    world.filter(names, offline=offline, uid="first", name="first")
+    assert world.prioritize(names, offline=offline, uid="first", name="first") == {"a": 10, "b": 9}
+    world.filter(names, offline=offline, uid="second", name="second")
+    assert world.prioritize(names, offline=offline, uid="second", name="second") == {"a": 10, "b": 0}
+
+
+def test_an_online_pod_that_never_came_keeps_no_node_awake(world, make_pool):
     names = [world.node(name, pool="p") for name in ("a", "b")]
     world.plan(make_pool("p"))
-    for uid in ("first", "second"):
-        world.filter(names, offline=True, uid=uid, name=uid)
-        ranked = world.prioritize(names, offline=True, uid=uid, name=uid)
-    assert ranked == {"a": 10, "b": 0}
+    world.prioritize(names, uid="first", name="first")
+    world.now += 3600
+    assert world.prioritize(names, uid="second", name="second") == {"a": 10, "b": 9}
+
+
+def test_equal_nodes_that_are_on_are_left_to_the_scheduler(world, make_pool):
+    names = [world.node(name, pool="p") for name in ("a", "b")]
+    world.plan(make_pool("p"))
+    for name in names:
+        world.load(name, millicores=100, uid=f"on-{name}")
+    assert world.prioritize(names) == {"a": 10, "b": 10}
+
+
+def test_one_very_bad_candidate_does_not_make_the_good_ones_alike(world, make_pool):
+    grid = {"best": 100.0, "next": 101.0, "worst": 90_000.0}
+    names = [world.node(name, pool=name) for name in grid]
+    world.plan(
+        *(make_pool(name, intensity_grams_per_kwh=grams, scalable=False) for name, grams in grid.items())
+    )
+    assert world.prioritize(names) == {"best": 10, "next": 5, "worst": 0}
 
 
 def test_the_planned_pool_beats_a_greener_one(world, make_pool):
@@ -117,7 +143,7 @@ def test_what_a_ranking_had_to_do_without_is_said(world, make_pool, case, fallba
     said = world.extender.decisions.get("default/pod-1").fallback
     assert (said and said.name) == fallback
     if case == "stray node":
-        assert ranked == {"a": 10, "b": 10, "stray": 4}
+        assert ranked == {"a": 10, "b": 9, "stray": 4}
 
 
 def test_without_a_plan_nodes_already_on_come_first(world):
