@@ -13,9 +13,11 @@ from ecoserve_devcluster.state import ProcessIdentity
 from ecoserve_devcluster.supervision import Supervision
 
 OWNER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from ecoserve_devcluster.supervision import Supervision
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background or under nohup
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # hands down that both are ignored
 folder = Path(sys.argv[1])
 supervision = Supervision(folder.parent / "log", removed_at_end=folder)
 program = supervision.start("sleep", ["sh", "-c", "sleep 600 & sleep 600"], {}, folder / "out", 0.0)
