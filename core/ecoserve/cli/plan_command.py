@@ -16,12 +16,13 @@ from ecoserve.cli.app import spinner
 from ecoserve.cli.sources import parse_time, read_sources
 from ecoserve.errors import InvalidInputError, UnknownNameError
 from ecoserve.fleet.snapshot import Snapshot
+from ecoserve.performance import Role
 from ecoserve.planner.build import SearchEffort
 from ecoserve.planner.design_points import DesignPoints, compare
 from ecoserve.planner.document import design_point_rows, placement_plan_spec
 from ecoserve.planner.instance import PlanningInstance
 from ecoserve.planner.levers import levers_without
-from ecoserve.planner.plan import Plan, make_plan
+from ecoserve.planner.plan import Placement, Plan, make_plan
 
 _UNSERVED = 3
 
@@ -80,9 +81,7 @@ def show(plan: Plan, points: DesignPoints | None, snapshot: Snapshot, console: C
     console.print(_totals(plan))
     console.print(_pool_table(plan))
     for item in plan.placements:
-        console.print(
-            f"  {item.serving} on {item.pool}, {_shape(item.tensor_parallel, item.cpu_cores)}: {item.reason}"
-        )
+        console.print(f"  {item.serving} on {item.pool}, {_shape(item)}: {item.reason}")
     for verdict in plan.reuse:
         console.print(f"  Reuse for {verdict.serving}: {verdict.sentence}")
     for advice in plan.recommendations:
@@ -113,17 +112,15 @@ def _placement_table(plan: Plan) -> Table:
     table.add_column("serving", overflow="fold")
     table.add_column("class")
     table.add_column("pool", overflow="fold")
-    table.add_column("role")
     table.add_column("on")
-    for name in ("replicas", "share", "oper. g/h", "emb. g/h"):
+    for name in ("replicas", "share", "op. g/h", "emb. g/h"):
         table.add_column(name, justify="right")
     for item in plan.placements:
         table.add_row(
             item.serving,
             item.traffic_class,
             item.pool,
-            item.role.value,
-            _shape(item.tensor_parallel, item.cpu_cores),
+            _shape(item),
             str(item.replicas),
             f"{item.share:.0%}",
             f"{item.operational_grams_per_hour:.1f}",
@@ -137,15 +134,14 @@ def _totals(plan: Plan) -> str:
     return (
         f"{plan.grams_per_hour:.1f} gCO2e/h ({plan.operational_grams_per_hour:.1f} operational, "
         f"{plan.embodied_grams_per_hour:.1f} embodied), {plan.watts:.0f} W, {plan.cost_per_hour:.2f} $/h, "
-        f"{plan.nodes_on} nodes{gap}"
+        f"{plan.nodes_on} node{'' if plan.nodes_on == 1 else 's'}{gap}"
     )
 
 
 def _pool_table(plan: Plan) -> Table:
     table = Table(title="Pools", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("pool", overflow="fold")
-    table.add_column("zone")
-    for name in ("gCO2e/kWh", "PUE", "nodes on", "idle W", "emb. g/h"):
+    for name in ("g/kWh", "PUE", "nodes on", "idle W", "emb. g/h"):
         table.add_column(name, justify="right")
     table.add_column("supply")
     zones = {zone.name: zone for zone in plan.zones}
@@ -153,7 +149,6 @@ def _pool_table(plan: Plan) -> Table:
         zone = zones[use.pool.zone]
         table.add_row(
             use.pool.name,
-            zone.name,
             f"{zone.carbon_intensity:.0f}",
             f"{zone.pue:.2f}",
             f"{use.nodes_on} of {use.pool.nodes}",
@@ -182,8 +177,9 @@ def _comparison(points: DesignPoints) -> Table:
     return table
 
 
-def _shape(tensor_parallel: int, cpu_cores: float) -> str:
-    return f"{tensor_parallel} GPU" if tensor_parallel else f"{cpu_cores:g} cores"
+def _shape(item: Placement) -> str:
+    hardware = f"{item.tensor_parallel} GPU" if item.tensor_parallel else f"{item.cpu_cores:g} cores"
+    return hardware if item.role is Role.BOTH else f"{hardware} {item.role.value}"
 
 
 def _objective(name: str | None) -> Objective | None:
