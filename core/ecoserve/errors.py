@@ -21,6 +21,10 @@ class InvalidInputError(EcoserveError):
         self.accepted = accepted
         super().__init__(f"{field}: {value!r} is not accepted; {accepted}")
 
+    def within(self, where: str) -> "InvalidInputError":
+        """The same error with the object it was found in before its field."""
+        return InvalidInputError(f"{where}: {self.field}", self.value, self.accepted)
+
 
 class UnknownNameError(InvalidInputError):
     """A name refers to nothing that is known; the nearest known names are offered first."""

@@ -178,6 +178,8 @@ def first_error(error: ValidationError, where: str) -> InvalidInputError:
     message = str(finding["msg"])
     if finding["type"] == "extra_forbidden":
         message = "there is no such field; check its spelling and where it stands"
+    elif finding["type"] == "too_short":
+        message = f"give at least {finding['ctx']['min_length']}"
     elif finding["type"] == "missing":
         return InvalidInputError(f"{where}: {field}", None, "this field must be given")
     value = finding["input"] if not isinstance(finding["input"], dict) else sorted(map(str, finding["input"]))

@@ -99,8 +99,12 @@ def show(plan: Plan, points: DesignPoints | None, snapshot: Snapshot, console: C
             else missing.serving
         )
         console.print(f"  NOT SERVED ({missing.reason.value}): {what}: {missing.detail}")
+    unknown: dict[str, list[str]] = {}
     for node in snapshot.unknown_nodes:
-        console.print(f"  not used: node {node.name}: {node.reason}")
+        unknown.setdefault(node.reason, []).append(node.name)
+    for reason, names in unknown.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        console.print(f"  not used: node {names[0]}{more}: {reason}")
 
 
 def _placement_table(plan: Plan) -> Table:

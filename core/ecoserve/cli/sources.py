@@ -7,18 +7,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ecoserve.api import GridZone
+from ecoserve.api import GridZone, LLMServing
 from ecoserve.api.base import ObjectMeta
 from ecoserve.api.gridzone import GridZoneSpec, IntensitySource
 from ecoserve.api.labels import ZONE
 from ecoserve.api.manifests import Manifests, load_manifests
 from ecoserve.carbon import IntensitySeries, parse_intensity_csv
-from ecoserve.catalog import load_catalog
+from ecoserve.catalog import Catalog, load_catalog
 from ecoserve.errors import InvalidInputError, UnknownNameError
 from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot, serving_demand
 from ecoserve.fleet.fleet_file import load_fleet
+from ecoserve.fleet.hardware import check_profile
 from ecoserve.fleet.nodes import NodeFacts, node_facts
 from ecoserve.fleet.snapshot import Snapshot
+from ecoserve.workload.slices import ServingDemand
 
 _EVERY_ZONE = ""
 
@@ -35,7 +37,7 @@ class Sources:
         """Return the snapshot at a time; raises InvalidInputError for the first thing wrong."""
         catalog = load_catalog()
         return assemble_snapshot(
-            [serving_demand(serving, catalog, now) for serving in self.manifests.servings],
+            [_demand(serving, catalog, now) for serving in self.manifests.servings],
             self.nodes,
             _readings(self.manifests, self.nodes, self.intensities, now),
             self.manifests.profiles,
@@ -47,6 +49,8 @@ class Sources:
 def read_sources(files: Sequence[Path], intensities: Sequence[str] = ()) -> Sources:
     """Read files and `--intensity` values; raises InvalidInputError for the first thing wrong."""
     manifests = load_manifests(files)
+    for profile in manifests.profiles:
+        check_profile(profile, load_catalog())
     if not manifests.servings:
         raise InvalidInputError("files", _names(files), "at least one LLMServing must be among them")
     nodes = _nodes(manifests)
@@ -100,6 +104,13 @@ def intensity_series(grid: GridZone, config_maps: Sequence[Mapping[str, Any]]) -
         f"{source.namespace}/{source.name}",
         "a ConfigMap among the files",
     )
+
+
+def _demand(serving: LLMServing, catalog: Catalog, now: datetime) -> ServingDemand:
+    try:
+        return serving_demand(serving, catalog, now)
+    except InvalidInputError as error:
+        raise error.within(f"LLMServing {serving.metadata.name}") from None
 
 
 def _nodes(manifests: Manifests) -> list[NodeFacts]:

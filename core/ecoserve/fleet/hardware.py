@@ -49,6 +49,14 @@ def identify(labels: Mapping[str, str], catalog: Catalog, profile: HardwareProfi
     )
 
 
+def check_profile(profile: HardwareProfile, catalog: Catalog) -> None:
+    """Raise InvalidInputError naming what the catalogue doesn't know, whether or not a node matches the profile."""
+    try:
+        _from_profile(profile.metadata.name, profile.spec, catalog)
+    except InvalidInputError as error:
+        raise error.within(f"HardwareProfile {profile.metadata.name}") from None
+
+
 def default_supply(instance: InstanceType) -> Supply:
     """Return `scalable` for accelerator nodes, `fixed` for CPU-only nodes (see docs/design/0002-supply.md)."""
     return "fixed" if instance.accelerator is None else "scalable"

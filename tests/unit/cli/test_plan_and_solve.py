@@ -93,3 +93,37 @@ def test_bad_input_is_one_line_and_exit_status_2(
     assert captured.err.count("\n") == 1
     assert words in captured.err
     assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        (
+            {"base": "p5.48xlarge", "accelerator": "h900", "acceleratorCount": 8},
+            "HardwareProfile x: accelerator",
+        ),
+        ({"base": "p6.huge"}, "HardwareProfile x: instance"),
+    ],
+)
+def test_a_profile_that_no_node_matches_is_checked_all_the_same(
+    document: dict[str, object], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = {
+        "apiVersion": "ecoserve.dev/v1alpha1",
+        "kind": "HardwareProfile",
+        "metadata": {"name": "x"},
+        "spec": {"matchLabels": {"no": "node"}, **document},
+    }
+    (tmp_path / "profile.json").write_text(json.dumps(profile))
+    assert run(["plan", *FILES, "-f", str(tmp_path)]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_an_unknown_model_is_told_with_the_serving_that_names_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (EXAMPLES / "demo" / "servings.yaml").read_text().replace("Llama-3.1-8B-Instruct", "Llama-9")
+    (tmp_path / "servings.yaml").write_text(text)
+    grid = str(EXAMPLES / "demo" / "grid.yaml")
+    assert run(["plan", "-f", str(tmp_path), "-f", grid, *FILES[2:]]) == 2
+    assert "LLMServing chat-8b: model: 'meta-llama/Llama-9'" in capsys.readouterr().err

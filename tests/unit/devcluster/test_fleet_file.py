@@ -89,7 +89,7 @@ def test_the_demo_fleet_has_what_the_demo_needs():
 @pytest.mark.parametrize(
     ("groups", "field", "told"),
     [
-        ([], "nodes", "at least 1 item"),
+        ([], "nodes", "give at least 1"),
         ([group(count=0)], "nodes.0.count", "greater than or equal to 1"),
         ([group(count="4")], "nodes.0.count", "valid integer"),
         ([group(count=10_001)], "nodes.0.count", "10000"),
