@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timedelta
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,7 +19,7 @@ from ecoserve_demo.objectives import day_of_objectives
 from ecoserve_demo.observation import Observation, Observer
 from ecoserve_demo.scenario import FLEET, MANIFESTS, Scenario
 from ecoserve_demo.screen import Screen
-from ecoserve_devcluster import Cluster, DevclusterError
+from ecoserve_devcluster import Cluster, DevclusterError, binary
 
 _POLL_SECONDS = 0.5
 _FIRST_PLAN_SECONDS = 60.0
@@ -64,10 +65,19 @@ def _play(name: str, scenario: Scenario, console: Console, *, keep: bool) -> Non
         console.print(f"the demo took {time.monotonic() - started:.0f} s after building")
         if keep:
             cluster.detach()
-            console.print(
-                f"\nleft running; look around with\n  export KUBECONFIG={cluster.kubeconfig}\n"
-                f"and end it with\n  .venv/bin/ecoserve-devcluster down --name {cluster.name}"
-            )
+            console.print(_how_to_look_around(cluster), soft_wrap=True, markup=False, highlight=False)
+
+
+def _how_to_look_around(cluster: Cluster) -> str:
+    scripts = Path(sys.executable).parent
+    return (
+        f"\nleft running; look around with\n"
+        f"  export KUBECONFIG={cluster.kubeconfig}\n"
+        f"  export PATH={binary('kubectl').parent}:{scripts}:$PATH\n"
+        f"  kubectl get llmservings -A; kubectl ecoserve plan\n"
+        f"and end it with\n"
+        f"  {scripts}/ecoserve-devcluster down --name {cluster.name}"
+    )
 
 
 def _print_plan(scenario: Scenario) -> None:
