@@ -5,7 +5,7 @@ demand cannot be served.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
 from ecoserve.errors import EcoserveError
 
@@ -92,11 +93,76 @@ def solve(
     return run_solve(instance, as_json=output is Output.JSON, console=table_console())
 
 
+@app.command()
+def refresh(
+    files: Annotated[
+        list[Path],
+        typer.Option("-f", "--file", help="Fleet files, Nodes and GridZones, or folders of them."),
+    ],
+    horizon: Annotated[int, typer.Option(help="Years to plan for.")] = 10,
+    demand_growth: Annotated[float, typer.Option(help="More work each year; 0.1 is 10 %.")] = 0.0,
+    grid_decarbonisation: Annotated[
+        float, typer.Option(help="Fall of the grid's intensity each year (IEA: 3.6 % a year to 2027).")
+    ] = 0.036,
+    accelerator_gain: Annotated[
+        float, typer.Option(help="More work per joule and device with each generation (A100 to B200: 45 %).")
+    ] = 0.45,
+    generation_years: Annotated[float, typer.Option(help="Years between generations.")] = 2.0,
+    host_gain: Annotated[float, typer.Option(help="Less power of a host with each generation.")] = 0.0,
+    host_years: Annotated[int, typer.Option(help="Years a host lasts at most.")] = 10,
+    accelerator_years: Annotated[int, typer.Option(help="Years an accelerator lasts at most.")] = 6,
+    utilization: Annotated[
+        float, typer.Option(help="Share of full load that today's hardware runs at.")
+    ] = 0.8,
+    intensity: Annotated[
+        list[str] | None,
+        typer.Option(help="Today's gCO2e/kWh for every zone, or ZONE=gCO2e/kWh; may be repeated."),
+    ] = None,
+    coefficients: Annotated[
+        str,
+        typer.Option(help="Set of embodied coefficients: ecoserve, ecoserve-2025, act, greensku, boavizta."),
+    ] = "ecoserve",
+    at: Annotated[str | None, typer.Option(help="When the plan begins, ISO 8601; default: now.")] = None,
+    output: Annotated[Output, typer.Option(help="table or json.")] = Output.TABLE,
+) -> int:
+    """Plan over years when to keep, buy and retire hosts and accelerators, each on their own clock."""
+    from ecoserve.cli.refresh_command import RefreshRequest, run_refresh
+    from ecoserve.refresh.assumptions import Assumptions
+
+    request = RefreshRequest(
+        files=tuple(files),
+        intensities=tuple(intensity or ()),
+        coefficients=coefficients,
+        at=at,
+        assumptions=Assumptions(
+            horizon_years=horizon,
+            demand_growth=demand_growth,
+            grid_decarbonisation=grid_decarbonisation,
+            accelerator_gain=accelerator_gain,
+            generation_years=generation_years,
+            host_gain=host_gain,
+            host_years=host_years,
+            accelerator_years=accelerator_years,
+            utilization=utilization,
+        ),
+    )
+    return run_refresh(request, as_json=output is Output.JSON, console=table_console())
+
+
 def table_console() -> Console:
     """Return the console that tables go to, at most 100 columns wide."""
     console = Console(highlight=False)
     console.width = min(console.width, _WIDTH) if console.is_terminal else _WIDTH
     return console
+
+
+@contextmanager
+def progress_bar(text: str) -> Iterator[Callable[[int, int], None]]:
+    """Show on standard error, if it is a terminal, how many of how many are done."""
+    errors = Console(stderr=True)
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task(text, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 @contextmanager

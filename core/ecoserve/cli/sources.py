@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from ecoserve.api import GridZone, LLMServing
@@ -33,25 +34,30 @@ class Sources:
     nodes: tuple[NodeFacts, ...]
     intensities: Mapping[str, float]
 
-    def snapshot_at(self, now: datetime) -> Snapshot:
-        """Return the snapshot at a time; raises InvalidInputError for the first thing wrong."""
+    def snapshot_at(self, now: datetime, *, mean_intensity: bool = False) -> Snapshot:
+        """Return the snapshot at a time, with a series' intensity then or, for plans over years, its mean.
+
+        Raises InvalidInputError for the first thing wrong.
+        """
         catalog = load_catalog()
         return assemble_snapshot(
             [_demand(serving, catalog, now) for serving in self.manifests.servings],
             self.nodes,
-            _readings(self.manifests, self.nodes, self.intensities, now),
+            _readings(self.manifests, self.nodes, self.intensities, None if mean_intensity else now),
             self.manifests.profiles,
             catalog,
             now,
         )
 
 
-def read_sources(files: Sequence[Path], intensities: Sequence[str] = ()) -> Sources:
+def read_sources(
+    files: Sequence[Path], intensities: Sequence[str] = (), *, needs_servings: bool = True
+) -> Sources:
     """Read files and `--intensity` values; raises InvalidInputError for the first thing wrong."""
     manifests = load_manifests(files)
     for profile in manifests.profiles:
         check_profile(profile, load_catalog())
-    if not manifests.servings:
+    if needs_servings and not manifests.servings:
         raise InvalidInputError("files", _names(files), "at least one LLMServing must be among them")
     nodes = _nodes(manifests)
     if not nodes:
@@ -121,7 +127,7 @@ def _nodes(manifests: Manifests) -> list[NodeFacts]:
 
 
 def _readings(
-    manifests: Manifests, nodes: Sequence[NodeFacts], given: Mapping[str, float], now: datetime
+    manifests: Manifests, nodes: Sequence[NodeFacts], given: Mapping[str, float], now: datetime | None
 ) -> list[ZoneReading]:
     """Return a reading for each zone that nodes stand in; zones without a figure are left out."""
     grids = _grids_by_zone(manifests.grid_zones)
@@ -165,10 +171,13 @@ def _of_zone(grid: GridZone | None, zone: str, grams: float) -> GridZone:
     return grid.model_copy(update={"spec": grid.spec.model_copy(update={"zones": (zone,)})})
 
 
-def _grams_at(grid: GridZone, manifests: Manifests, now: datetime) -> float:
+def _grams_at(grid: GridZone, manifests: Manifests, now: datetime | None) -> float:
+    """Return the intensity at a time; without one, the mean of a series."""
     source = grid.spec.intensity
     series = intensity_series(grid, manifests.config_maps)
-    if series is not None and source.config_map is not None:
+    if series is not None and now is None:
+        return fmean(series.grams_per_kwh)
+    if series is not None and now is not None and source.config_map is not None:
         return series.at(now, repeat=source.config_map.repeat)
     return source.grams_per_kilowatt_hour or 0.0
 

@@ -2,7 +2,7 @@
 
 Embodied carbon is spread evenly over the calendar: over the planned lifetime, or over the actual age once the
 hardware outlives it. So keeping a host longer lowers its grams per hour, without a jump at the planned end, and
-old hardware never counts as free. Without the lever everything is written off together over four years.
+old hardware never counts as free. When to replace it is `ecoserve.refresh`'s question, over years. Without the lever everything is written off together over four years.
 """
 
 from datetime import date

@@ -1,0 +1,1 @@
+"""Recycle over years: when to keep, buy and retire hosts and accelerators, each on its own clock."""

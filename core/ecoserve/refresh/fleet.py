@@ -1,0 +1,133 @@
+"""What stands today: nodes of one type in one zone, in batches by age, with the watts and kilograms of one."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from ecoserve.carbon import (
+    ECOSERVE,
+    CoefficientSet,
+    accelerators_kg,
+    host_embodied,
+    host_idle_watts,
+    watts_per_core_dynamic,
+)
+from ecoserve.catalog import InstanceType
+from ecoserve.errors import InvalidInputError
+from ecoserve.fleet.snapshot import Snapshot, Zone
+
+_DAYS_PER_YEAR = 365.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A host without accelerators, or the set of accelerators that one host holds.
+
+    `idle_watts` counts while it is in service; `dynamic_watts` is what today's work adds to one of today's.
+    """
+
+    kg: float
+    idle_watts: float
+    dynamic_watts: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """So many nodes of the same age in years."""
+
+    nodes: int
+    age_years: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """Nodes of one instance type in one zone; `accelerators` is None where they have none."""
+
+    sku: str
+    zone: str
+    carbon_intensity: float
+    pue: float
+    host: Part
+    accelerators: Part | None
+    accelerators_per_node: int
+    batches: tuple[Batch, ...]
+
+    @property
+    def name(self) -> str:
+        """Instance type and zone."""
+        return f"{self.sku} in {self.zone}"
+
+    @property
+    def nodes(self) -> int:
+        """Nodes standing today."""
+        return sum(batch.nodes for batch in self.batches)
+
+    @property
+    def oldest_years(self) -> float:
+        """Age of the oldest batch."""
+        return max(batch.age_years for batch in self.batches)
+
+
+def kinds_of(
+    snapshot: Snapshot, utilization: float, coefficients: CoefficientSet = ECOSERVE
+) -> tuple[Kind, ...]:
+    """Return the kinds of node in a snapshot. Nodes without an installation date count as new.
+
+    Raises InvalidInputError for a date after the snapshot's.
+    """
+    today = snapshot.taken_at.date()
+    found: dict[tuple[str, str], dict[float, int]] = {}
+    instances: dict[str, InstanceType] = {}
+    for pool in snapshot.pools:
+        instances[pool.instance.id] = pool.instance
+        ages = found.setdefault((pool.instance.id, pool.zone), {})
+        age = _age_years(pool.installed, today, pool.name)
+        ages[age] = ages.get(age, 0) + pool.nodes
+    return tuple(
+        _kind(instances[sku], snapshot.zone(zone), ages, utilization, coefficients)
+        for (sku, zone), ages in sorted(found.items())
+    )
+
+
+def _age_years(installed: str | None, today: date, pool: str) -> float:
+    if installed is None:
+        return 0.0
+    days = (today - date.fromisoformat(installed)).days
+    if days < 0:
+        raise InvalidInputError(
+            f"pool {pool}: installed", installed, f"a day up to {today}, which the plan begins with"
+        )
+    return days / _DAYS_PER_YEAR
+
+
+def _kind(
+    instance: InstanceType,
+    zone: Zone,
+    ages: dict[float, int],
+    utilization: float,
+    coefficients: CoefficientSet,
+) -> Kind:
+    accelerator, count = instance.accelerator, instance.accelerator_count
+    host_dynamic, cards = 0.0, None
+    if accelerator is None:
+        host_dynamic = instance.vcpus * watts_per_core_dynamic(instance) * utilization
+    else:
+        idle = accelerator.idle_watts + accelerator.loaded_idle_watts
+        cards = Part(
+            kg=accelerators_kg(instance, coefficients),
+            idle_watts=count * idle,
+            dynamic_watts=count * max(0.0, accelerator.tdp_watts - idle) * utilization,
+        )
+    return Kind(
+        sku=instance.id,
+        zone=zone.name,
+        carbon_intensity=zone.carbon_intensity,
+        pue=zone.pue,
+        host=Part(
+            kg=host_embodied(instance, coefficients).total_kg,
+            idle_watts=host_idle_watts(instance),
+            dynamic_watts=host_dynamic,
+        ),
+        accelerators=cards,
+        accelerators_per_node=count,
+        batches=tuple(Batch(nodes=ages[age], age_years=age) for age in sorted(ages, reverse=True)),
+    )
