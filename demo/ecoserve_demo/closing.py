@@ -11,6 +11,7 @@ from statistics import fmean
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -142,13 +143,13 @@ def _day_table(live: Mapping[datetime, float], day: Day) -> Table:
     by_hour = {hour: fmean(grams) for hour, grams in planned.items()}
     zones = sorted(day.hours[0].intensities)
     table = Table(
-        expand=True,
+        box=box.SIMPLE_HEAD,
         caption="gCO2e per hour, operational and embodied. live: the operator's plans of the hour, their mean; "
         "the others: each objective planned anew for the middle of every hour on the same nodes, servings and grid; where an objective is indifferent, "
         "the greener plan counts as its own.",
     )
-    table.add_column("hour")
-    for column in (*(f"{zone} g/kWh" for zone in zones), "requests/s", "live", *Objective):
+    table.add_column("hour", no_wrap=True)
+    for column in (*(f"{zone}\ng/kWh" for zone in zones), "requests/s", "live", *Objective):
         table.add_column(column, justify="right")
     for hour in day.hours:
         begin = hour.start.replace(minute=0)

@@ -4,7 +4,8 @@ On a terminal the picture is redrawn in place; anywhere else each simulated hour
 run can be read.
 """
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -19,6 +20,8 @@ from ecoserve.api.placementplan import PlacementPlanSpec
 from ecoserve_demo.observation import Observation
 from ecoserve_demo.scenario import Scenario
 
+_CHANGES_SHOWN = 8
+
 
 class Screen:
     """Draws observations; `show` as often as there is something new."""
@@ -29,6 +32,8 @@ class Screen:
         self._scenario = scenario
         self._live: Live | None = None
         self._hour_told = -1
+        self._changes: deque[str] = deque(maxlen=_CHANGES_SHOWN)
+        self._placed = ""
 
     @contextmanager
     def drawing(self) -> Iterator[None]:
@@ -44,16 +49,24 @@ class Screen:
     def show(self, now: datetime, seen: Observation) -> None:
         """Draw one observation at simulated time `now`."""
         if self._live is not None:
-            self._live.update(picture(now, seen, self._scenario), refresh=True)
+            self._note_change(now, seen)
+            self._live.update(picture(now, seen, self._scenario, self._changes), refresh=True)
             return
         hour = int((now - self._scenario.start).total_seconds() // 3600)
         if hour > self._hour_told:
             self._hour_told = hour
             self._console.print(line(now, seen), soft_wrap=True)
 
+    def _note_change(self, now: datetime, seen: Observation) -> None:
+        if seen.plan is not None and (placed := _placed(seen.plan)) != self._placed:
+            self._placed = placed
+            self._changes.append(f"{now:%H:%M}  {placed}")
 
-def picture(now: datetime, seen: Observation, scenario: Scenario) -> RenderableType:
-    """Return the whole picture."""
+
+def picture(
+    now: datetime, seen: Observation, scenario: Scenario, changes: Iterable[str] = ()
+) -> RenderableType:
+    """Return the whole picture; `changes` are the latest placements that were new, oldest first."""
     progress = Progress(TextColumn("{task.description}"), BarColumn(bar_width=60))
     played = int((now - scenario.start).total_seconds())
     progress.add_task(f"{now:%d %B %Y %H:%M} UTC", total=scenario.hours * 3600, completed=played)
@@ -61,7 +74,11 @@ def picture(now: datetime, seen: Observation, scenario: Scenario) -> RenderableT
     if plan is None:
         return Group(progress, Text("waiting for the first plan"))
     return Group(
-        progress, _grid_line(plan), _placements(seen, plan), Panel(_offline_line(seen), title="offline pods")
+        progress,
+        _grid_line(plan),
+        _placements(seen, plan),
+        Panel(_offline_line(seen), title="offline pods"),
+        Panel(Text("\n".join(changes), overflow="ellipsis", no_wrap=True), title="changes"),
     )
 
 
@@ -71,8 +88,18 @@ def line(now: datetime, seen: Observation) -> str:
     if plan is None:
         return f"{now:%H:%M}  waiting for the first plan"
     grid = "  ".join(f"{zone.name} {zone.carbon_intensity:.0f}" for zone in plan.zones)
-    where = ", ".join(f"{item.serving} {item.replicas}×{item.pool}" for item in plan.placements)
-    return f"{now:%H:%M}  {grid} g/kWh  {plan.grams_per_hour:,.0f} gCO2e/h  {where}  offline: {_offline_line(seen)}"
+    told = (
+        f"{grid} g/kWh  {plan.grams_per_hour:,.0f} gCO2e/h  {_placed(plan)}  offline: {_offline_line(seen)}"
+    )
+    return f"{now:%H:%M}  {told}"
+
+
+def _placed(plan: PlacementPlanSpec) -> str:
+    """Return what is placed where, on one line."""
+    return ", ".join(
+        f"{item.serving} {item.replicas}×{item.tensor_parallel or item.cpu_cores:g} on {item.pool}"
+        for item in plan.placements
+    )
 
 
 def _grid_line(plan: PlacementPlanSpec) -> Text:
@@ -83,7 +110,7 @@ def _grid_line(plan: PlacementPlanSpec) -> Text:
     text.append(f" plan {plan.grams_per_hour:,.0f} gCO2e/h ", style="bold green")
     text.append(
         f"({plan.operational_grams_per_hour:,.0f} operational + {plan.embodied_grams_per_hour:,.0f} embodied) on "
-        f"{plan.nodes_on} nodes"
+        f"{plan.nodes_on} {'node' if plan.nodes_on == 1 else 'nodes'}"
     )
     return text
 

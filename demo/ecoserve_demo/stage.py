@@ -45,8 +45,9 @@ def start_cluster(name: str) -> Cluster:
 
 def set_stage(cluster: Cluster, told: Callable[[str], None]) -> Stage:
     """Make the fleet, install the chart, start the extender and the second scheduler."""
-    told("making 22 nodes")
-    apply_fleet(cluster, load_fleet(FLEET))
+    fleet = load_fleet(FLEET)
+    told(f"making {len(fleet.nodes())} nodes")
+    apply_fleet(cluster, fleet)
     told("installing the chart")
     for namespace in (SYSTEM_NAMESPACE, NAMESPACE):
         cluster.kubectl("create", "namespace", namespace)

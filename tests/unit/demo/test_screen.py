@@ -53,7 +53,7 @@ def test_the_picture_fits_a_hundred_columns() -> None:
 def test_the_line_of_an_hour_tells_grid_carbon_placement_and_offline_pods() -> None:
     told = line(NOW, SEEN)
     assert told.startswith("03:00  us-west 289 g/kWh  728 gCO2e/h")
-    assert "chat-8b 2×p5-48xlarge.us-east.2023-10-01" in told
+    assert "chat-8b 2×1 on p5-48xlarge.us-east.2023-10-01" in told
     assert told.endswith("1 on m7i.48xlarge, 1 waiting")
 
 
