@@ -12,6 +12,7 @@ from ecoserve.errors import InvalidInputError
 GIB = 2.0**30
 JOULES_PER_KWH = 3.6e6
 HOURS_PER_YEAR = 8760.0
+GRAMS_PER_TONNE = 1e6
 SECONDS_PER_HOUR = 3600.0
 
 _SUFFIXES = {

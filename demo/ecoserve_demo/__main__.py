@@ -49,6 +49,7 @@ def _play(name: str, scenario: Scenario, console: Console, *, keep: bool) -> Non
     console.rule("the plan of examples/demo at midnight, without any cluster")
     _print_plan(scenario)
     console.rule("a real control plane")
+    stage.build()
     started = time.monotonic()
     with stage.start_cluster(name) as cluster:
         told = _Told(console, started)

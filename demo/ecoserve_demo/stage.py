@@ -16,6 +16,8 @@ import yaml
 from ecoserve.fleet.fleet_file import load_fleet
 from ecoserve_demo.scenario import CHART, FLEET, MANIFESTS, NAMESPACE, SYSTEM_NAMESPACE, Scenario
 from ecoserve_devcluster import Cluster, ClusterSettings, Process, apply_fleet, binary
+from ecoserve_devcluster.binaries import CONTROL_PLANE, HELM, KWOK
+from ecoserve_devcluster.build import build_missing
 
 RELEASE = "ecoserve"
 
@@ -38,8 +40,13 @@ class RunningOperator:
     metrics_url: str
 
 
+def build() -> None:
+    """Build the binaries that are missing, all under one display of progress."""
+    build_missing([CONTROL_PLANE, KWOK, HELM])
+
+
 def start_cluster(name: str) -> Cluster:
-    """Build what is missing and start the cluster; models load in two seconds."""
+    """Start the cluster; models load in two seconds."""
     return Cluster.start(name, ClusterSettings(serving_start_seconds=2.0))
 
 

@@ -49,6 +49,9 @@ def plan(
     objective: Annotated[
         str | None, typer.Option(help="carbon, energy, cost or performance; default: each serving's own.")
     ] = None,
+    carbon_price: Annotated[
+        float | None, typer.Option(help="$ per tonne of CO2e, added to the objective cost.")
+    ] = None,
     intensity: Annotated[
         list[str] | None,
         typer.Option(help="gCO2e/kWh for every zone, or ZONE=gCO2e/kWh; may be repeated."),
@@ -71,8 +74,9 @@ def plan(
     request = PlanRequest(
         files=tuple(files),
         objective=objective,
+        carbon_price_per_tonne=carbon_price,
         intensities=tuple(intensity or ()),
-        disabled=tuple(name.strip() for name in disable.split(",") if name.strip()),
+        disabled=_names(disable),
         at=at,
         compare=compare,
         relative_gap=gap,
@@ -91,6 +95,40 @@ def solve(
     from ecoserve.cli.solve_command import run_solve
 
     return run_solve(instance, as_json=output is Output.JSON, console=table_console())
+
+
+@app.command()
+def pareto(
+    files: Annotated[
+        list[Path],
+        typer.Option("-f", "--file", help="Manifests and fleet files, or folders of them."),
+    ],
+    intensity: Annotated[
+        list[str] | None,
+        typer.Option(help="gCO2e/kWh for every zone, or ZONE=gCO2e/kWh; may be repeated."),
+    ] = None,
+    disable: Annotated[
+        str, typer.Option(help="Levers to turn off: reduce, reuse, rightsize, recycle, by commas.")
+    ] = "",
+    at: Annotated[str | None, typer.Option(help="Time to plan for, ISO 8601; default: now.")] = None,
+    plans: Annotated[int, typer.Option(help="Plans to search for at most.")] = 12,
+    gap: Annotated[float, typer.Option(help="Relative gap at which a search may stop.")] = 0.005,
+    time_limit: Annotated[float, typer.Option(help="Seconds that one search may take.")] = 10.0,
+    output: Annotated[Output, typer.Option(help="table or json.")] = Output.TABLE,
+) -> int:
+    """Draw the front between cost and carbon: the plans from which no price of carbon would lead away."""
+    from ecoserve.cli.pareto_command import ParetoRequest, run_pareto
+
+    request = ParetoRequest(
+        files=tuple(files),
+        intensities=tuple(intensity or ()),
+        disabled=_names(disable),
+        at=at,
+        plans=plans,
+        relative_gap=gap,
+        time_limit_seconds=time_limit,
+    )
+    return run_pareto(request, as_json=output is Output.JSON, console=table_console())
 
 
 @app.command()
@@ -195,6 +233,10 @@ def run(arguments: list[str] | None = None) -> int:
 def main() -> None:
     """Run `ecoserve` and exit with its status."""
     sys.exit(run())
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _fail(sentence: str) -> int:

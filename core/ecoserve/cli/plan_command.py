@@ -23,8 +23,10 @@ from ecoserve.planner.document import design_point_rows, placement_plan_spec
 from ecoserve.planner.instance import PlanningInstance
 from ecoserve.planner.levers import levers_without
 from ecoserve.planner.plan import Placement, Plan, make_plan
+from ecoserve.units import GRAMS_PER_TONNE
 
 _UNSERVED = 3
+_HIGHEST_PRICE = 1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,7 @@ class PlanRequest:
 
     files: tuple[Path, ...]
     objective: str | None
+    carbon_price_per_tonne: float | None
     intensities: tuple[str, ...]
     disabled: tuple[str, ...]
     at: str | None
@@ -45,11 +48,19 @@ class PlanRequest:
 def run_plan(request: PlanRequest, *, as_json: bool, console: Console) -> int:
     """Plan and print; returns the exit status."""
     levers = levers_without(request.disabled)
-    objective = _objective(request.objective)
-    effort = _effort(request)
+    objective, price = _objective(request.objective), request.carbon_price_per_tonne
+    if price is not None:
+        objective = _priced(objective, price)
+    effort = search_effort(request.relative_gap, request.time_limit_seconds)
     snapshot = read_sources(request.files, request.intensities).snapshot_at(parse_time(request.at))
     with spinner("planning"):
-        plan = make_plan(snapshot, objective=objective, levers=levers, effort=effort)
+        plan = make_plan(
+            snapshot,
+            objective=objective,
+            levers=levers,
+            effort=effort,
+            carbon_price_per_tonne=price or 0.0,
+        )
         points = None
         if request.compare:
             carbon = plan if objective is Objective.CARBON else None
@@ -109,7 +120,7 @@ def show(plan: Plan, points: DesignPoints | None, snapshot: Snapshot, console: C
 
 def _placement_table(plan: Plan) -> Table:
     table = Table(
-        title=f"Plan for least {plan.objective.value} at {plan.taken_at:%Y-%m-%d %H:%M} UTC",
+        title=f"Plan for least {_sought(plan)} at {plan.taken_at:%Y-%m-%d %H:%M} UTC",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
@@ -133,13 +144,27 @@ def _placement_table(plan: Plan) -> Table:
     return table
 
 
+def _sought(plan: Plan) -> str:
+    price = _price(plan)
+    return f"cost with carbon at {price:g} $/t" if price else plan.objective.value
+
+
+def _price(plan: Plan) -> float:
+    return max((item.spec.carbon_price_per_tonne for item in plan.instances), default=0.0)
+
+
 def _totals(plan: Plan) -> str:
     gap = "" if plan.gap is None else f", at most {plan.gap:.1%} above the least there is"
     return (
         f"{plan.grams_per_hour:.1f} gCO2e/h ({plan.operational_grams_per_hour:.1f} operational, "
-        f"{plan.embodied_grams_per_hour:.1f} embodied), {plan.watts:.0f} W, {plan.cost_per_hour:.2f} $/h, "
+        f"{plan.embodied_grams_per_hour:.1f} embodied), {plan.watts:.0f} W, {plan.cost_per_hour:.2f} $/h{_with_carbon(plan)}, "
         f"{plan.nodes_on} node{'' if plan.nodes_on == 1 else 's'}{gap}"
     )
+
+
+def _with_carbon(plan: Plan) -> str:
+    carbon = plan.grams_per_hour / GRAMS_PER_TONNE * _price(plan)
+    return f" and {carbon:.2f} $/h of carbon" if carbon else ""
 
 
 def _pool_table(plan: Plan) -> Table:
@@ -193,12 +218,24 @@ def _objective(name: str | None) -> Objective | None:
     return None if name is None else known[name]
 
 
-def _effort(request: PlanRequest) -> SearchEffort:
-    if not 0 <= request.relative_gap <= 1:
-        raise InvalidInputError("--gap", request.relative_gap, "a share from 0 to 1")
-    if not 0 < request.time_limit_seconds <= 86_400:
-        raise InvalidInputError("--time-limit", request.time_limit_seconds, "seconds above 0, at most a day")
-    return SearchEffort(relative_gap=request.relative_gap, time_limit_seconds=request.time_limit_seconds)
+def _priced(objective: Objective | None, price: float) -> Objective:
+    """Return the objective that a carbon price goes with."""
+    if not 0 <= price <= _HIGHEST_PRICE:
+        raise InvalidInputError("--carbon-price", price, f"$ per tonne from 0 to {_HIGHEST_PRICE:g}")
+    if objective not in (None, Objective.COST):
+        raise InvalidInputError(
+            "--carbon-price", price, f"a price is added to the objective cost, not to {objective}"
+        )
+    return Objective.COST
+
+
+def search_effort(relative_gap: float, time_limit_seconds: float) -> SearchEffort:
+    """Return how far and how long to search, as `--gap` and `--time-limit` say."""
+    if not 0 <= relative_gap <= 1:
+        raise InvalidInputError("--gap", relative_gap, "a share from 0 to 1")
+    if not 0 < time_limit_seconds <= 86_400:
+        raise InvalidInputError("--time-limit", time_limit_seconds, "seconds above 0, at most a day")
+    return SearchEffort(relative_gap=relative_gap, time_limit_seconds=time_limit_seconds)
 
 
 def _write_instance(plan: Plan, path: Path) -> None:

@@ -64,8 +64,12 @@ def build_problem(
     objective: Objective = Objective.CARBON,
     levers: frozenset[Lever] = ALL_LEVERS,
     effort: SearchEffort | None = None,
+    carbon_price_per_tonne: float = 0.0,
 ) -> Problem:
-    """Return the planning problem of all servings of a snapshot under one objective."""
+    """Return the planning problem of all servings of a snapshot under one objective.
+
+    A carbon price, in $ per tonne, goes with the objective cost.
+    """
     effort = effort or SearchEffort()
     today = snapshot.taken_at.date()
     footprints = {pool.name: footprint_of(pool, today, levers) for pool in snapshot.pools}
@@ -93,6 +97,7 @@ def build_problem(
             metadata=InstanceMetadata(name=f"plan-{snapshot.taken_at:%Y%m%dT%H%M%SZ}"),
             spec=InstanceSpec(
                 objective=objective.value,
+                carbon_price_per_tonne=carbon_price_per_tonne,
                 zones=_zones(snapshot),
                 pools=tuple(_pool(pool, footprints[pool.name]) for pool in snapshot.pools),
                 configurations=tuple(_configuration(item, snapshot) for item in configurations.values()),

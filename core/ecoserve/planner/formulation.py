@@ -27,6 +27,7 @@ from ecoserve.planner.instance import (
 )
 from ecoserve.planner.packing import fits, replicas_per_node
 from ecoserve.planner.program import Program, ProgramBuilder
+from ecoserve.units import GRAMS_PER_TONNE
 
 _LARGEST_SHARE = 1e7
 """An option that would need more replicas than this for its slice is no option (and would spoil the scaling)."""
@@ -63,8 +64,13 @@ class Formulation:
     metrics: Mapping[str, Coefficients]
 
     def objective(self) -> Coefficients:
-        """Return the coefficients of the instance's objective."""
-        return self.combined(*OBJECTIVE_METRICS[self.spec.objective])
+        """Return the coefficients of the instance's objective; a price makes $ of its carbon."""
+        total = self.combined(*OBJECTIVE_METRICS[self.spec.objective])
+        dollars_per_gram = self.spec.carbon_price_per_tonne / GRAMS_PER_TONNE
+        if dollars_per_gram > 0:
+            for column, grams in self.combined(*OBJECTIVE_METRICS["carbon"]).items():
+                total[column] = total.get(column, 0.0) + dollars_per_gram * grams
+        return total
 
     def combined(self, *names: str) -> Coefficients:
         """Return the sum of metrics as one set of coefficients."""

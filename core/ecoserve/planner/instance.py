@@ -116,9 +116,10 @@ class LimitSpec(ApiModel):
 
 
 class InstanceSpec(ApiModel):
-    """The problem."""
+    """The problem; a price in $ per tonne of CO2e adds the carbon of a plan to its cost."""
 
     objective: Objective = "carbon"
+    carbon_price_per_tonne: Amount = 0.0
     zones: Annotated[tuple[ZoneSpec, ...], Field(min_length=1)]
     pools: Annotated[tuple[PoolSpec, ...], Field(min_length=1)]
     configurations: Annotated[tuple[ConfigurationSpec, ...], Field(min_length=1)]
@@ -138,6 +139,12 @@ class InstanceSpec(ApiModel):
         configurations = _unique("configurations", (item.name for item in self.configurations))
         slices = _unique("slices", (item.name for item in self.slices))
         _unique("limits", (limit.name for limit in self.limits))
+        if self.carbon_price_per_tonne > 0 and self.objective != "cost":
+            raise InvalidInputError(
+                "spec.carbonPricePerTonne",
+                self.carbon_price_per_tonne,
+                f"a price is added to the objective cost only, not to {self.objective}",
+            )
         for index, pool in enumerate(self.pools):
             _known(f"spec.pools[{index}].zone", pool.zone, zones)
         for index, configuration in enumerate(self.configurations):

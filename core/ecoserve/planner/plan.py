@@ -11,6 +11,7 @@ from datetime import datetime
 
 from ecoserve.api.labels import CLASS_OFFLINE, CLASS_ONLINE
 from ecoserve.api.llmserving import Objective
+from ecoserve.errors import InvalidInputError
 from ecoserve.fleet.assemble import without_nodes
 from ecoserve.fleet.pools import Pool
 from ecoserve.fleet.snapshot import Snapshot, Zone
@@ -141,17 +142,25 @@ def make_plan(
     levers: frozenset[Lever] = ALL_LEVERS,
     effort: SearchEffort | None = None,
     pinned: Mapping[str, int] | None = None,
+    carbon_price_per_tonne: float = 0.0,
 ) -> Plan:
     """Plan a snapshot; `objective` overrides the servings' own. Never raises for what cannot be served.
 
+    A carbon price, in $ per tonne, is added to the objective cost: a plan that is to heed one has no other.
     `pinned` fixes the replicas of every configuration (none where it names none): what replicas that run are
     worth now.
     """
+    if carbon_price_per_tonne > 0 and objective is not Objective.COST:
+        raise InvalidInputError(
+            "carbon price per tonne", carbon_price_per_tonne, "a price goes with the objective cost"
+        )
     groups = _groups(snapshot, objective)
     left = snapshot
     parts: list[Plan] = []
     for chosen, group in groups:
-        part = _plan_group(replace(group, pools=left.pools), chosen, levers, effort, pinned)
+        part = _plan_group(
+            replace(group, pools=left.pools), chosen, levers, effort, pinned, carbon_price_per_tonne
+        )
         parts.append(part)
         left = without_nodes(left, {use.pool.name: use.nodes_on for use in part.pools})
     return parts[0] if len(parts) == 1 else _combined(snapshot, parts, levers)
@@ -174,8 +183,9 @@ def _plan_group(
     levers: frozenset[Lever],
     effort: SearchEffort | None,
     pinned: Mapping[str, int] | None,
+    carbon_price_per_tonne: float,
 ) -> Plan:
-    problem = build_problem(snapshot, objective, levers, effort)
+    problem = build_problem(snapshot, objective, levers, effort, carbon_price_per_tonne)
     if pinned is not None:
         problem = with_pinned(problem, pinned)
     result = None if problem.instance is None else solve(problem.instance)
