@@ -17,13 +17,15 @@ read plans. What callers use:
     planner.levers    Lever, ALL_LEVERS, levers_without(["reduce", …]) -> frozenset[Lever]
     planner.build     SearchEffort(relative_gap=…, time_limit_seconds=…)
                       build_problem(snapshot, objective, levers, effort) -> Problem (.instance, .configurations, …)
-    planner.plan      make_plan(snapshot, *, objective: Objective | None = None, levers=ALL_LEVERS, effort=None) -> Plan
+    planner.plan      make_plan(snapshot, *, objective: Objective | None = None, levers=ALL_LEVERS, effort=None,
+                          carbon_price_per_tonne=0.0) -> Plan
                           never raises for what can't be served: see Plan.unserved (reason enum + sentence)
                       Plan(.placements, .pools, .unserved, .zones, .recommendations, .reuse, totals, .bounds, .gap,
                            .instances); Placement(.configuration is the key of `held`;
                           .scheduling_class, not .traffic_class, is the class of its pods: offline only on cores)
     planner.design_points  compare(snapshot, *, levers, effort, carbon: Plan | None, progress) -> DesignPoints
                       .plans[Objective], .carbon, .saved_share(Objective.COST)
+    planner.pareto    pareto_front(snapshot, *, levers, effort, most_plans, progress) -> tuple[FrontPoint, …]
     planner.document  placement_plan_spec(plan, design_points=(), *, placements=None) -> PlacementPlanSpec
                       design_point_rows(design_points) -> tuple[api DesignPoint, …]
     planner.instance  load_instance(path), parse_instance(document) -> PlanningInstance; PlanningResult.document()

@@ -255,6 +255,8 @@ class _Search:
         program = self.formulation.program
         if not relaxed.reduced_costs or rounded is None or not allowance.nothing:
             return program, False
+        if any(rounded.total(tier) > 0 for tier in self.tiers):
+            return program, False  # what it sheds made it cheap: it bounds no plan that serves everything
         room = (rounded.total(self.objective) - relaxed.bound) * (1 + 1e-6) + 1e-9
         large = len(program.lower) > _FULL_SEARCH_COLUMNS
         limit = _PROMISING * abs(relaxed.bound) if large else inf
