@@ -60,7 +60,9 @@ def plan(
         str, typer.Option(help="Levers to turn off: reduce, reuse, rightsize, recycle, by commas.")
     ] = "",
     at: Annotated[str | None, typer.Option(help="Time to plan for, ISO 8601; default: now.")] = None,
-    compare: Annotated[bool, typer.Option(help="Plan the other objectives, too, and compare.")] = False,
+    compare: Annotated[
+        bool, typer.Option(help="Plan other objectives and designs, too, and compare.")
+    ] = False,
     gap: Annotated[float, typer.Option(help="Relative gap at which the search may stop.")] = 0.005,
     time_limit: Annotated[float, typer.Option(help="Seconds that one search may take.")] = 10.0,
     instance_out: Annotated[

@@ -18,7 +18,7 @@ from ecoserve.errors import InvalidInputError, UnknownNameError
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.performance import Role
 from ecoserve.planner.build import SearchEffort
-from ecoserve.planner.design_points import DesignPoints, compare
+from ecoserve.planner.design_points import Alternative, DesignPoints, compare, with_alternatives
 from ecoserve.planner.document import design_point_rows, placement_plan_spec
 from ecoserve.planner.instance import PlanningInstance
 from ecoserve.planner.levers import levers_without
@@ -65,6 +65,8 @@ def run_plan(request: PlanRequest, *, as_json: bool, console: Console) -> int:
         if request.compare:
             carbon = plan if objective is Objective.CARBON else None
             points = compare(snapshot, levers=levers, effort=effort, carbon=carbon)
+            points = with_alternatives(points, snapshot, levers=levers, effort=effort)
+            plan = points.carbon if carbon is not None else plan
     if request.instance_out is not None:
         _write_instance(plan, request.instance_out)
     if as_json:
@@ -76,13 +78,27 @@ def run_plan(request: PlanRequest, *, as_json: bool, console: Console) -> int:
 
 
 def document(plan: Plan, points: DesignPoints | None) -> dict[str, Any]:
-    """Return the plan as a PlacementPlan object."""
+    """Return the plan as a PlacementPlan object, beside it the narrower designs it was compared with."""
     spec = placement_plan_spec(plan, () if points is None else design_point_rows(points))
+    alternatives = () if points is None else points.alternatives
     return {
         "apiVersion": "ecoserve.dev/v1alpha1",
         "kind": "PlacementPlan",
         "metadata": {"name": spec.id},
         "spec": spec.model_dump(by_alias=True, mode="json", exclude_none=True),
+    } | ({"alternatives": [_alternative(item) for item in alternatives]} if alternatives else {})
+
+
+def _alternative(item: Alternative) -> dict[str, Any]:
+    if item.plan is None:
+        return {"name": item.name, "feasible": False, "reason": item.reason}
+    return {
+        "name": item.name,
+        "feasible": True,
+        "gramsPerHour": item.plan.grams_per_hour,
+        "watts": item.plan.watts,
+        "costPerHour": item.plan.cost_per_hour,
+        "latencySeconds": item.plan.latency_seconds,
     }
 
 
@@ -103,6 +119,9 @@ def show(plan: Plan, points: DesignPoints | None, snapshot: Snapshot, console: C
             )
     if points is not None:
         console.print(_comparison(points))
+        for design in points.alternatives:
+            if design.plan is None:
+                console.print(f"  not possible: {design.name}: {design.reason}")
     for missing in plan.unserved:
         what = (
             f"{missing.requests_per_second:.3g} requests/s of {missing.slice}"
@@ -189,18 +208,20 @@ def _pool_table(plan: Plan) -> Table:
 
 
 def _comparison(points: DesignPoints) -> Table:
-    table = Table(title="The same demand and nodes under each objective", box=box.SIMPLE_HEAD)
-    table.add_column("optimal in")
+    table = Table(title="The same demand on the same nodes, planned otherwise", box=box.SIMPLE_HEAD)
+    table.add_column("optimal in", overflow="fold")
     for name in ("gCO2e/h", "W", "$/h", "latency s", "carbon saves", "unserved/s"):
         table.add_column(name, justify="right")
-    for objective, plan in points.plans.items():
+    rows = [(objective.value, plan) for objective, plan in points.plans.items()]
+    rows += [(f"cost, {item.name}", item.plan) for item in points.alternatives if item.plan is not None]
+    for name, plan in rows:
         table.add_row(
-            objective.value,
+            name,
             f"{plan.grams_per_hour:.1f}",
             f"{plan.watts:.0f}",
             f"{plan.cost_per_hour:.2f}",
             f"{plan.latency_seconds:.2f}",
-            "" if objective is Objective.CARBON else f"{points.saved_share(objective):.1%}",
+            "" if plan is points.carbon else f"{points.saved_share_of(plan):.1%}",
             f"{plan.unserved_requests_per_second:.3g}",
         )
     return table

@@ -24,7 +24,8 @@ read plans. What callers use:
                            .instances); Placement(.configuration is the key of `held`;
                           .scheduling_class, not .traffic_class, is the class of its pods: offline only on cores)
     planner.design_points  compare(snapshot, *, levers, effort, carbon: Plan | None, progress) -> DesignPoints
-                      .plans[Objective], .carbon, .saved_share(Objective.COST)
+                      .plans[Objective], .carbon, .saved_share(Objective.COST), .alternatives
+                      with_alternatives(points, snapshot, *, levers, effort) -> DesignPoints
     planner.pareto    pareto_front(snapshot, *, levers, effort, most_plans, progress) -> tuple[FrontPoint, …]
     planner.document  placement_plan_spec(plan, design_points=(), *, placements=None) -> PlacementPlanSpec
                       design_point_rows(design_points) -> tuple[api DesignPoint, …]

@@ -46,6 +46,26 @@ def test_a_plan_in_json_is_a_placement_plan_and_its_instance_solves_to_the_same(
     assert result["kind"] == "PlanningResult"
 
 
+def test_designs_are_compared_and_those_that_cannot_be_say_why(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    fleet = tmp_path / "fleet.yaml"
+    fleet.write_text("nodes: [{sku: p5.48xlarge, count: 2, zone: z}, {sku: g6.48xlarge, count: 2, zone: z}]")
+    arguments = ["plan", "-f", str(EXAMPLES / "llmserving-8b.yaml"), "-f", str(fleet), "--intensity", "300"]
+    assert run([*arguments, "--compare"]) == 0
+    out = capsys.readouterr().out
+    assert "cost, p5.48xlarge only" in out
+    assert "not possible: prefill/decode split" in out
+    assert max(len(line) for line in out.splitlines()) <= 100
+    assert run([*arguments, "--compare", "--objective", "carbon", "--output", "json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert all(plan["spec"]["gramsPerHour"] <= p["gramsPerHour"] + 1e-3 for p in plan["spec"]["designPoints"])
+    split, *single = plan["alternatives"]
+    assert not split["feasible"]
+    assert split["reason"]
+    assert all(plan["spec"]["gramsPerHour"] <= p["gramsPerHour"] + 1e-3 for p in single if p["feasible"])
+
+
 def test_intensity_and_levers_are_taken_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     grams = []
     for more in ([], ["--disable", "recycle,reuse"], ["--intensity", "900"], ["--intensity", "us-west=1"]):
