@@ -114,6 +114,9 @@ def pareto(
     ] = "",
     at: Annotated[str | None, typer.Option(help="Time to plan for, ISO 8601; default: now.")] = None,
     plans: Annotated[int, typer.Option(help="Plans to search for at most.")] = 12,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the front to this .svg, .png or .pdf file, too.")
+    ] = None,
     gap: Annotated[float, typer.Option(help="Relative gap at which a search may stop.")] = 0.005,
     time_limit: Annotated[float, typer.Option(help="Seconds that one search may take.")] = 10.0,
     output: Annotated[Output, typer.Option(help="table or json.")] = Output.TABLE,
@@ -127,6 +130,7 @@ def pareto(
         disabled=_names(disable),
         at=at,
         plans=plans,
+        plot=plot,
         relative_gap=gap,
         time_limit_seconds=time_limit,
     )

@@ -1,4 +1,4 @@
-"""`ecoserve pareto`: the front between cost and carbon, as a table or JSON."""
+"""`ecoserve pareto`: the front between cost and carbon, as a table, JSON or a picture."""
 
 import json
 import sys
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ecoserve.cli.app import progress_bar
+from ecoserve.cli.pareto_plot import check_plot, plot_front
 from ecoserve.cli.plan_command import search_effort
 from ecoserve.cli.sources import parse_time, read_sources
 from ecoserve.errors import InvalidInputError
@@ -32,12 +33,15 @@ class ParetoRequest:
     plans: int
     relative_gap: float
     time_limit_seconds: float
+    plot: Path | None
 
 
 def run_pareto(request: ParetoRequest, *, as_json: bool, console: Console) -> int:
     """Draw the front and print it; returns the exit status."""
     if not 2 <= request.plans <= _MOST_PLANS:
         raise InvalidInputError("--plans", request.plans, f"a number of plans from 2 to {_MOST_PLANS}")
+    if request.plot is not None:
+        check_plot(request.plot)
     levers = levers_without(request.disabled)
     effort = search_effort(request.relative_gap, request.time_limit_seconds)
     snapshot = read_sources(request.files, request.intensities).snapshot_at(parse_time(request.at))
@@ -45,6 +49,8 @@ def run_pareto(request: ParetoRequest, *, as_json: bool, console: Console) -> in
         front = pareto_front(
             snapshot, levers=levers, effort=effort, most_plans=request.plans, progress=progress
         )
+    if request.plot is not None:
+        plot_front(front, request.plot)
     if as_json:
         json.dump({"kind": "ParetoFront", "points": [_row(point) for point in front]}, sys.stdout, indent=2)
         print()

@@ -32,10 +32,13 @@ def test_the_front_in_json_is_monotone(files: list[str], capsys: pytest.CaptureF
         assert values == sorted(values)
 
 
-def test_the_front_is_printed_as_a_table_that_fits(
-    files: list[str], capsys: pytest.CaptureFixture[str]
+def test_the_front_is_printed_as_a_table_that_fits_and_drawn(
+    files: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert run(["pareto", *files, "--plans", "3"]) == 0
+    picture = tmp_path / "front.svg"
+    assert run(["pareto", *files, "--plans", "3", "--plot", str(picture)]) == 0
+    assert "$ per hour" in picture.read_text()
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "fleet.yaml", picture]
     out = capsys.readouterr().out
     assert "worth it from $/t" in out
     assert max(len(line) for line in out.splitlines()) <= 100
@@ -59,6 +62,8 @@ def test_a_high_price_turns_a_plan_green(files: list[str], capsys: pytest.Captur
         (["plan", "--carbon-price", "5", "--objective", "energy"], "energy"),
         (["pareto", "--plans", "1"], "--plans"),
         (["pareto", "--gap", "2"], "--gap"),
+        (["pareto", "--plot", "front.gif"], ".svg"),
+        (["pareto", "--plot", "/nowhere/front.svg"], "/nowhere"),
     ],
 )
 def test_bad_input_is_one_sentence(
