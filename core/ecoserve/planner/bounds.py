@@ -21,9 +21,10 @@ def fluid_bound(formulation: Formulation, online_shed: float = 0.0, offline_shed
     for traffic_class, budget in allowed.items():
         slices = [s for s in formulation.spec.slices if s.traffic_class == traffic_class and s.name in costs]
         for item in sorted(slices, key=lambda s: costs[s.name] / s.rate, reverse=True):
-            spared = min(item.rate, budget)
+            rate = item.rate * formulation.counts.get(item.name, 1)
+            spared = min(rate, budget)
             budget -= spared
-            total += costs[item.name] * (1 - spared / item.rate)
+            total += costs[item.name] * (rate - spared) / item.rate
     return total
 
 

@@ -33,12 +33,13 @@ class Candidate:
 
 def candidate(formulation: Formulation, values: Sequence[float]) -> Candidate:
     """Clean a solver's point: drop noise, drop replicas and nodes that nothing needs, pack the rest."""
+    upper = formulation.program.upper
     shares = {
-        usable.column: min(1.0, values[usable.column])
+        usable.column: min(upper[usable.column], values[usable.column])
         for usable in formulation.options
         if values[usable.column] > _NOISE
     }
-    shed = {name: min(1.0, values[c]) for name, c in formulation.shed.items() if values[c] > _NOISE}
+    shed = {name: min(upper[c], values[c]) for name, c in formulation.shed.items() if values[c] > _NOISE}
     replicas = _needed(formulation, shares, values)
     packings = pack_pools(formulation, replicas)
     nodes = {name: packings[name].nodes if name in packings else 0 for name in formulation.nodes}

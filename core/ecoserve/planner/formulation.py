@@ -3,7 +3,7 @@
 Columns: the share x of a slice on a configuration (continuous, or 0/1 where slices are indivisible), integer
 replicas y of a configuration, integer nodes n of a pool that are on, the share u of a slice that is shed. Rows:
 
-    cover      Σ x + u = 1 per slice; with phases, prefill = decode share per slice and zone
+    cover      Σ x + u = 1 per slice (n where one stands for n equal whole ones); with phases, prefill = decode share per slice and zone
     capacity   Σ a·x ≤ y per configuration, a = rate / usable rate of one replica
     packing    Σ resources·y ≤ resources of a node · n per pool and resource
     limits     min ≤ Σ y ≤ max per group of configurations
@@ -41,7 +41,7 @@ Coefficients = dict[int, float]
 
 @dataclass(frozen=True, slots=True)
 class UsableOption:
-    """An option that is offered: its column, replicas needed for the whole slice, and the slice's rate."""
+    """An option that is offered: its column, and replicas and requests/s of one unit of it (a whole slice)."""
 
     option: OptionSpec
     column: int
@@ -62,6 +62,7 @@ class Formulation:
     missing: Mapping[str, int]
     starts: Mapping[str, int]
     metrics: Mapping[str, Coefficients]
+    counts: Mapping[str, int]
 
     def objective(self) -> Coefficients:
         """Return the coefficients of the instance's objective; a price makes $ of its carbon."""
@@ -88,7 +89,7 @@ class Formulation:
             if item.traffic_class == traffic_class and item.name in self.shed
         }
         if traffic_class == "online" and self.missing:
-            whole = sum(item.rate for item in self.spec.slices) or 1.0
+            whole = sum(item.rate * self.counts.get(item.name, 1) for item in self.spec.slices) or 1.0
             total |= dict.fromkeys(self.missing.values(), whole)
         return total
 
@@ -101,16 +102,17 @@ OBJECTIVE_METRICS: Mapping[Objective, tuple[str, ...]] = {
 }
 
 
-def formulate(spec: InstanceSpec) -> Formulation:
-    """Write the program of an instance."""
-    return _Writer(spec).write()
+def formulate(spec: InstanceSpec, counts: Mapping[str, int] | None = None) -> Formulation:
+    """Write the program of an instance; `counts` tells how many equal whole slices a slice stands for."""
+    return _Writer(spec, counts or {}).write()
 
 
 class _Writer:
     """Writes columns, then rows, in the order of the instance, so that equal instances give equal programs."""
 
-    def __init__(self, spec: InstanceSpec) -> None:
+    def __init__(self, spec: InstanceSpec, counts: Mapping[str, int]) -> None:
         self.spec = spec
+        self.counts = counts
         self.builder = ProgramBuilder()
         self.zones: dict[str, ZoneSpec] = {zone.name: zone for zone in spec.zones}
         self.pools: dict[str, PoolSpec] = {pool.name: pool for pool in spec.pools}
@@ -121,15 +123,16 @@ class _Writer:
         self.metrics: dict[str, Coefficients] = {
             name: {} for name in ("operational", "embodied", "cold_start", "watts", "cost", "latency")
         }
-        self.total_rate = sum(self.rates.values()) or 1.0
+        self.total_rate = sum(rate * counts.get(name, 1) for name, rate in self.rates.items()) or 1.0
 
     def write(self) -> Formulation:
-        shed = {name: self.builder.column(0.0, 1.0, integer=not self.spec.divisible) for name in self.rates}
+        shed = {name: self._share(name) for name in self.rates}
         options = tuple(self._options())
         needs: dict[str, float] = {}
         for usable in options:
             name = usable.option.configuration
-            needs[name] = needs.get(name, 0.0) + usable.replicas
+            count = self.counts.get(usable.option.slice, 1)
+            needs[name] = needs.get(name, 0.0) + usable.replicas * count
         replicas = {name: self._replicas(item, needs.get(name, 0.0)) for name, item in self.placeable.items()}
         nodes = {name: self._nodes(pool) for name, pool in self.pools.items()}
         missing = {
@@ -153,7 +156,11 @@ class _Writer:
             missing=missing,
             starts=starts,
             metrics=self.metrics,
+            counts=self.counts,
         )
+
+    def _share(self, name: str) -> int:
+        return self.builder.column(0.0, float(self.counts.get(name, 1)), integer=not self.spec.divisible)
 
     def _placeable(self, item: ConfigurationSpec) -> bool:
         pool = self.pools[item.pool]
@@ -177,7 +184,7 @@ class _Writer:
             configuration = self.placeable.get(option.configuration)
             if rate <= 0 or configuration is None or usable * _LARGEST_SHARE < rate:
                 continue
-            column = self.builder.column(0.0, 1.0, integer=not self.spec.divisible)
+            column = self._share(option.slice)
             zone = self.zones[self.pools[configuration.pool].zone]
             self._price(column, zone, rate * option.energy_per_request_joules, 0.0, 0.0)
             if option.latency_seconds:
@@ -218,8 +225,9 @@ class _Writer:
                 zone = self.pools[self.placeable[option.configuration].pool].zone
                 sign = 1.0 if option.phase == "prefill" else -1.0
                 handover.setdefault((option.slice, zone), []).append((usable.column, sign))
-        for entries in cover.values():
-            self.builder.row(entries, 1.0, 1.0)
+        for name, entries in cover.items():
+            count = float(self.counts.get(name, 1))
+            self.builder.row(entries, count, count)
         for entries in handover.values():
             self.builder.row(entries, 0.0, 0.0)
 
@@ -262,8 +270,9 @@ class _Writer:
                 key = (usable.option.slice, item.pool, usable.option.phase == "decode")
                 groups.setdefault(key, []).append((usable.column, 1.0))
         if len(groups) <= _LINKING_ROWS:
-            for (_, pool, _), entries in groups.items():
-                self.builder.row([*entries, (nodes[pool], -1.0)], upper=0.0)
+            for (name, pool, _), entries in groups.items():
+                count = float(self.counts.get(name, 1))
+                self.builder.row([*entries, (nodes[pool], -count)], upper=0.0)
 
     def _limits(self, replicas: Mapping[str, int], missing: Mapping[str, int]) -> None:
         for limit in self.spec.limits:

@@ -58,12 +58,13 @@ def solve_linear(program: Program, objective: Mapping[int, float]) -> Solution:
     if not result.has_primal_feasible_solution():
         return Solution(status)
     has_duals = result.has_dual_feasible_solution()
+    variables = list(model.variables())
     return Solution(
         status,
-        values=tuple(result.variable_values(list(model.variables()))),
+        values=_by_column(program, variables, result.variable_values(variables)),
         objective=result.objective_value(),
         bound=result.objective_value() if status == "optimal" else result.dual_bound(),
-        reduced_costs=tuple(result.reduced_costs(list(model.variables()))) if has_duals else (),
+        reduced_costs=_by_column(program, variables, result.reduced_costs(variables)) if has_duals else (),
         duals=tuple(result.dual_values(list(model.linear_constraints()))) if has_duals else (),
     )
 
@@ -87,7 +88,7 @@ def solve_mixed(
     )
     attempts = [None]
     if hint and _within_bounds(program, hint):
-        values = dict(zip(model.variables(), hint, strict=True))
+        values = {variable: hint[variable.id] for variable in model.variables()}
         hints = [mathopt.SolutionHint(variable_values=values)]
         attempts = [mathopt.ModelSolveParameters(solution_hints=hints), None]
     for model_parameters in attempts:
@@ -95,17 +96,18 @@ def solve_mixed(
             result = _run(model, mathopt.SolverType.HIGHS, parameters, model_parameters)
         except SolverError:
             continue
-        return _mixed_solution(model, result)
+        return _mixed_solution(program, model, result)
     return Solution("unknown")
 
 
-def _mixed_solution(model: mathopt.Model, result: mathopt.SolveResult) -> Solution:
+def _mixed_solution(program: Program, model: mathopt.Model, result: mathopt.SolveResult) -> Solution:
     status = _STATUS.get(result.termination.reason, "unknown")
     if not result.has_primal_feasible_solution():
         return Solution(status)
+    variables = list(model.variables())
     return Solution(
         status,
-        values=tuple(result.variable_values(list(model.variables()))),
+        values=_by_column(program, variables, result.variable_values(variables)),
         objective=result.objective_value(),
         bound=result.dual_bound(),
     )
@@ -118,23 +120,46 @@ def _within_bounds(program: Program, point: Sequence[float]) -> bool:
 
 
 def _model(program: Program, objective: Mapping[int, float], *, relaxed: bool) -> mathopt.Model:
+    """Return the model without columns that are fixed at zero; identifiers are the program's indices."""
     proto = model_pb2.ModelProto()
-    proto.variables.ids.extend(range(len(program.lower)))
-    proto.variables.lower_bounds.extend(program.lower)
-    proto.variables.upper_bounds.extend(program.upper)
-    proto.variables.integers.extend([False] * len(program.lower) if relaxed else program.integer)
+    closed = {c for c, high in enumerate(program.upper) if high == 0.0 and program.lower[c] == 0.0}
+    kept = [c for c in range(len(program.lower)) if c not in closed]
+    proto.variables.ids.extend(kept)
+    proto.variables.lower_bounds.extend([program.lower[c] for c in kept])
+    proto.variables.upper_bounds.extend([program.upper[c] for c in kept])
+    proto.variables.integers.extend([program.integer[c] and not relaxed for c in kept])
     proto.linear_constraints.ids.extend(range(len(program.rows)))
-    matrix = proto.linear_constraint_matrix
+    proto.linear_constraints.lower_bounds.extend([row.lower for row in program.rows])
+    proto.linear_constraints.upper_bounds.extend([row.upper for row in program.rows])
+    row_ids: list[int] = []
+    column_ids: list[int] = []
+    coefficients: list[float] = []
     for index, row in enumerate(program.rows):
-        proto.linear_constraints.lower_bounds.append(row.lower)
-        proto.linear_constraints.upper_bounds.append(row.upper)
-        matrix.row_ids.extend([index] * len(row.columns))
-        matrix.column_ids.extend(row.columns)
-        matrix.coefficients.extend(row.coefficients)
-    for column in sorted(objective):
-        proto.objective.linear_coefficients.ids.append(column)
-        proto.objective.linear_coefficients.values.append(objective[column])
+        columns, values = row.columns, row.coefficients
+        if not closed.isdisjoint(columns):
+            pairs = [(c, v) for c, v in zip(columns, values, strict=True) if c not in closed]
+            columns, values = tuple(c for c, _ in pairs), tuple(v for _, v in pairs)
+        row_ids.extend([index] * len(columns))
+        column_ids.extend(columns)
+        coefficients.extend(values)
+    matrix = proto.linear_constraint_matrix
+    matrix.row_ids.extend(row_ids)
+    matrix.column_ids.extend(column_ids)
+    matrix.coefficients.extend(coefficients)
+    prices = sorted((c, value) for c, value in objective.items() if c not in closed)
+    proto.objective.linear_coefficients.ids.extend([c for c, _ in prices])
+    proto.objective.linear_coefficients.values.extend([value for _, value in prices])
     return mathopt.Model.from_model_proto(proto)
+
+
+def _by_column(
+    program: Program, variables: Sequence[mathopt.Variable], values: Sequence[float]
+) -> tuple[float, ...]:
+    """Return values for every column of the program, zero for those left out of the model."""
+    dense = [0.0] * len(program.lower)
+    for variable, value in zip(variables, values, strict=True):
+        dense[variable.id] = value
+    return tuple(dense)
 
 
 def _run(

@@ -1,11 +1,15 @@
-"""Solve a planning instance in stages: linear bound, rounding, mixed-integer search, packing check with cuts.
+"""Solve a planning instance in stages: linear bound, rounding, restricted search, whole search, packing check.
+
+Equal slices are merged before anything else.
 
 1. GLOP solves the relaxation: the LP bound, and reduced costs that say which columns can matter.
-2. Its replicas are rounded up where supply allows and flows are routed again: a feasible plan within a moment.
-3. HiGHS improves on it to the gap asked for or until time is up; large programs keep only columns whose reduced
-   cost is a small part of the bound, and are then certified by the full LP bound.
-4. The plan is packed onto nodes. Where the aggregate rows promised too much, a disjunctive cut (fewer replicas
-   of one kind, or more nodes) is added and the search repeated.
+2. Its replicas are rounded up where supply allows and flows are routed again, or, where slices are indivisible,
+   placed greedily: a feasible plan within a moment, and the answer if time runs out.
+3. HiGHS searches the few columns whose reduced cost is a small part of the bound, then more of them, until the
+   full LP bound proves the plan within the gap asked for.
+4. What is still open is searched with every column that exact reduced-cost bounds leave (large programs keep
+   the promising ones). The plan is packed onto nodes. Where the aggregate rows promised too much, a
+   disjunctive cut (fewer replicas of one kind, or more nodes) is added and the search repeated.
 
 Shedding is lexicographic: online load is shed only where it must be, then offline load, then the objective
 counts. That takes solves of their own rather than one huge penalty, which would drown the objective.
@@ -19,19 +23,24 @@ from math import ceil, floor, inf
 
 from ecoserve.planner.bounds import fluid_bound
 from ecoserve.planner.candidate import Candidate, candidate, pack_pools
+from ecoserve.planner.cuts import packing_cut
 from ecoserve.planner.formulation import Coefficients, Formulation, formulate
-from ecoserve.planner.instance import BoundsResult, FlowResult, PlanningInstance, PlanningResult
+from ecoserve.planner.greedy import greedy_plan
+from ecoserve.planner.instance import BoundsResult, PlanningInstance, PlanningResult
 from ecoserve.planner.mathopt_backend import Solution, solve_linear, solve_mixed
-from ecoserve.planner.program import Program, Row, row
+from ecoserve.planner.merging import merge_slices
+from ecoserve.planner.outcome import chain, outcome
+from ecoserve.planner.program import Program, row
 
 _FULL_SEARCH_COLUMNS = 8_000
 """Up to so many columns HiGHS gets the whole program; beyond, only those that the LP calls promising."""
-_PROMISING = 0.002
+_PROMISING = (0.0005, 0.002)
+"""Columns are searched first whose reduced cost is at most this share of the bound, then more of them."""
 _MAX_CUT_ROUNDS = 8
 _SMALL_COLUMNS = 400
 """Below, the whole search takes a moment and needs no better start than the rounded plan."""
-_FOCUSED_GAP = 0.01
-_FOCUSED_SHARE = 0.4
+_LEAST_FIRST_GAP = 0.001
+_FIRST_SHARE = 0.4
 _TIER_TOLERANCE = 1e-7
 _LEAST_SHARE = 1e-6
 """Smaller upper bounds are zero: HiGHS can't tell them apart, and fails on some."""
@@ -61,10 +70,11 @@ class Allowance:
 def solve(instance: PlanningInstance) -> PlanningResult:
     """Solve an instance; capacity that is short gives a result with `unserved`, never an exception."""
     started = time.perf_counter()
-    formulation = formulate(instance.spec)
+    merged = merge_slices(instance.spec)
+    formulation = formulate(merged.spec, merged.counts)
     search = _Search(formulation, deadline=started + instance.spec.time_limit_seconds)
     best, bounds = search.run()
-    return _result(formulation, best, bounds, time.perf_counter() - started)
+    return outcome(merged, formulation, best, bounds, time.perf_counter() - started)
 
 
 class _Search:
@@ -79,22 +89,33 @@ class _Search:
 
     def run(self) -> tuple[Candidate, BoundsResult]:
         relaxed, allowance = self._lexicographic(self.formulation.program, solve_linear)
-        rounded = self._round(relaxed)
-        if relaxed.values and allowance.nothing and len(self.formulation.program.lower) > _SMALL_COLUMNS:
-            rounded = self._better(rounded, self._focused(relaxed))
-        best, allowance, mip_bound = self._mixed(relaxed, rounded, allowance)
+        start = self._round(relaxed) or greedy_plan(self.formulation, relaxed.values)
+        if (
+            relaxed.reduced_costs
+            and allowance.nothing
+            and len(self.formulation.program.lower) > _SMALL_COLUMNS
+        ):
+            for promising in _PROMISING:
+                if self._good_enough(relaxed, start):
+                    break
+                start = self._better(start, self._restricted(relaxed, start, promising))
+        if relaxed.values and allowance.nothing and self._good_enough(relaxed, start):
+            program, _ = self._promising(relaxed, start, allowance)
+            best, mip_bound = self._settled(program, allowance, start), relaxed.bound
+        else:
+            best, allowance, mip_bound = self._mixed(relaxed, start, allowance)
         if not allowance.nothing:
             relaxed = solve_linear(self._allowing(self.formulation.program, allowance), self.objective)
         fluid = fluid_bound(self.formulation, allowance.online, allowance.offline)
-        return best, _chain(fluid, relaxed.bound, mip_bound, best.total(self.objective))
+        return best, chain(fluid, relaxed.bound, mip_bound, best.total(self.objective))
 
     def _left(self) -> float:
         return max(0.05, self.deadline - time.perf_counter())
 
-    def _mixed_solver(self, hint: Candidate | None, gap: float) -> Solve:
+    def _mixed_solver(self, hint: Candidate, gap: float) -> Solve:
         def run(program: Program, objective: Coefficients) -> Solution:
             # A cut appends columns to the program: the hint then leaves them at zero.
-            values = () if hint is None else (*hint.values, *[0.0] * (len(program.lower) - len(hint.values)))
+            values = (*hint.values, *[0.0] * (len(program.lower) - len(hint.values)))
             return solve_mixed(
                 program, objective, relative_gap=gap, time_limit_seconds=self._left(), hint=values
             )
@@ -154,35 +175,28 @@ class _Search:
                     counts = raised
         return self._routed(counts)
 
-    def _focused(self, relaxed: Solution) -> Candidate | None:
-        """Search on the nodes that a dive settles on, which closes the least used half of the pools at a time.
+    def _good_enough(self, relaxed: Solution, plan: Candidate) -> bool:
+        """Tell whether a plan serves everything within the gap, as the linear bound alone proves."""
+        return (
+            not any(plan.total(tier) > 0 for tier in self.tiers)
+            and plan.total(self.objective) <= relaxed.bound * (1 + self.spec.relative_gap) + 1e-9
+        )
 
-        Rounding alone scatters replicas over a little of everything; with the nodes settled the program is
-        small, and what it finds cuts the whole search down.
-        """
-        bounds: dict[int, tuple[float, float]] = {}
-        program = self._allowing(self.formulation.program, Allowance())
-        solution = relaxed
-        while True:
-            used = {c: solution.values[c] for c in self.formulation.nodes.values() if c not in bounds}
-            fractions = {c: value % 1.0 for c, value in used.items() if 1e-6 < value % 1.0 < 1 - 1e-6}
-            if not fractions or self._left() <= 0.05:
-                break
-            order = sorted(fractions, key=lambda c: (fractions[c], c))
-            for least in (order[: (len(order) + 1) // 2], order[:1]):
-                closed = bounds | {c: (0.0, float(floor(used[c]))) for c in least}
-                attempt = solve_linear(program.bounded(closed), self.objective)
-                if attempt.values:
-                    bounds, solution = closed, attempt
-                    break
-            else:
-                bounds = bounds | {order[0]: (0.0, float(ceil(used[order[0]])))}
-        settled = {c: (0.0, float(ceil(solution.values[c] - 1e-6))) for c in self.formulation.nodes.values()}
+    def _restricted(self, relaxed: Solution, start: Candidate, promising: float) -> Candidate | None:
+        """Search among the columns that the linear program calls promising, and what the start uses."""
+        limit = promising * abs(relaxed.bound)
+        lower = self.formulation.program.lower
+        closed = {
+            column: (0.0, 0.0)
+            for column, cost in enumerate(relaxed.reduced_costs)
+            if cost > limit and lower[column] == 0.0 and start.values[column] == 0.0
+        }
         found = solve_mixed(
-            program.bounded(settled),
+            self._allowing(self.formulation.program, Allowance()).bounded(closed),
             self.objective,
-            relative_gap=max(self.spec.relative_gap, _FOCUSED_GAP),
-            time_limit_seconds=_FOCUSED_SHARE * self._left(),
+            relative_gap=max(self.spec.relative_gap / 2, _LEAST_FIRST_GAP),
+            time_limit_seconds=_FIRST_SHARE * self._left(),
+            hint=start.values,
         )
         if not found.values:
             return None
@@ -211,7 +225,7 @@ class _Search:
         )
 
     def _mixed(
-        self, relaxed: Solution, rounded: Candidate | None, allowance: Allowance
+        self, relaxed: Solution, rounded: Candidate, allowance: Allowance
     ) -> tuple[Candidate, Allowance, float]:
         """Search for whole replicas until the plan also packs; returns plan, shedding and its bound."""
         program, restricted = self._promising(relaxed, rounded, allowance)
@@ -232,8 +246,7 @@ class _Search:
                 bound = max(first_bound, solution.bound)
             if not overflowing or self._left() <= 0.05:
                 break
-            program = _cut(self.formulation, program, found, overflowing)
-        best = best or self._nothing()
+            program = packing_cut(self.formulation, program, found, overflowing)
         if len(program.lower) == len(best.values):  # cuts add columns of their own
             best = self._settled(program, allowance, best)
         shed = Allowance(best.total(self.tiers[0]), best.total(self.tiers[1]))
@@ -243,9 +256,7 @@ class _Search:
             return best, allowance, bound
         return best, shed, float("-inf")
 
-    def _promising(
-        self, relaxed: Solution, rounded: Candidate | None, allowance: Allowance
-    ) -> tuple[Program, bool]:
+    def _promising(self, relaxed: Solution, rounded: Candidate, allowance: Allowance) -> tuple[Program, bool]:
         """Return the program with columns that cannot matter held down, and whether some were closed unproven.
 
         No better plan raises a column by more than what separates the rounded plan from the bound, divided by
@@ -253,13 +264,13 @@ class _Search:
         besides, and only the full linear bound holds then.
         """
         program = self.formulation.program
-        if not relaxed.reduced_costs or rounded is None or not allowance.nothing:
+        if not relaxed.reduced_costs or not allowance.nothing:
             return program, False
         if any(rounded.total(tier) > 0 for tier in self.tiers):
             return program, False  # what it sheds made it cheap: it bounds no plan that serves everything
         room = (rounded.total(self.objective) - relaxed.bound) * (1 + 1e-6) + 1e-9
         large = len(program.lower) > _FULL_SEARCH_COLUMNS
-        limit = _PROMISING * abs(relaxed.bound) if large else inf
+        limit = _PROMISING[-1] * abs(relaxed.bound) if large else inf
         bounds: dict[int, tuple[float, float]] = {}
         restricted = False
         for column, cost in enumerate(relaxed.reduced_costs):
@@ -278,14 +289,14 @@ class _Search:
 
         What is compared with a carbon plan must not look worse than its objective makes it.
         """
-        tie_break = _TIE_BREAKS.get(self.spec.objective)
-        if tie_break is None:
+        second = self.formulation.combined(*_TIE_BREAKS.get(self.spec.objective, ()))
+        if not second:
             return best
         limit = best.total(self.objective) * (1 + 1e-6) + 1e-9
         equal = self._allowing(program, allowance).constrained(row(list(self.objective.items()), upper=limit))
         settled = solve_mixed(
             equal,
-            self.formulation.combined(*tie_break),
+            second,
             relative_gap=max(self.spec.relative_gap, 1e-6),
             time_limit_seconds=self._left(),
             hint=best.values,
@@ -295,8 +306,8 @@ class _Search:
         found = candidate(self.formulation, settled.values)
         return found if found.total(self.objective) <= limit and found.fits(self.formulation) else best
 
-    def _better(self, best: Candidate | None, found: Candidate | None) -> Candidate | None:
-        return min((plan for plan in (best, found) if plan is not None), key=self._rank, default=None)
+    def _better(self, best: Candidate, found: Candidate | None) -> Candidate:
+        return best if found is None else min(best, found, key=self._rank)
 
     def _rank(self, plan: Candidate) -> tuple[float, float, float]:
         online, offline = (round(plan.total(tier), 6) for tier in self.tiers)
@@ -310,92 +321,6 @@ class _Search:
             if found.nodes[name] > round(solution.values[column])
         }
 
-    def _nothing(self) -> Candidate:
-        """Return the plan that serves nothing: always there, never broken."""
-        values = [0.0] * len(self.formulation.program.lower)
-        for column in self.formulation.shed.values():
-            values[column] = 1.0
-        return candidate(self.formulation, values)
-
-
-def _cut(
-    formulation: Formulation, program: Program, found: Candidate, overflowing: Mapping[str, int]
-) -> Program:
-    """Forbid these replicas on so few nodes: one kind must shrink, or the pool must turn on more nodes."""
-    lower, upper, integer = list(program.lower), list(program.upper), list(program.integer)
-    rows: list[Row] = list(program.rows)
-
-    def binary() -> int:
-        lower.append(0.0)
-        upper.append(1.0)
-        integer.append(True)
-        return len(lower) - 1
-
-    for pool, nodes in overflowing.items():
-        choices: list[tuple[int, float]] = []
-        for item in formulation.spec.configurations:
-            count = found.replicas.get(item.name, 0)
-            if item.pool == pool and count > 0:
-                choice, column = binary(), formulation.replicas[item.name]
-                most = program.upper[column]
-                rows.append(row([(column, 1.0), (choice, most - count + 1)], upper=most))
-                choices.append((choice, 1.0))
-        more = binary()
-        column = formulation.nodes[pool]
-        if nodes <= program.upper[column]:
-            rows.append(row([(column, 1.0), (more, -float(nodes))], lower=0.0))
-            choices.append((more, 1.0))
-        rows.append(row(choices, lower=1.0))
-    return Program(tuple(lower), tuple(upper), tuple(integer), tuple(rows))
-
 
 def _total(coefficients: Coefficients, solution: Solution) -> float:
     return sum(value * solution.values[column] for column, value in coefficients.items())
-
-
-def _chain(fluid: float, linear: float, mixed: float, plan: float) -> BoundsResult:
-    """Return the bounds in order; tolerances of solvers must not make a bound exceed what it bounds."""
-    mixed = min(max(linear, mixed), plan)
-    linear = min(linear, mixed)
-    return BoundsResult(fluid=min(fluid, linear), lp=linear, mip=mixed)
-
-
-def _result(
-    formulation: Formulation, plan: Candidate, bounds: BoundsResult, seconds: float
-) -> PlanningResult:
-    spec = formulation.spec
-    objective = plan.total(formulation.objective())
-    gap = max(0.0, objective - bounds.mip) / abs(objective) if abs(objective) > 1e-12 else 0.0
-    unserved = {item.name: item.rate * plan.shed.get(item.name, 0.0) for item in spec.slices}
-    missing = {name: round(plan.values[c]) for name, c in formulation.missing.items() if plan.values[c] > 0.5}
-    short = any(rate > 0 for rate in unserved.values()) or bool(missing)
-    proven = gap <= max(spec.relative_gap, 1e-6)
-    flows = tuple(
-        FlowResult(
-            slice=usable.option.slice,
-            configuration=usable.option.configuration,
-            rate=usable.rate * plan.shares[usable.column],
-            phase=usable.option.phase,
-        )
-        for usable in formulation.options
-        if usable.column in plan.shares
-    )
-    return PlanningResult(
-        status="infeasible" if short else "optimal" if proven else "feasible",
-        objective=objective,
-        lower_bound=bounds.mip,
-        gap=gap,
-        bounds=bounds,
-        nodes={pool.name: plan.nodes[pool.name] for pool in spec.pools},
-        replicas={item.name: plan.replicas.get(item.name, 0) for item in spec.configurations},
-        flows=flows,
-        unserved=unserved,
-        missing_replicas=missing,
-        operational_grams_per_hour=plan.total(formulation.metrics["operational"]),
-        embodied_grams_per_hour=plan.total(formulation.metrics["embodied"]),
-        cold_start_grams=plan.total(formulation.metrics["cold_start"]),
-        power_watts=plan.total(formulation.metrics["watts"]),
-        cost_per_hour=plan.total(formulation.metrics["cost"]),
-        latency_seconds=plan.total(formulation.metrics["latency"]),
-        solve_seconds=seconds,
-    )

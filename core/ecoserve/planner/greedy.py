@@ -1,0 +1,118 @@
+"""A feasible plan without any solver: slices placed whole one after another, online ones first.
+
+Each slice takes the option that the linear program favours, then the cheapest, where replicas and nodes can
+still be had; packing is checked at every step, so the plan always stands. It starts the search where slices
+are indivisible, and it is the answer where the search ends without one.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from math import ceil
+
+from ecoserve.planner.bounds import option_costs
+from ecoserve.planner.candidate import Candidate, candidate, pack_pools
+from ecoserve.planner.formulation import Formulation, UsableOption
+
+_PAIRS = 8
+"""So many of the best prefill and decode options of a zone are paired with each other."""
+
+
+def greedy_plan(formulation: Formulation, shares: Sequence[float] = ()) -> Candidate:
+    """Return a plan; `shares` is a point of the relaxation, by column, whose larger shares are tried first."""
+    return _Greedy(formulation, shares).plan()
+
+
+class _Greedy:
+    """The loads and replicas placed so far."""
+
+    def __init__(self, formulation: Formulation, shares: Sequence[float]) -> None:
+        self.formulation = formulation
+        self.shares = shares
+        self.costs = option_costs(formulation)
+        self.configurations = {item.name: item for item in formulation.spec.configurations}
+        self.pools = {pool.name: pool for pool in formulation.spec.pools}
+        self.loads = dict.fromkeys(formulation.replicas, 0.0)
+        self.replicas = dict.fromkeys(formulation.replicas, 0)
+        self.values = [0.0] * len(formulation.program.lower)
+
+    def plan(self) -> Candidate:
+        for limit in self.formulation.spec.limits:
+            for name in sorted(set(limit.configurations) & self.replicas.keys()):
+                while self._in(limit.configurations) < limit.min_replicas and self._raised({name: 1}):
+                    pass
+        offered: dict[str, list[UsableOption]] = {}
+        for usable in self.formulation.options:
+            offered.setdefault(usable.option.slice, []).append(usable)
+        order = sorted(
+            (item for item in self.formulation.spec.slices if item.name in self.formulation.shed),
+            key=lambda item: (item.traffic_class != "online", -item.rate),
+        )
+        for item in order:
+            left = self.formulation.counts.get(item.name, 1)
+            for way in self._ways(offered.get(item.name, [])):
+                while left and self._placed(way):
+                    left -= 1
+                if not left:
+                    break
+            self.values[self.formulation.shed[item.name]] = float(left)
+        for name, column in self.formulation.replicas.items():
+            self.values[column] = float(self.replicas[name])
+        return candidate(self.formulation, self.values)
+
+    def _in(self, group: Sequence[str]) -> int:
+        return sum(self.replicas.get(name, 0) for name in set(group))
+
+    def _ways(self, offered: Sequence[UsableOption]) -> Iterator[tuple[UsableOption, ...]]:
+        """Yield whole options and pairs of phases in one zone, the most promising first."""
+        whole = [(usable,) for usable in offered if usable.option.phase == "both"]
+        phases: dict[tuple[str, str], list[UsableOption]] = {}
+        for usable in offered:
+            if usable.option.phase != "both":
+                zone = self.pools[self.configurations[usable.option.configuration].pool].zone
+                phases.setdefault((zone, usable.option.phase), []).append(usable)
+        pairs: list[tuple[UsableOption, ...]] = []
+        for (zone, phase), prefills in phases.items():
+            if phase == "prefill":
+                decodes = sorted(phases.get((zone, "decode"), []), key=self._rank)[:_PAIRS]
+                pairs += product(sorted(prefills, key=self._rank)[:_PAIRS], decodes)
+        yield from sorted(
+            [*whole, *pairs], key=lambda way: tuple(map(sum, zip(*map(self._rank, way), strict=True)))
+        )
+
+    def _rank(self, usable: UsableOption) -> tuple[float, float]:
+        option = usable.option
+        share = self.shares[usable.column] if self.shares else 0.0
+        return (-round(share, 6), self.costs[option.slice, option.configuration, option.phase])
+
+    def _placed(self, way: Sequence[UsableOption]) -> bool:
+        loads: dict[str, float] = {}
+        for usable in way:
+            name = usable.option.configuration
+            loads[name] = loads.get(name, self.loads[name]) + usable.replicas
+        needed = {name: ceil(load * (1 - 1e-9)) - self.replicas[name] for name, load in loads.items()}
+        if not self._raised({name: count for name, count in needed.items() if count > 0}):
+            return False
+        self.loads |= loads
+        for usable in way:
+            self.values[usable.column] += 1.0
+        return True
+
+    def _raised(self, added: Mapping[str, int]) -> bool:
+        """Add replicas if limits and nodes allow all of them."""
+        if not added:
+            return True
+        raised = self.replicas | {name: self.replicas[name] + count for name, count in added.items()}
+        program = self.formulation.program
+        if any(raised[name] > program.upper[self.formulation.replicas[name]] for name in added):
+            return False
+        for limit in self.formulation.spec.limits:
+            within = sum(raised.get(name, 0) for name in set(limit.configurations))
+            if limit.max_replicas is not None and within > limit.max_replicas:
+                return False
+        touched = {self.configurations[name].pool for name in added}
+        members = {n: c for n, c in raised.items() if c and self.configurations[n].pool in touched}
+        packings = pack_pools(self.formulation, members)
+        if any(packing.nodes > self.pools[pool].nodes for pool, packing in packings.items()):
+            return False
+        self.replicas = raised
+        return True

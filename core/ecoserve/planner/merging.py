@@ -1,0 +1,96 @@
+"""Equal slices made one before the program is written, and told apart again in the result.
+
+Slices are equal when their class and all their options are. Where load may be split their rates add up. Where
+each slice is placed whole only slices of the same rate are equal, and the program counts how many of them go
+to each configuration: one integer column in place of many binary ones that no bound can tell apart.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ecoserve.planner.instance import FlowResult, InstanceSpec, OptionSpec, SliceSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The smaller instance, the members of each of its slices, and how many whole ones it stands for."""
+
+    spec: InstanceSpec
+    members: Mapping[str, tuple[SliceSpec, ...]]
+    counts: Mapping[str, int]
+
+
+def merge_slices(spec: InstanceSpec) -> Merged:
+    """Merge equal slices; the first of each group gives its name."""
+    profiles: dict[str, list[OptionSpec]] = {item.name: [] for item in spec.slices}
+    for option in spec.options:
+        profiles[option.slice].append(option)
+    groups: dict[object, list[SliceSpec]] = {}
+    for item in spec.slices:
+        served = tuple(
+            (o.configuration, o.max_rate, o.energy_per_request_joules, o.latency_seconds, o.phase)
+            for o in profiles[item.name]
+        )
+        rate = item.rate > 0 if spec.divisible else item.rate
+        groups.setdefault((item.traffic_class, rate, served), []).append(item)
+    members = {group[0].name: tuple(group) for group in groups.values()}
+    if len(members) == len(spec.slices):
+        return Merged(spec, members, {})
+    slices = tuple(
+        group[0].model_copy(update={"rate": sum(item.rate for item in group)}) if spec.divisible else group[0]
+        for group in members.values()
+    )
+    options = tuple(option for option in spec.options if option.slice in members)
+    counts = {} if spec.divisible else {name: len(group) for name, group in members.items()}
+    return Merged(spec.model_copy(update={"slices": slices, "options": options}), members, counts)
+
+
+def split_flows(merged: Merged, flows: Iterable[FlowResult]) -> tuple[FlowResult, ...]:
+    """Return the flows of the members: shares of the group's, or whole slices dealt out one after another.
+
+    A whole slice is prefilled and decoded in one zone, so both its phases are dealt from the same zone's lists.
+    """
+    if not merged.counts:
+        return tuple(
+            flow.model_copy(update={"slice": item.name, "rate": flow.rate * item.rate / total})
+            for flow in flows
+            for group in (merged.members[flow.slice],)
+            for total in (sum(item.rate for item in group),)
+            for item in group
+            if item.rate > 0
+        )
+    pools = {pool.name: pool.zone for pool in merged.spec.pools}
+    zones = {item.name: pools[item.pool] for item in merged.spec.configurations}
+    parts: dict[str, deque[SliceSpec]] = {name: deque(group) for name, group in merged.members.items()}
+    decoded: dict[tuple[str, str], deque[SliceSpec]] = {}
+    dealt: list[FlowResult] = []
+    for flow in sorted(flows, key=lambda f: f.phase == "decode"):
+        queue = parts[flow.slice]
+        if flow.phase == "decode":
+            queue = decoded[flow.slice, zones[flow.configuration]]
+        for _ in range(round(flow.rate / merged.members[flow.slice][0].rate)):
+            item = queue.popleft()
+            dealt.append(flow.model_copy(update={"slice": item.name, "rate": item.rate}))
+            if flow.phase == "prefill":
+                decoded.setdefault((flow.slice, zones[flow.configuration]), deque()).append(item)
+    return tuple(dealt)
+
+
+def split_unserved(
+    merged: Merged, unserved: Mapping[str, float], flows: Iterable[FlowResult]
+) -> dict[str, float]:
+    """Return the unserved requests/s of every slice: a part of the group's, or all of what was not dealt."""
+    if merged.counts:
+        placed = {flow.slice for flow in flows}
+        return {
+            item.name: 0.0 if item.name in placed else item.rate
+            for group in merged.members.values()
+            for item in group
+        }
+    return {
+        item.name: unserved[name] * item.rate / total if total > 0 else 0.0
+        for name, group in merged.members.items()
+        for total in (sum(item.rate for item in group),)
+        for item in group
+    }

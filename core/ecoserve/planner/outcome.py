@@ -1,0 +1,58 @@
+"""A plan and its bounds as the result that is written to files."""
+
+from ecoserve.planner.candidate import Candidate
+from ecoserve.planner.formulation import Formulation
+from ecoserve.planner.instance import BoundsResult, FlowResult, PlanningResult
+from ecoserve.planner.merging import Merged, split_flows, split_unserved
+
+
+def chain(fluid: float, linear: float, mixed: float, plan: float) -> BoundsResult:
+    """Return the bounds in order; tolerances of solvers must not make a bound exceed what it bounds."""
+    mixed = min(max(linear, mixed), plan)
+    linear = min(linear, mixed)
+    return BoundsResult(fluid=min(fluid, linear), lp=linear, mip=mixed)
+
+
+def outcome(
+    merged: Merged, formulation: Formulation, plan: Candidate, bounds: BoundsResult, seconds: float
+) -> PlanningResult:
+    """Return the plan with the slices of the instance, merged or not, and in its order."""
+    spec = formulation.spec
+    objective = plan.total(formulation.objective())
+    gap = max(0.0, objective - bounds.mip) / abs(objective) if abs(objective) > 1e-12 else 0.0
+    missing = {name: round(plan.values[c]) for name, c in formulation.missing.items() if plan.values[c] > 0.5}
+    proven = gap <= max(spec.relative_gap, 1e-6)
+    flows = tuple(
+        FlowResult(
+            slice=usable.option.slice,
+            configuration=usable.option.configuration,
+            rate=usable.rate * plan.shares[usable.column],
+            phase=usable.option.phase,
+        )
+        for usable in formulation.options
+        if usable.column in plan.shares
+    )
+    unserved = {item.name: item.rate * plan.shed.get(item.name, 0.0) for item in spec.slices}
+    if len(merged.members) < sum(map(len, merged.members.values())):
+        flows = split_flows(merged, flows)
+        unserved = split_unserved(merged, unserved, flows)
+    short = any(rate > 0 for rate in unserved.values()) or bool(missing)
+    return PlanningResult(
+        status="infeasible" if short else "optimal" if proven else "feasible",
+        objective=objective,
+        lower_bound=bounds.mip,
+        gap=gap,
+        bounds=bounds,
+        nodes={pool.name: plan.nodes[pool.name] for pool in spec.pools},
+        replicas={item.name: plan.replicas.get(item.name, 0) for item in spec.configurations},
+        flows=flows,
+        unserved=unserved,
+        missing_replicas=missing,
+        operational_grams_per_hour=plan.total(formulation.metrics["operational"]),
+        embodied_grams_per_hour=plan.total(formulation.metrics["embodied"]),
+        cold_start_grams=plan.total(formulation.metrics["cold_start"]),
+        power_watts=plan.total(formulation.metrics["watts"]),
+        cost_per_hour=plan.total(formulation.metrics["cost"]),
+        latency_seconds=plan.total(formulation.metrics["latency"]),
+        solve_seconds=seconds,
+    )
