@@ -69,6 +69,40 @@ def solve_linear(program: Program, objective: Mapping[int, float]) -> Solution:
     )
 
 
+class LinearSession:
+    """A linear relaxation that stays with GLOP, which starts each solve where the last one ended."""
+
+    def __init__(self, program: Program, objective: Mapping[int, float]) -> None:
+        self._program = program
+        self._model = _model(program, objective, relaxed=True)
+        self._by_id = {variable.id: variable for variable in self._model.variables()}
+        # Reading an answer takes longer than finding it, so only what is not zero is read.
+        self._reading = mathopt.ModelSolveParameters(
+            variable_values_filter=mathopt.VariableFilter(skip_zero_values=True),
+            dual_values_filter=mathopt.LinearConstraintFilter(filtered_items=()),
+            reduced_costs_filter=mathopt.VariableFilter(filtered_items=()),
+        )
+        self._solver = mathopt.IncrementalSolver(self._model, mathopt.SolverType.GLOP)
+
+    def solve(self, prices: Mapping[int, float]) -> Solution:
+        """Minimise with other objective coefficients on some columns; values come along, duals do not."""
+        for column, price in prices.items():
+            if column in self._by_id:
+                self._model.objective.set_linear_coefficient(self._by_id[column], price)
+        result = self._solver.solve(model_params=self._reading)
+        status = _STATUS.get(result.termination.reason, "unknown")
+        if not result.has_primal_feasible_solution():
+            return Solution(status)
+        objective = result.objective_value()
+        found = result.variable_values()
+        return Solution(
+            status,
+            values=_by_column(self._program, list(found), list(found.values())),
+            objective=objective,
+            bound=objective if status == "optimal" else result.dual_bound(),
+        )
+
+
 def solve_mixed(
     program: Program,
     objective: Mapping[int, float],

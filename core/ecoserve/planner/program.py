@@ -31,6 +31,15 @@ class Program:
             lower[column], upper[column] = low, high
         return replace(self, lower=tuple(lower), upper=tuple(upper))
 
+    def extended(self, columns: int, *rows: Row) -> "Program":
+        """Return the program with more continuous columns, from zero up, and rows on them."""
+        return Program(
+            self.lower + (0.0,) * columns,
+            self.upper + (inf,) * columns,
+            self.integer + (False,) * columns,
+            self.rows + rows,
+        )
+
     def constrained(self, *rows: Row) -> "Program":
         """Return the program with more rows."""
         return replace(self, rows=self.rows + rows)
