@@ -66,7 +66,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(documents())
 def test_a_higher_price_never_emits_more_nor_costs_less(document: dict[str, Any]) -> None:
     results = [solve(parse_instance({"spec": document | {"carbonPricePerTonne": p}})) for p in PRICES]
@@ -103,7 +103,7 @@ def test_a_price_goes_with_cost_only(objective: str, snapshot_of: Callable[..., 
         make_plan(snapshot_of([], []), objective=Objective(objective), carbon_price_per_tonne=1.0)
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(west=st.floats(1, 80), east=st.floats(300, 900), rate=st.floats(0.5, 60))
 def test_the_front_is_monotone_from_the_cheapest_to_the_greenest(
     snapshot_of: Callable[..., Snapshot],
@@ -120,7 +120,7 @@ def test_the_front_is_monotone_from_the_cheapest_to_the_greenest(
         *nodes_of("g5.12xlarge", 4, "east"),
     ]
     snapshot = snapshot_of([serving_of(rate=rate)], fleet, west=west, east=east)
-    front = pareto_front(snapshot, effort=EXACT, most_plans=6)
+    front = pareto_front(snapshot, effort=EXACT, most_plans=5)
     for cheaper, greener in pairwise(front):
         assert cheaper.plan.cost_per_hour < greener.plan.cost_per_hour
         assert cheaper.plan.grams_per_hour > greener.plan.grams_per_hour
@@ -135,10 +135,10 @@ def test_a_plan_at_a_price_is_worth_no_more_than_the_cheapest_plan_at_that_price
     """On this problem rounding sheds load, and what it sheds must not count as cheap."""
     sources = read_sources([EXAMPLES / "demo", EXAMPLES / "fleets" / "demo.yaml"])
     snapshot = sources.snapshot_at(datetime(2022, 4, 20, 18, tzinfo=UTC))
-    results = []
+    effort, results = SearchEffort(relative_gap=0.001, time_limit_seconds=20), []
     for price in (0.0, 1_000.0):
-        problem = build_problem(snapshot, Objective.COST, effort=EXACT, carbon_price_per_tonne=price)
+        problem = build_problem(snapshot, Objective.COST, effort=effort, carbon_price_per_tonne=price)
         assert problem.instance is not None
         results.append(solve(problem.instance))
     cheapest, priced = results
-    assert priced.objective <= (cheapest.cost_per_hour + grams(cheapest) / 1_000.0) * (1 + 1e-6)
+    assert priced.objective <= (cheapest.cost_per_hour + grams(cheapest) / 1_000.0) * 1.001

@@ -67,7 +67,7 @@ kinds = st.builds(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(kinds, assumptions())
 def test_separate_is_never_worse_than_any_uniform_refresh(kind: Kind, years: Assumptions) -> None:
     alone = separate_schedule(kind, years)  # told of no uniform one, so that the program itself is held to it
@@ -80,7 +80,7 @@ def test_separate_is_never_worse_than_any_uniform_refresh(kind: Kind, years: Ass
             assert known.total_kg <= uniform.total_kg
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(kinds, assumptions())
 def test_without_gains_nothing_is_replaced_before_the_end_of_its_life(kind: Kind, years: Assumptions) -> None:
     growth = max(0.0, years.demand_growth)
@@ -89,7 +89,7 @@ def test_without_gains_nothing_is_replaced_before_the_end_of_its_life(kind: Kind
     assert not early(separate_schedule(kind, years), kind, years)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(kilograms, st.floats(1.2, 10.0), st.floats(0.0, 2.0), st.sampled_from([0.2, 0.45, 1.0]))
 def test_more_embodied_carbon_is_never_replaced_earlier(
     kg: float, factor: float, age: float, gain: float
@@ -104,7 +104,7 @@ def test_more_embodied_carbon_is_never_replaced_earlier(
     assert first[0] <= first[1]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(kinds, assumptions(), st.floats(1.1, 10.0))
 def test_more_embodied_carbon_never_buys_more(kind: Kind, years: Assumptions, factor: float) -> None:
     """Kilograms charged, at the same price for both, never rise with the price."""
