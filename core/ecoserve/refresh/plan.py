@@ -35,6 +35,12 @@ class FleetSchedule:
         """Operational and embodied together."""
         return self.operational_kg + self.embodied_kg
 
+    @property
+    def gap(self) -> float:
+        """Share of the carbon by which the searches may have missed the least there is, at most."""
+        missed = sum(schedule.gap * schedule.total_kg for schedule in self.schedules.values())
+        return missed / self.total_kg if self.total_kg > 0 else 0.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshPlan:

@@ -4,7 +4,7 @@ A cohort is what was bought in one year (or a batch that stands today); a column
 from then until they retire at the start of a certain year. Hosts and accelerators have cohorts of their own,
 and a host carries any generation of accelerators. Rows, for each year:
 
-    work        Σ work of accelerator cohorts = demand, each at most its speed × how many of it serve
+    work        Σ speed × busy accelerators of a cohort = demand, at most as many busy as serve
     slots       accelerators in service ≤ hosts in service (a node without accelerators works by itself)
 
 A newer accelerator does more work with the same power, so fewer of them and fewer hosts are needed; work goes
@@ -210,16 +210,15 @@ class _Model:
 
     def _work(self, part: Part, cohorts: Sequence[Cohort]) -> None:
         for year, demand in enumerate(self.demand):
-            shares = []
+            work = []
             for cohort in cohorts:
                 serving = _serving(self.sets, year, cohort)
                 if serving:
-                    column = self.builder.column()
-                    watts = part.dynamic_watts / cohort.speed
-                    self.operational[column] = watts * self.kg_per_watt[year]
-                    self.builder.row([(column, 1.0), *((c, -cohort.speed) for c, _ in serving)], upper=0.0)
-                    shares.append((column, 1.0))
-            self.builder.row(shares, demand, demand)
+                    busy = self.builder.column()
+                    self.operational[busy] = part.dynamic_watts * self.kg_per_watt[year]
+                    self.builder.row([(busy, 1.0), *((column, -1.0) for column, _ in serving)], upper=0.0)
+                    work.append((busy, cohort.speed))
+            self.builder.row(work, demand, demand)
 
     def _slots(self) -> None:
         for year, demand in enumerate(self.demand):

@@ -40,6 +40,7 @@ def test_json_adds_up(fleet: list[str], capsys: pytest.CaptureFixture[str]) -> N
     separate = plan["separate"]
     assert separate["totalKg"] == pytest.approx(separate["operationalKg"] + separate["embodiedKg"])
     assert sum(kind["operationalKg"] for kind in plan["kinds"]) == pytest.approx(separate["operationalKg"])
+    assert 0 <= separate["gap"] <= 1e-4
     by_years = {row["everyYears"]: row for row in plan["uniform"]}
     assert [by_years[years]["feasible"] for years in (3, 4, 5, 6)] == [True, True, True, False]
     assert all(row["savedShare"] >= 0 for row in plan["uniform"] if row["feasible"])
