@@ -261,8 +261,11 @@ class _Writer:
     def _linking(self, options: Iterable[UsableOption], nodes: Mapping[str, int]) -> None:
         """Tie shares to nodes: a pool that is off serves no part of a slice.
 
-        Implied for whole nodes, and what lifts the relaxation off fractions of them in small clusters.
+        Implied for whole nodes, and what lifts the relaxation off fractions of them in small clusters. Rows of
+        slices that stand for several would be too weak to be worth their cost.
         """
+        if self.counts:
+            return
         groups: dict[tuple[str, str, bool], list[tuple[int, float]]] = {}
         for usable in options:
             item = self.placeable[usable.option.configuration]
@@ -270,9 +273,8 @@ class _Writer:
                 key = (usable.option.slice, item.pool, usable.option.phase == "decode")
                 groups.setdefault(key, []).append((usable.column, 1.0))
         if len(groups) <= _LINKING_ROWS:
-            for (name, pool, _), entries in groups.items():
-                count = float(self.counts.get(name, 1))
-                self.builder.row([*entries, (nodes[pool], -count)], upper=0.0)
+            for (_, pool, _), entries in groups.items():
+                self.builder.row([*entries, (nodes[pool], -1.0)], upper=0.0)
 
     def _limits(self, replicas: Mapping[str, int], missing: Mapping[str, int]) -> None:
         for limit in self.spec.limits:

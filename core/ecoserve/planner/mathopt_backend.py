@@ -52,7 +52,7 @@ class Solution:
 
 def solve_linear(program: Program, objective: Mapping[int, float]) -> Solution:
     """Minimise the linear relaxation by GLOP; duals by row and reduced costs by column come along."""
-    model = _model(program, objective, relaxed=True)
+    model = build_model(program, objective, relaxed=True)
     result = _run(model, mathopt.SolverType.GLOP, mathopt.SolveParameters(), None)
     status = _STATUS.get(result.termination.reason, "unknown")
     if not result.has_primal_feasible_solution():
@@ -74,7 +74,7 @@ class LinearSession:
 
     def __init__(self, program: Program, objective: Mapping[int, float]) -> None:
         self._program = program
-        self._model = _model(program, objective, relaxed=True)
+        self._model = build_model(program, objective, relaxed=True)
         self._by_id = {variable.id: variable for variable in self._model.variables()}
         # Reading an answer takes longer than finding it, so only what is not zero is read.
         self._reading = mathopt.ModelSolveParameters(
@@ -116,7 +116,7 @@ def solve_mixed(
     A hint is a point by column; HiGHS fails on one outside the columns' bounds, so such a hint is not given.
     Where it fails all the same it is asked again without, and then answers `unknown`.
     """
-    model = _model(program, objective, relaxed=False)
+    model = build_model(program, objective, relaxed=False)
     parameters = mathopt.SolveParameters(
         time_limit=timedelta(seconds=max(time_limit_seconds, 0.05)), relative_gap_tolerance=relative_gap
     )
@@ -153,7 +153,7 @@ def _within_bounds(program: Program, point: Sequence[float]) -> bool:
     )
 
 
-def _model(program: Program, objective: Mapping[int, float], *, relaxed: bool) -> mathopt.Model:
+def build_model(program: Program, objective: Mapping[int, float], *, relaxed: bool) -> mathopt.Model:
     """Return the model without columns that are fixed at zero; identifiers are the program's indices."""
     proto = model_pb2.ModelProto()
     closed = {c for c, high in enumerate(program.upper) if high == 0.0 and program.lower[c] == 0.0}
