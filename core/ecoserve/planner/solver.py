@@ -208,6 +208,9 @@ class _Search:
         fixed = {
             column: (0.0, float(counts.get(name, 0))) for name, column in self.formulation.replicas.items()
         }
+        for usable in self.formulation.options:
+            if counts.get(usable.option.configuration, 0) == 0:
+                fixed[usable.column] = (0.0, 0.0)  # implied, and a smaller program
         relaxed, _ = self._lexicographic(self.formulation.program.bounded(fixed), solve_linear)
         if not relaxed.values:
             return None
