@@ -53,18 +53,21 @@ class Solution:
 def solve_linear(program: Program, objective: Mapping[int, float]) -> Solution:
     """Minimise the linear relaxation by GLOP; duals by row and reduced costs by column come along."""
     model = build_model(program, objective, relaxed=True)
-    result = _run(model, mathopt.SolverType.GLOP, mathopt.SolveParameters(), None)
+    sparse = mathopt.ModelSolveParameters(
+        variable_values_filter=mathopt.VariableFilter(skip_zero_values=True),
+        reduced_costs_filter=mathopt.VariableFilter(skip_zero_values=True),
+    )
+    result = _run(model, mathopt.SolverType.GLOP, mathopt.SolveParameters(), sparse)
     status = _STATUS.get(result.termination.reason, "unknown")
     if not result.has_primal_feasible_solution():
         return Solution(status)
     has_duals = result.has_dual_feasible_solution()
-    variables = list(model.variables())
     return Solution(
         status,
-        values=_by_column(program, variables, result.variable_values(variables)),
+        values=_by_column(program, result.variable_values()),
         objective=result.objective_value(),
         bound=result.objective_value() if status == "optimal" else result.dual_bound(),
-        reduced_costs=_by_column(program, variables, result.reduced_costs(variables)) if has_duals else (),
+        reduced_costs=_by_column(program, result.reduced_costs()) if has_duals else (),
         duals=tuple(result.dual_values(list(model.linear_constraints()))) if has_duals else (),
     )
 
@@ -94,10 +97,9 @@ class LinearSession:
         if not result.has_primal_feasible_solution():
             return Solution(status)
         objective = result.objective_value()
-        found = result.variable_values()
         return Solution(
             status,
-            values=_by_column(self._program, list(found), list(found.values())),
+            values=_by_column(self._program, result.variable_values()),
             objective=objective,
             bound=objective if status == "optimal" else result.dual_bound(),
         )
@@ -130,18 +132,17 @@ def solve_mixed(
             result = _run(model, mathopt.SolverType.HIGHS, parameters, model_parameters)
         except SolverError:
             continue
-        return _mixed_solution(program, model, result)
+        return _mixed_solution(program, result)
     return Solution("unknown")
 
 
-def _mixed_solution(program: Program, model: mathopt.Model, result: mathopt.SolveResult) -> Solution:
+def _mixed_solution(program: Program, result: mathopt.SolveResult) -> Solution:
     status = _STATUS.get(result.termination.reason, "unknown")
     if not result.has_primal_feasible_solution():
         return Solution(status)
-    variables = list(model.variables())
     return Solution(
         status,
-        values=_by_column(program, variables, result.variable_values(variables)),
+        values=_by_column(program, result.variable_values()),
         objective=result.objective_value(),
         bound=result.dual_bound(),
     )
@@ -155,6 +156,10 @@ def _within_bounds(program: Program, point: Sequence[float]) -> bool:
 
 def build_model(program: Program, objective: Mapping[int, float], *, relaxed: bool) -> mathopt.Model:
     """Return the model without columns that are fixed at zero; identifiers are the program's indices."""
+    return mathopt.Model.from_model_proto(_proto(program, objective, relaxed=relaxed))
+
+
+def _proto(program: Program, objective: Mapping[int, float], *, relaxed: bool) -> model_pb2.ModelProto:
     proto = model_pb2.ModelProto()
     closed = {c for c, high in enumerate(program.upper) if high == 0.0 and program.lower[c] == 0.0}
     kept = [c for c in range(len(program.lower)) if c not in closed]
@@ -183,15 +188,13 @@ def build_model(program: Program, objective: Mapping[int, float], *, relaxed: bo
     prices = sorted((c, value) for c, value in objective.items() if c not in closed)
     proto.objective.linear_coefficients.ids.extend([c for c, _ in prices])
     proto.objective.linear_coefficients.values.extend([value for _, value in prices])
-    return mathopt.Model.from_model_proto(proto)
+    return proto
 
 
-def _by_column(
-    program: Program, variables: Sequence[mathopt.Variable], values: Sequence[float]
-) -> tuple[float, ...]:
+def _by_column(program: Program, values: Mapping[mathopt.Variable, float]) -> tuple[float, ...]:
     """Return values for every column of the program, zero for those left out of the model."""
     dense = [0.0] * len(program.lower)
-    for variable, value in zip(variables, values, strict=True):
+    for variable, value in values.items():
         dense[variable.id] = value
     return tuple(dense)
 
