@@ -30,6 +30,21 @@ class Output(StrEnum):
     JSON = "json"
 
 
+Files = Annotated[
+    list[Path], typer.Option("-f", "--file", help="Manifests and fleet files, or folders of them.")
+]
+Intensities = Annotated[
+    list[str] | None,
+    typer.Option(help="gCO2e/kWh for every zone, or ZONE=gCO2e/kWh; may be repeated."),
+]
+Disabled = Annotated[
+    str, typer.Option(help="Levers to turn off: reduce, reuse, rightsize, recycle, by commas.")
+]
+At = Annotated[str | None, typer.Option(help="Time to plan for, ISO 8601; default: now.")]
+Gap = Annotated[float, typer.Option(help="Relative gap at which a search may stop.")]
+TimeLimit = Annotated[float, typer.Option(help="Seconds that one search may take.")]
+OutputFormat = Annotated[Output, typer.Option(help="table or json.")]
+
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, no_args_is_help=True
 )
@@ -42,33 +57,25 @@ def ecoserve() -> None:
 
 @app.command()
 def plan(
-    files: Annotated[
-        list[Path],
-        typer.Option("-f", "--file", help="Manifests and fleet files, or folders of them."),
-    ],
+    files: Files,
     objective: Annotated[
         str | None, typer.Option(help="carbon, energy, cost or performance; default: each serving's own.")
     ] = None,
     carbon_price: Annotated[
         float | None, typer.Option(help="$ per tonne of CO2e, added to the objective cost.")
     ] = None,
-    intensity: Annotated[
-        list[str] | None,
-        typer.Option(help="gCO2e/kWh for every zone, or ZONE=gCO2e/kWh; may be repeated."),
-    ] = None,
-    disable: Annotated[
-        str, typer.Option(help="Levers to turn off: reduce, reuse, rightsize, recycle, by commas.")
-    ] = "",
-    at: Annotated[str | None, typer.Option(help="Time to plan for, ISO 8601; default: now.")] = None,
+    intensity: Intensities = None,
+    disable: Disabled = "",
+    at: At = None,
     compare: Annotated[
         bool, typer.Option(help="Plan other objectives and designs, too, and compare.")
     ] = False,
-    gap: Annotated[float, typer.Option(help="Relative gap at which the search may stop.")] = 0.005,
-    time_limit: Annotated[float, typer.Option(help="Seconds that one search may take.")] = 10.0,
+    gap: Gap = 0.005,
+    time_limit: TimeLimit = 10.0,
     instance_out: Annotated[
         Path | None, typer.Option(help="Write the PlanningInstance behind the plan to this file.")
     ] = None,
-    output: Annotated[Output, typer.Option(help="table or json.")] = Output.TABLE,
+    output: OutputFormat = Output.TABLE,
 ) -> int:
     """Plan the servings of manifests on the nodes of a fleet, without a cluster."""
     from ecoserve.cli.plan_command import PlanRequest, run_plan
@@ -101,25 +108,17 @@ def solve(
 
 @app.command()
 def pareto(
-    files: Annotated[
-        list[Path],
-        typer.Option("-f", "--file", help="Manifests and fleet files, or folders of them."),
-    ],
-    intensity: Annotated[
-        list[str] | None,
-        typer.Option(help="gCO2e/kWh for every zone, or ZONE=gCO2e/kWh; may be repeated."),
-    ] = None,
-    disable: Annotated[
-        str, typer.Option(help="Levers to turn off: reduce, reuse, rightsize, recycle, by commas.")
-    ] = "",
-    at: Annotated[str | None, typer.Option(help="Time to plan for, ISO 8601; default: now.")] = None,
+    files: Files,
+    intensity: Intensities = None,
+    disable: Disabled = "",
+    at: At = None,
     plans: Annotated[int, typer.Option(help="Plans to search for at most.")] = 12,
     plot: Annotated[
         Path | None, typer.Option(help="Draw the front to this .svg, .png or .pdf file, too.")
     ] = None,
-    gap: Annotated[float, typer.Option(help="Relative gap at which a search may stop.")] = 0.005,
-    time_limit: Annotated[float, typer.Option(help="Seconds that one search may take.")] = 10.0,
-    output: Annotated[Output, typer.Option(help="table or json.")] = Output.TABLE,
+    gap: Gap = 0.005,
+    time_limit: TimeLimit = 10.0,
+    output: OutputFormat = Output.TABLE,
 ) -> int:
     """Draw the front between cost and carbon: the plans from which no price of carbon would lead away."""
     from ecoserve.cli.pareto_command import ParetoRequest, run_pareto
@@ -167,7 +166,7 @@ def refresh(
         typer.Option(help="Set of embodied coefficients: ecoserve, ecoserve-2025, act, greensku, boavizta."),
     ] = "ecoserve",
     at: Annotated[str | None, typer.Option(help="When the plan begins, ISO 8601; default: now.")] = None,
-    output: Annotated[Output, typer.Option(help="table or json.")] = Output.TABLE,
+    output: OutputFormat = Output.TABLE,
 ) -> int:
     """Plan over years when to keep, buy and retire hosts and accelerators, each on their own clock."""
     from ecoserve.cli.refresh_command import RefreshRequest, run_refresh

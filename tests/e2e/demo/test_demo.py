@@ -1,6 +1,7 @@
 """The demonstration as a person runs it, two simulated hours long."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -23,7 +24,12 @@ def test_two_hours_play_and_leave_nothing_behind() -> None:
     )
     assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-4000:]
     assert "40 pods; one row for each kind of decision" in ran.stdout
-    assert "chat-8b" in ran.stdout
+    offline = [row for row in ran.stdout.splitlines() if "nightly-scoring" in row]
+    assert offline
+    assert all("m7" in row and "web" not in row for row in offline)  # CPU nodes, and none of the busy ones
+    assert re.search(
+        r"^demo +chat-8b +(True|False) +\w+ +[1-9]", ran.stdout, re.MULTILINE
+    )  # as kubectl tells
     assert "carbon saves" in ran.stdout
     status = subprocess.run(
         [sys.executable, "-m", "ecoserve_devcluster.cli", "status", "--output", "json"],
