@@ -37,7 +37,8 @@ def test_what_two_need_at_once_is_built_once(hello):
     first = (hello.folder / "hello").stat()
     build_missing([hello])
     assert (hello.folder / "hello").stat() == first
-    assert [path.name for path in cache_folder().iterdir() if path.is_dir()] == [hello.folder.name]
+    # Beside it stands Go itself, where the machine has none of its own.
+    assert [path for path in cache_folder().glob("hello*") if path.is_dir()] == [hello.folder]
 
 
 def test_a_changed_source_is_another_binary(hello):
