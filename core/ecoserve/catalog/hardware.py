@@ -85,6 +85,7 @@ class InstanceType(Cited):
     `sockets` may be a fraction for a slice of a server; `host_share` is the share of a physical
     server that the instance takes by its scarcest resource. A vCPU is what Kubernetes calls a cpu; it is
     a hardware thread unless `vcpus_per_core` says otherwise (1 where the provider gives whole cores).
+    `network_gbit_per_s` is what it may send to others of its kind at a stretch; None where nobody published it.
     """
 
     id: str
@@ -97,6 +98,7 @@ class InstanceType(Cited):
     accelerator: Accelerator | None
     accelerator_count: int
     price_per_hour: float | None = None
+    network_gbit_per_s: float | None = None
     vcpus_per_core: int | None = None
     host_share: float = 1.0
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)

@@ -134,3 +134,16 @@ def test_a_vcpu_is_a_hardware_thread_unless_the_provider_gives_whole_cores():
         for name in ("m7i.48xlarge", "m7a.48xlarge", "m7g.metal")
     }
     assert threads == {"m7i.48xlarge": 192, "m7a.48xlarge": 384, "m7g.metal": 64}
+
+
+def test_network_bandwidth_is_the_fabric_where_there_is_one_else_the_baseline():
+    bandwidths = {
+        name: CATALOG.instance(name).network_gbit_per_s
+        for name in ("p5.48xlarge", "g5.xlarge", "Standard_ND96isr_H100_v5", "a3-highgpu-8g")
+    }
+    assert bandwidths == {
+        "p5.48xlarge": 3200,
+        "g5.xlarge": 2.5,
+        "Standard_ND96isr_H100_v5": 3200,
+        "a3-highgpu-8g": 1000,
+    }
