@@ -21,7 +21,12 @@ def check_precision(precision: str) -> str:
 class ModelArchitecture:
     """A decoder-only transformer by its shape, dense or a mixture of experts.
 
-    `intermediate_size` is of one expert where there are experts. `parameters` is the published total.
+    `intermediate_size` is of one expert where there are experts; `shared_intermediate_size` is of the experts that
+    every token passes. `dense_layers` of a mixture have no experts but a feed-forward network of
+    `dense_intermediate_size`. `windowed_layers` attend to the last `window_tokens` only. `latent_kv_width` is
+    what latent attention (MLA) caches per token and layer, with `latent_attention_parameters` per layer.
+    `feed_forward_matrices` is 2 for networks without a gate. `parameters` is the published total of the language
+    model.
     """
 
     name: str
@@ -34,8 +39,21 @@ class ModelArchitecture:
     head_dim: int
     vocabulary_size: int
     tied_embeddings: bool = False
+    feed_forward_matrices: int = 3
     experts: int = 0
     experts_per_token: int = 0
+    shared_intermediate_size: int = 0
+    dense_layers: int = 0
+    dense_intermediate_size: int = 0
+    windowed_layers: int = 0
+    window_tokens: int = 0
+    latent_kv_width: int = 0
+    latent_attention_parameters: float = 0.0
+
+    @property
+    def expert_layers(self) -> int:
+        """Layers with experts."""
+        return self.layers - self.dense_layers if self.experts else 0
 
     @property
     def embedding_parameters(self) -> float:
@@ -44,49 +62,77 @@ class ModelArchitecture:
 
     @property
     def expert_parameters(self) -> float:
-        """Parameters of one expert (or of the dense feed-forward network) over all layers."""
-        return 3.0 * self.layers * self.hidden_size * self.intermediate_size
+        """Parameters of one expert over all layers that have experts; 0 for a dense model."""
+        per_layer = self.feed_forward_matrices * self.hidden_size * self.intermediate_size
+        return float(self.expert_layers * per_layer)
+
+    @property
+    def feed_forward_parameters(self) -> float:
+        """Parameters of the feed-forward networks that every token passes, over all layers."""
+        widths = (
+            self.expert_layers * self.shared_intermediate_size
+            + self.dense_layers * self.dense_intermediate_size
+            if self.experts
+            else self.layers * self.intermediate_size
+        )
+        return float(self.feed_forward_matrices * self.hidden_size * widths)
 
     @property
     def attention_parameters(self) -> float:
         """Parameters of the query, key, value and output projections over all layers."""
+        if self.latent_kv_width:
+            return self.layers * self.latent_attention_parameters
         heads = 2 * self.attention_heads + 2 * self.kv_heads
         return float(self.layers * self.hidden_size * heads * self.head_dim)
 
     @property
     def parameters_from_shape(self) -> float:
-        """The total rebuilt from the shape; norms and biases are left out (under 0.1 %)."""
+        """The total rebuilt from the shape; norms, routers and biases are left out (under 0.1 %)."""
         tables = 1 if self.tied_embeddings else 2
-        experts = self.expert_parameters * max(self.experts, 1)
-        return tables * self.embedding_parameters + self.attention_parameters + experts
+        always = self.attention_parameters + self.feed_forward_parameters
+        return tables * self.embedding_parameters + always + self.experts * self.expert_parameters
 
     @property
     def active_parameters(self) -> float:
         """Parameters one token passes through, the embedding table included."""
-        return self.parameters - self.expert_parameters * max(self.experts - self.experts_per_token, 0)
+        return self.parameters - self.expert_parameters * (self.experts - self.experts_per_token)
 
     @property
     def matmul_parameters(self) -> float:
         """Parameters multiplied for one token: all active ones but the embedding look-up."""
         return self.active_parameters - (0.0 if self.tied_embeddings else self.embedding_parameters)
 
-    def parameters_read(self, tokens: float) -> float:
-        """Parameters read from memory by one step over `tokens` tokens.
+    @property
+    def always_read_parameters(self) -> float:
+        """Parameters that every step reads whatever its tokens: all but the routed experts and the look-up."""
+        return self.matmul_parameters - self.expert_parameters * self.experts_per_token
 
-        A mixture reads only the experts that some token chose: with uniform choice a share
-        1 − (1 − k/E)^tokens of them.
-        """
+    def experts_touched(self, tokens: float) -> float:
+        """Experts of a layer that a step over `tokens` tokens reads: uniform choice, E·(1 − (1 − k/E)^tokens)."""
         if self.experts == 0:
-            return self.matmul_parameters
-        fixed = self.matmul_parameters - self.expert_parameters * self.experts_per_token
-        touched: float = 1.0 - (1.0 - self.experts_per_token / self.experts) ** tokens
-        return fixed + self.expert_parameters * self.experts * touched
+            return 0.0
+        return self.experts * (1.0 - (1.0 - self.experts_per_token / self.experts) ** tokens)
+
+    def parameters_read(self, tokens: float) -> float:
+        """Parameters read from memory by one step over `tokens` tokens; a mixture reads the experts touched."""
+        return self.always_read_parameters + self.expert_parameters * self.experts_touched(tokens)
 
     def weight_bytes(self, precision: str) -> float:
         """Bytes of all weights in memory."""
         return self.parameters * BYTES_PER_WEIGHT[check_precision(precision)]
 
     def kv_bytes_per_token(self, precision: str = "bf16") -> float:
-        """Bytes of keys and values per token of context; kept in 16 bit whatever the weights' precision."""
+        """Bytes a further token adds in every layer; kept in 16 bit whatever the weights' precision."""
         check_precision(precision)
-        return 2.0 * self.layers * self.kv_heads * self.head_dim * _KV_BYTES_PER_VALUE
+        return self.layers * self._kv_bytes_per_layer
+
+    def kv_bytes(self, context_tokens: float) -> float:
+        """Bytes of keys and values of one sequence; windowed layers keep no more than their window."""
+        windowed = self.windowed_layers * min(context_tokens, self.window_tokens)
+        tokens = (self.layers - self.windowed_layers) * context_tokens + windowed
+        return tokens * self._kv_bytes_per_layer
+
+    @property
+    def _kv_bytes_per_layer(self) -> float:
+        values = self.latent_kv_width or 2.0 * self.kv_heads * self.head_dim
+        return values * _KV_BYTES_PER_VALUE

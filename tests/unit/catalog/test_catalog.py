@@ -79,12 +79,22 @@ def test_the_parameter_count_follows_from_the_shape(model: ModelArchitecture):
         ("meta-llama/Llama-2-7b-chat-hf", 512, 6.74),
         ("mistralai/Mixtral-8x7B-Instruct-v0.1", 128, 12.9),
         ("Qwen/Qwen3-30B-A3B", 96, 3.35),
+        ("deepseek-ai/DeepSeek-V3", 68.625, 37.6),
+        ("openai/gpt-oss-120b", 72, 5.75),
+        ("meta-llama/Llama-4-Maverick-17B-128E-Instruct", 192, 17.2),
+        ("bigscience/bloom", 3920, 176.25),
     ],
 )
 def test_published_kv_sizes_and_active_parameters(name, kv_kib, active_billions):
     model = CATALOG.model(name)
     assert model.kv_bytes_per_token() == kv_kib * 1024
     assert model.active_parameters / 1e9 == pytest.approx(active_billions, rel=0.005)
+
+
+def test_windowed_layers_hold_their_window():
+    model = CATALOG.model("openai/gpt-oss-120b")
+    assert model.kv_bytes(128) == 128 * model.kv_bytes_per_token()
+    assert model.kv_bytes(1128) == model.kv_bytes(128) + 500 * model.kv_bytes_per_token()
 
 
 def test_a_mixture_reads_more_experts_with_more_tokens_and_never_more_than_all():
