@@ -111,7 +111,8 @@ class ModelArchitecture:
         """Experts of a layer that a step over `tokens` tokens reads: uniform choice, E·(1 − (1 − k/E)^tokens)."""
         if self.experts == 0:
             return 0.0
-        return self.experts * (1.0 - (1.0 - self.experts_per_token / self.experts) ** tokens)
+        touched: float = 1.0 - (1.0 - self.experts_per_token / self.experts) ** tokens
+        return self.experts * touched
 
     def parameters_read(self, tokens: float) -> float:
         """Parameters read from memory by one step over `tokens` tokens; a mixture reads the experts touched."""
