@@ -61,6 +61,9 @@ class PlanPlacement(ApiModel):
     memory_gib: NonNegative = 0.0
     replicas: Annotated[int, Field(ge=0)]
     share: Annotated[float, Field(ge=0)]
+    kv_bytes_per_second: Annotated[
+        NonNegative, Field(description="KV cache that crosses the network between prefill and decode.")
+    ] = 0.0
     operational_grams_per_hour: NonNegative
     embodied_grams_per_hour: NonNegative
     reason: str = ""

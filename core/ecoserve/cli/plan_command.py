@@ -109,6 +109,9 @@ def show(plan: Plan, points: DesignPoints | None, snapshot: Snapshot, console: C
     console.print(_pool_table(plan))
     for item in plan.placements:
         console.print(f"  {item.serving} on {item.pool}, {_shape(item)}: {item.reason}")
+    for name in sorted({item.serving for item in plan.placements}):
+        if (moved := plan.kv_bytes_per_second(name)) > 0:
+            console.print(f"  KV cache of {name}: {moved / 1e6:,.0f} MB/s from prefill to decode replicas")
     for verdict in plan.reuse:
         console.print(f"  Reuse for {verdict.serving}: {verdict.sentence}")
     for advice in plan.recommendations:

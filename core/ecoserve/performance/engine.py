@@ -27,6 +27,7 @@ class RejectionReason(StrEnum):
     MEMORY_TOO_SMALL = "MemoryTooSmall"
     TTFT_UNREACHABLE = "TtftUnreachable"
     TPOT_UNREACHABLE = "TpotUnreachable"
+    TRANSFER_TOO_SLOW = "TransferTooSlow"
     UNSUPPORTED_PRECISION = "UnsupportedPrecision"
     UNSUPPORTED_PARALLELISM = "UnsupportedParallelism"
 

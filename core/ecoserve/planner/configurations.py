@@ -24,6 +24,7 @@ from ecoserve.performance import (
 from ecoserve.planner.levers import Lever
 from ecoserve.planner.reduce import memory_request_gib
 from ecoserve.planner.reuse import core_counts
+from ecoserve.planner.transfer import prefill_slo, transfer_of, with_transfer
 from ecoserve.workload.slices import ServingDemand
 
 _TENSOR_PARALLEL = (1, 2, 4, 8)
@@ -93,8 +94,13 @@ def selects(serving: ServingDemand, pool: Pool) -> bool:
 def capacity(
     engine: Engine, input_tokens: float, output_tokens: float, slo: Slo | None
 ) -> ReplicaCapacity | Rejection:
-    """Return `replica_capacity`, remembered: the same few engines and lengths come up in every plan."""
-    return replica_capacity(engine, input_tokens, output_tokens, slo)
+    """Return `replica_capacity` with the transfer of KV, remembered: few engines and lengths come up in every plan."""
+    transfer = transfer_of(engine, input_tokens)
+    sized_for = prefill_slo(slo) if engine.role is Role.PREFILL else slo
+    found = replica_capacity(engine, input_tokens, output_tokens, sized_for)
+    if transfer is None or isinstance(found, Rejection):
+        return found
+    return with_transfer(found, engine, transfer, slo)
 
 
 def _engines(serving: ServingDemand, pool: Pool, levers: frozenset[Lever]) -> Iterable[Engine]:

@@ -118,6 +118,7 @@ def _placement(item: Placement) -> PlanPlacement:
         memory_gib=_rounded(item.memory_gib),
         replicas=item.replicas,
         share=round(item.share, 4),
+        kv_bytes_per_second=round(item.kv_bytes_per_second),
         operational_grams_per_hour=_rounded(item.operational_grams_per_hour),
         embodied_grams_per_hour=_rounded(item.embodied_grams_per_hour),
         reason=item.reason,

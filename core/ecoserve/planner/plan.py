@@ -24,6 +24,7 @@ from ecoserve.planner.levers import ALL_LEVERS, Lever
 from ecoserve.planner.reduce import Recommendation, recommend
 from ecoserve.planner.reuse import ReuseVerdict
 from ecoserve.planner.solver import solve
+from ecoserve.planner.transfer import transfer_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,8 @@ class Placement:
 
     `share` is of the serving's requests: those of roles `both` and `prefill` add up to what is served, and so
     do those of `both` and `decode`. Grams, watts and $ hold its part of the nodes it runs on; watts are at the
-    facility (× PUE). `configuration` is the stable name by which `Snapshot.held` refers to it.
+    facility (× PUE). `kv_bytes_per_second` cross the network to or from it. `configuration` is the stable name by
+    which `Snapshot.held` refers to it.
     """
 
     configuration: str
@@ -50,6 +52,7 @@ class Placement:
     embodied_grams_per_hour: float
     watts: float
     cost_per_hour: float
+    kv_bytes_per_second: float = 0.0
     reason: str
 
     @property
@@ -129,6 +132,11 @@ class Plan:
     def unserved_requests_per_second(self) -> float:
         """Demand that is not met."""
         return sum(item.requests_per_second for item in self.unserved)
+
+    def kv_bytes_per_second(self, serving: str) -> float:
+        """Return the bytes of KV that a serving's prefill replicas send to its decode replicas."""
+        sent = (item for item in self.of_serving(serving) if item.role is Role.PREFILL)
+        return sum(item.kv_bytes_per_second for item in sent)
 
     def of_serving(self, name: str) -> tuple[Placement, ...]:
         """Return the placements of one serving (`namespace/name`)."""
@@ -223,8 +231,13 @@ def _placements(
     reasons = PlacementReasons(problem, problem.instance, result)
     demand = {serving.name: serving.rate_per_second for serving in snapshot.servings}
     rates: dict[str, float] = {}
+    moved: dict[str, float] = {}
     for flow in result.flows:
-        rates[flow.configuration] = rates.get(flow.configuration, 0.0) + flow.rate
+        name = flow.configuration
+        engine, bucket = problem.configurations[name].engine, problem.slices[flow.slice].bucket
+        transfer = transfer_of(engine, bucket.input_tokens)
+        rates[name] = rates.get(name, 0.0) + flow.rate
+        moved[name] = moved.get(name, 0.0) + (flow.rate * transfer.bytes if transfer else 0.0)
     made = []
     for name, replicas in result.replicas.items():
         if replicas == 0:
@@ -247,6 +260,7 @@ def _placements(
                 embodied_grams_per_hour=part.embodied_grams_per_hour,
                 watts=part.watts,
                 cost_per_hour=part.cost_per_hour,
+                kv_bytes_per_second=moved.get(name, 0.0),
                 reason=reasons.sentence(name),
             )
         )
