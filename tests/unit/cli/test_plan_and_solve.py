@@ -59,11 +59,11 @@ def test_designs_are_compared_and_those_that_cannot_be_say_why(
     assert max(len(line) for line in out.splitlines()) <= 100
     assert run([*arguments, "--compare", "--objective", "carbon", "--output", "json"]) == 0
     plan = json.loads(capsys.readouterr().out)
-    assert all(plan["spec"]["gramsPerHour"] <= p["gramsPerHour"] + 1e-3 for p in plan["spec"]["designPoints"])
+    assert all(plan["spec"]["gramsPerHour"] <= p["gramsPerHour"] + 2e-3 for p in plan["spec"]["designPoints"])
     split, *single = plan["alternatives"]
     assert not split["feasible"]
     assert split["reason"]
-    assert all(plan["spec"]["gramsPerHour"] <= p["gramsPerHour"] + 1e-3 for p in single if p["feasible"])
+    assert all(plan["spec"]["gramsPerHour"] <= p["gramsPerHour"] + 2e-3 for p in single if p["feasible"])
 
 
 def test_intensity_and_levers_are_taken_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
