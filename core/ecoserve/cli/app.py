@@ -137,6 +137,51 @@ def pareto(
 
 
 @app.command()
+def predict(
+    model: Annotated[str | None, typer.Option(help="Model by its Hugging Face name.")] = None,
+    gpu: Annotated[str | None, typer.Option(help="Accelerator by its id, such as h100-sxm.")] = None,
+    cpu: Annotated[
+        str | None, typer.Option(help="Processor by its id, such as xeon-6980p, instead of --gpu.")
+    ] = None,
+    gpus: Annotated[
+        int | None, typer.Option(help="Devices in all (sockets with --cpu); default: --tensor-parallel.")
+    ] = None,
+    tensor_parallel: Annotated[
+        int,
+        typer.Option(
+            help="Devices that share each layer. The rest are replicas; of a mixture of experts, groups that share the experts."
+        ),
+    ] = 1,
+    precision: Annotated[str, typer.Option(help="bf16, fp16, fp8, int8 or int4.")] = "bf16",
+    input_tokens: Annotated[float | None, typer.Option("--input", help="Tokens of a prompt.")] = None,
+    output_tokens: Annotated[float | None, typer.Option(help="Tokens of an answer.")] = None,
+    batch: Annotated[float, typer.Option(help="Sequences in flight over all devices.")] = 1.0,
+    points: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV of points: model,gpu,gpus,tensor_parallel,precision,input_tokens,output_tokens,batch."
+        ),
+    ] = None,
+    output: OutputFormat = Output.TABLE,
+) -> int:
+    """Predict latency, throughput and energy of a model at one point of operation, or at those of a CSV file.
+
+    The batch is kept full: each finished request is replaced. Prefill is of one prompt on idle devices. TPOT is
+    the time between tokens; throughput, power and energy are of all devices and count the prefills of new requests.
+    Context grows from the input to input and output. The error is the median relative one of such predictions.
+    """
+    from ecoserve.cli.predict_command import predict_request, run_predict, run_predict_many
+
+    console, as_json = table_console(), output is Output.JSON
+    if points is not None:
+        return run_predict_many(points, as_json=as_json, console=console)
+    point = predict_request(
+        model, gpu, cpu, gpus, tensor_parallel, precision, input_tokens, output_tokens, batch
+    )
+    return run_predict(point, as_json=as_json, console=console)
+
+
+@app.command()
 def refresh(
     files: Annotated[
         list[Path],

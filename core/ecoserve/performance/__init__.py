@@ -11,19 +11,24 @@ from ecoserve.performance.engine import (
     engine_loaded_idle_watts,
     engine_resources,
 )
+from ecoserve.performance.points import OperatingPoint, PointPrediction, Source, predict_point
 from ecoserve.performance.prediction import Prediction, predict
 
 __all__ = [
     "Engine",
     "EngineResources",
+    "OperatingPoint",
+    "PointPrediction",
     "Prediction",
     "Rejection",
     "RejectionReason",
     "ReplicaCapacity",
     "Role",
     "Slo",
+    "Source",
     "engine_loaded_idle_watts",
     "engine_resources",
     "predict",
+    "predict_point",
     "replica_capacity",
 ]

@@ -46,6 +46,11 @@ class AcceleratorSteps:
         """Tokens of KV that fit beside the weights; negative where the weights themselves don't fit."""
         return self._kv_bytes / self._kv_bytes_per_token
 
+    def sequences_held(self, context_tokens: float) -> float:
+        """Sequences of that context whose KV fits; 0 or less where not even the weights do."""
+        per_sequence = self._kv_copies * self.engine.model.kv_bytes(context_tokens)
+        return self._kv_bytes / per_sequence
+
     @property
     def max_batch(self) -> int:
         """Most sequences at once."""
@@ -87,7 +92,7 @@ class AcceleratorSteps:
     @property
     def _span_watts(self) -> float:
         card = self.engine.accelerator
-        return self.engine.tensor_parallel * (card.tdp_watts - card.idle_watts - card.loaded_idle_watts)
+        return self.engine.devices * (card.tdp_watts - card.idle_watts - card.loaded_idle_watts)
 
     @property
     def _flops_per_second(self) -> float:
@@ -95,24 +100,29 @@ class AcceleratorSteps:
         tflops = card.bf16_tflops
         if self.engine.precision == "fp8" and card.fp8_tflops is not None:
             tflops = card.fp8_tflops
-        return self.engine.tensor_parallel * tflops * 1e12 * _sustained_share(card)
+        return self.engine.devices * tflops * 1e12 * _sustained_share(card)
 
     @property
     def _bytes_per_second(self) -> float:
         peak = self.engine.accelerator.memory_bandwidth_gb_per_s * 1e9
-        return self.engine.tensor_parallel * peak * efficiency.MEMORY_BANDWIDTH_EFFICIENCY
+        return self.engine.devices * peak * efficiency.MEMORY_BANDWIDTH_EFFICIENCY
 
     @property
     def _kv_bytes_per_token(self) -> float:
-        # Every device holds at least one KV head: beyond kv_heads devices they are held more than once.
-        copies = max(1.0, self.engine.tensor_parallel / self.engine.model.kv_heads)
-        return copies * self.engine.model.kv_bytes_per_token(self.engine.precision)
+        return self._kv_copies * self.engine.model.kv_bytes_per_token(self.engine.precision)
+
+    @property
+    def _kv_copies(self) -> float:
+        # Every device holds at least one KV head: beyond kv_heads devices they are held more than once. A latent
+        # is one head.
+        heads = 1 if self.engine.model.latent_kv_width else self.engine.model.kv_heads
+        return max(1.0, self.engine.tensor_parallel / heads)
 
     @property
     def _kv_bytes(self) -> float:
-        card, tp = self.engine.accelerator, self.engine.tensor_parallel
+        card = self.engine.accelerator
         usable_gib = efficiency.USABLE_MEMORY_SHARE * card.memory_gib - efficiency.RESERVED_GIB_PER_DEVICE
-        return tp * usable_gib * GIB - self.engine.model.weight_bytes(self.engine.precision)
+        return self.engine.devices * usable_gib * GIB - self.engine.model.weight_bytes(self.engine.precision)
 
     def _kv_seconds(self, batch: float, context_tokens: float) -> float:
         return batch * context_tokens * self._kv_bytes_per_token / self._bytes_per_second
@@ -124,7 +134,7 @@ class AcceleratorSteps:
 
     def _all_reduce_seconds(self, tokens: float) -> float:
         """Two ring all-reduces per layer over the activations of `tokens` tokens."""
-        tp = self.engine.tensor_parallel
+        tp = self.engine.devices
         if tp == 1:
             return 0.0
         model = self.engine.model

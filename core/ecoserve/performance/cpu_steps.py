@@ -38,6 +38,11 @@ class CpuSteps:
         """Tokens of KV that fit into the memory set aside for it."""
         return efficiency.CPU_KV_GIB * GIB / self.engine.model.kv_bytes_per_token(self.engine.precision)
 
+    def sequences_held(self, context_tokens: float) -> float:
+        """Sequences of that context whose KV fits into all of the host's memory beside the weights."""
+        held = self.engine.instance.memory_gib * GIB - self.engine.model.weight_bytes(self.engine.precision)
+        return held / self.engine.model.kv_bytes(context_tokens)
+
     @property
     def max_batch(self) -> int:
         """Most sequences at once."""

@@ -63,6 +63,9 @@ class Slo:
 class Engine:
     """One replica's engine. `tensor_parallel` devices, or 0 for `cpu_cores` vCPUs of the host.
 
+    A mixture of experts may run on `data_parallel` such groups in step: attention is replicated over the groups,
+    the experts are spread over all devices.
+
     Raises InvalidInputError where the numbers make no engine at all; whether a sound engine can serve
     is `replica_capacity`'s answer.
     """
@@ -72,6 +75,7 @@ class Engine:
     instance: InstanceType
     role: Role = Role.BOTH
     tensor_parallel: int = 1
+    data_parallel: int = 1
     cpu_cores: float = 0.0
 
     def __post_init__(self) -> None:
@@ -81,6 +85,12 @@ class Engine:
             raise InvalidInputError(
                 "tensorParallel", self.tensor_parallel, f"0 to {most} on {self.instance.id} (0 is on its CPU)"
             )
+        if self.data_parallel < 1 or self.devices > most:
+            accepted = f"1 or more groups, {most} devices in all on {self.instance.id}"
+            raise InvalidInputError("dataParallel", self.data_parallel, accepted)
+        if self.data_parallel > 1 and not self.model.experts:
+            accepted = "1 for a dense model: groups of devices are replicas of their own"
+            raise InvalidInputError("dataParallel", self.data_parallel, accepted)
         if self.tensor_parallel == 0 and not 0 < self.cpu_cores <= self.instance.vcpus:
             raise InvalidInputError(
                 "cpuCores", self.cpu_cores, f"above 0 to {self.instance.vcpus:g} on {self.instance.id}"
@@ -92,6 +102,11 @@ class Engine:
         if self.tensor_parallel == 0 or self.instance.accelerator is None:
             raise InvalidInputError("tensorParallel", self.tensor_parallel, "1 or more for an accelerator")
         return self.instance.accelerator
+
+    @property
+    def devices(self) -> int:
+        """Accelerators it runs on."""
+        return self.tensor_parallel * self.data_parallel
 
     @property
     def on_cpu(self) -> bool:
@@ -119,7 +134,7 @@ def engine_resources(engine: Engine) -> EngineResources:
         weights_gib = engine.model.weight_bytes(engine.precision) / GIB
         memory_gib = weights_gib + CPU_KV_GIB + _CPU_RUNTIME_GIB
         return EngineResources(gpu=0, cpu=engine.cpu_cores, memory_gib=memory_gib)
-    devices = engine.tensor_parallel
+    devices = engine.devices
     part = 0.5 / instance.accelerator_count
     return EngineResources(
         gpu=devices,
@@ -130,4 +145,4 @@ def engine_resources(engine: Engine) -> EngineResources:
 
 def engine_loaded_idle_watts(engine: Engine) -> float:
     """What one replica draws above its node's idle power while it holds the model and serves nothing."""
-    return 0.0 if engine.on_cpu else engine.tensor_parallel * engine.accelerator.loaded_idle_watts
+    return 0.0 if engine.on_cpu else engine.devices * engine.accelerator.loaded_idle_watts

@@ -30,7 +30,7 @@ def predict(engine: Engine, input_tokens: float, output_tokens: float, batch: fl
     per_token = step + batch * prefill / output_tokens
     idle = engine_loaded_idle_watts(engine)
     if not engine.on_cpu:
-        idle += engine.tensor_parallel * engine.accelerator.idle_watts
+        idle += engine.devices * engine.accelerator.idle_watts
     decode_joules = step * steps.decode_watts(batch, context)
     prefill_joules = batch * prefill / output_tokens * steps.prefill_watts()
     watts = idle + (decode_joules + prefill_joules) / per_token

@@ -14,6 +14,9 @@ class Steps(Protocol):
     def kv_tokens(self) -> float:
         """Tokens of KV that fit; negative where not even the weights do."""
 
+    def sequences_held(self, context_tokens: float) -> float:
+        """Sequences of that context whose KV fits; 0 or less where not even the weights do."""
+
     @property
     def max_batch(self) -> int:
         """Most sequences at once."""
