@@ -46,7 +46,7 @@ class RoleName(StrEnum):
     DECODE = "decode"
 
 
-Precision = Literal["bf16", "fp16", "fp8", "int8", "int4"]
+Precision = Literal["bf16", "fp16", "fp8", "int8", "int4", "mxfp4"]
 
 _ONE_LOAD = "give exactly one of requestsPerSecond or trace"
 _ONE_LENGTH = "with requestsPerSecond give either lengths, or both inputTokens and outputTokens"

@@ -7,17 +7,28 @@ enter without one. YAML names are camelCase, the fields' names are their snake_c
 import functools
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from importlib import resources
 from typing import Any, TypeVar, cast
 
 import yaml
 
 from ecoserve.catalog.hardware import Accelerator, Cpu, InstanceType
-from ecoserve.catalog.model_architecture import ModelArchitecture
+from ecoserve.catalog.model_architecture import ModelArchitecture, StateSpace
 from ecoserve.errors import InvalidInputError, UnknownNameError
 
 _T = TypeVar("_T")
+
+_PRECISION_SUFFIXES = tuple(
+    (re.compile(f"[-_.](?:{pattern})$", re.IGNORECASE), precision)
+    for pattern, precision in (
+        ("(?:dynamic-)?fp8(?:-dynamic|-kv)?", "fp8"),
+        ("gptq-int8|(?:quantized[.])?w8a8|(?:quantized[.])?w8a16|int8", "int8"),
+        ("awq(?:-int4)?|gptq(?:-int4)?|(?:quantized[.])?w4a16|int4|bnb-4bit|q4_k_m(?:-gguf)?", "int4"),
+        ("mxfp4", "mxfp4"),
+        ("bf16", "bf16"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +58,25 @@ class Catalog:
         return _look_up("instance", self.instances, instance_id)
 
     def model(self, name: str) -> ModelArchitecture:
-        """Return the model; raise UnknownNameError where there is none of that name."""
-        return _look_up("model", self.models, name)
+        """Return the model; raise UnknownNameError where there is none of that name.
+
+        A suffix that states a precision (-FP8, -AWQ, …) is set apart and becomes `native_precision`; a repository
+        of another owner is found by its own name (RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic).
+        """
+        if name in self.models:
+            return self.models[name]
+        base, precision = split_precision(name)
+        known = self.models.get(base) or self._of_another_owner(base)
+        if known is None:
+            raise UnknownNameError("model", name, self.models)
+        return replace(known, name=name, native_precision=precision or known.native_precision)
+
+    def _of_another_owner(self, name: str) -> ModelArchitecture | None:
+        owner, slash, repository = name.partition("/")
+        if not (owner and slash and repository):
+            return None
+        ending = f"/{repository.casefold()}"
+        return next((m for known, m in self.models.items() if known.casefold().endswith(ending)), None)
 
 
 def _look_up(kind: str, known: Mapping[str, _T], name: str) -> _T:
@@ -66,11 +94,13 @@ def load_catalog() -> Catalog:
         name: build_entry(InstanceType, name, _with_parts(entry, accelerators, cpus), citations)
         for name, entry, citations in _entries("instances")
     }
-    models = {
-        name: ModelArchitecture(name=name, **{snake_case(key): value for key, value in entry.items()})
-        for name, entry, _ in _entries("models")
-    }
-    return Catalog(accelerators=accelerators, cpus=cpus, instances=instances, models=models)
+    models = [named for name, entry, _ in _entries("models") for named in build_models(name, entry)]
+    return Catalog(
+        accelerators=accelerators,
+        cpus=cpus,
+        instances=instances,
+        models={model.name: model for model in models},
+    )
 
 
 def _section(kind: str, cls: type[_T]) -> dict[str, _T]:
@@ -94,6 +124,34 @@ def _with_parts(
         "cpu": [_look_up("cpu", cpus, cpu_id), cpu_source],
         "accelerator": None if accelerator is None else _look_up("accelerator", accelerators, accelerator),
     }
+
+
+def build_models(name: str, entry: Mapping[str, Any]) -> list[ModelArchitecture]:
+    """Build a model, and its aliases, from its YAML mapping; InvalidInputError names what is missing or unknown."""
+    values = {snake_case(key): value for key, value in entry.items()}
+    aliases = values.pop("aliases", [])
+    if isinstance(values.get("state_space"), Mapping):
+        state_space = {snake_case(key): value for key, value in values["state_space"].items()}
+        values["state_space"] = _checked(StateSpace, f"model {name}: stateSpace", state_space)
+    model = _checked(ModelArchitecture, f"model {name}", {"name": name, **values})
+    return [model, *(replace(model, name=alias) for alias in aliases)]
+
+
+def split_precision(name: str) -> tuple[str, str | None]:
+    """Part a model's name from the precision it ends in: `x-FP8-dynamic` is `x` in fp8; None where it states none."""
+    for pattern, precision in _PRECISION_SUFFIXES:
+        match = pattern.search(name)
+        if match:
+            return name[: match.start()], precision
+    return name, None
+
+
+def _checked(cls: type[_T], where: str, values: Mapping[str, Any]) -> _T:
+    known = {item.name: item for item in fields(cast(Any, cls))}
+    missing = [n for n, item in known.items() if item.default is MISSING and n not in values]
+    for field in (*(values.keys() - known.keys()), *missing):
+        raise InvalidInputError(f"{where}.{field}", values.get(field), f"fields are {', '.join(known)}")
+    return cast(Callable[..., _T], cls)(**values)
 
 
 def build_entry(cls: type[_T], name: str, entry: Mapping[str, Any], citations: Mapping[str, str]) -> _T:

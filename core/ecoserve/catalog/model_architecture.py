@@ -2,12 +2,18 @@
 
 from dataclasses import dataclass
 
-from ecoserve.errors import UnknownNameError
+from ecoserve.errors import InvalidInputError, UnknownNameError
 
-BYTES_PER_WEIGHT = {"bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.56}
-"""Bytes per weight. int4 carries its group scales (4.5 bits, as of GPTQ/AWQ with groups of 128 and of Q4_K)."""
+BYTES_PER_WEIGHT = {"bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.56, "mxfp4": 0.53125}
+"""Bytes per weight. int4 carries its group scales (4.5 bits, as of GPTQ/AWQ with groups of 128 and of Q4_K).
 
+mxfp4 is 4 bits and one 8-bit scale per 32 of them, of the experts alone (of a dense model: the feed-forward
+weights): the rest stays in 16 bit.
+"""
+
+_OF_FEED_FORWARD_ALONE = "mxfp4"
 _KV_BYTES_PER_VALUE = 2.0
+_STATE_BYTES_PER_VALUE = 4.0
 
 
 def check_precision(precision: str) -> str:
@@ -18,15 +24,39 @@ def check_precision(precision: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StateSpace:
+    """The state-space (Mamba-2) layers of a hybrid: each keeps a state of fixed size per sequence instead of KV."""
+
+    layers: int
+    heads: int
+    head_dim: int
+    groups: int
+    state_size: int
+
+    def parameters(self, hidden_size: int) -> float:
+        """Parameters of the input and output projections over all such layers."""
+        inner = self.heads * self.head_dim
+        projected = 2 * inner + 2 * self.groups * self.state_size + self.heads
+        return float(self.layers * hidden_size * (projected + inner))
+
+    @property
+    def state_bytes(self) -> float:
+        """Bytes of state that one sequence keeps, in 32 bit."""
+        return self.layers * self.heads * self.head_dim * self.state_size * _STATE_BYTES_PER_VALUE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelArchitecture:
-    """A decoder-only transformer by its shape, dense or a mixture of experts.
+    """A decoder-only language model by its shape: dense, a mixture of experts, or a hybrid with state-space layers.
 
     `intermediate_size` is of one expert where there are experts; `shared_intermediate_size` is of the experts that
     every token passes. `dense_layers` of a mixture have no experts but a feed-forward network of
     `dense_intermediate_size`. `windowed_layers` attend to the last `window_tokens` only. `latent_kv_width` is
     what latent attention (MLA) caches per token and layer, with `latent_attention_parameters` per layer.
-    `feed_forward_matrices` is 2 for networks without a gate. `parameters` is the published total of the language
-    model.
+    `feed_forward_matrices` is 2 for networks without a gate. `attention_layers` and `feed_forward_layers` are all
+    layers unless a hybrid gives them. `parameters` is the published total of the language model. `vision_parameters`
+    are held beside it, where the model is published with a vision tower, and never see a text token.
+    `native_precision` is what the weights are published in.
     """
 
     name: str
@@ -49,11 +79,28 @@ class ModelArchitecture:
     window_tokens: int = 0
     latent_kv_width: int = 0
     latent_attention_parameters: float = 0.0
+    attention_layers: int = 0
+    feed_forward_layers: int = 0
+    state_space: StateSpace | None = None
+    vision_parameters: float = 0.0
+    native_precision: str = "bf16"
+
+    def __post_init__(self) -> None:
+        check_precision(self.native_precision)
+        for field in ("attention_layers", "feed_forward_layers"):
+            object.__setattr__(self, field, getattr(self, field) or self.layers)
+        sizes = ("parameters", "layers", "hidden_size", "intermediate_size", "attention_heads", "kv_heads")
+        for field in (*sizes, "head_dim", "vocabulary_size"):
+            if not getattr(self, field) > 0:
+                raise InvalidInputError(f"model {self.name}: {field}", getattr(self, field), "above zero")
+        if not 0 <= self.experts_per_token <= self.experts or (self.experts and not self.experts_per_token):
+            detail = f"1 to {self.experts} for {self.experts} experts"
+            raise InvalidInputError(f"model {self.name}: experts_per_token", self.experts_per_token, detail)
 
     @property
     def expert_layers(self) -> int:
         """Layers with experts."""
-        return self.layers - self.dense_layers if self.experts else 0
+        return self.feed_forward_layers - self.dense_layers if self.experts else 0
 
     @property
     def embedding_parameters(self) -> float:
@@ -73,7 +120,7 @@ class ModelArchitecture:
             self.expert_layers * self.shared_intermediate_size
             + self.dense_layers * self.dense_intermediate_size
             if self.experts
-            else self.layers * self.intermediate_size
+            else self.feed_forward_layers * self.intermediate_size
         )
         return float(self.feed_forward_matrices * self.hidden_size * widths)
 
@@ -81,15 +128,17 @@ class ModelArchitecture:
     def attention_parameters(self) -> float:
         """Parameters of the query, key, value and output projections over all layers."""
         if self.latent_kv_width:
-            return self.layers * self.latent_attention_parameters
+            return self.attention_layers * self.latent_attention_parameters
         heads = 2 * self.attention_heads + 2 * self.kv_heads
-        return float(self.layers * self.hidden_size * heads * self.head_dim)
+        return float(self.attention_layers * self.hidden_size * heads * self.head_dim)
 
     @property
     def parameters_from_shape(self) -> float:
         """The total rebuilt from the shape; norms, routers and biases are left out (under 0.1 %)."""
         tables = 1 if self.tied_embeddings else 2
         always = self.attention_parameters + self.feed_forward_parameters
+        if self.state_space is not None:
+            always += self.state_space.parameters(self.hidden_size)
         return tables * self.embedding_parameters + always + self.experts * self.expert_parameters
 
     @property
@@ -119,19 +168,33 @@ class ModelArchitecture:
         return self.always_read_parameters + self.expert_parameters * self.experts_touched(tokens)
 
     def weight_bytes(self, precision: str) -> float:
-        """Bytes of all weights in memory."""
-        return self.parameters * BYTES_PER_WEIGHT[check_precision(precision)]
+        """Bytes of all weights in memory, a vision tower included."""
+        held = self.parameters + self.vision_parameters
+        return self._bytes(held, self.experts * self.expert_parameters, precision)
+
+    def weight_bytes_read(self, tokens: float, precision: str) -> float:
+        """Bytes of weights that one step over `tokens` tokens reads."""
+        of_experts = self.expert_parameters * self.experts_touched(tokens)
+        return self._bytes(self.always_read_parameters + of_experts, of_experts, precision)
 
     def kv_bytes_per_token(self, precision: str = "bf16") -> float:
-        """Bytes a further token adds in every layer; kept in 16 bit whatever the weights' precision."""
+        """Bytes a further token adds in every attention layer; kept in 16 bit whatever the weights' precision."""
         check_precision(precision)
-        return self.layers * self._kv_bytes_per_layer
+        return self.attention_layers * self._kv_bytes_per_layer
 
     def kv_bytes(self, context_tokens: float) -> float:
-        """Bytes of keys and values of one sequence; windowed layers keep no more than their window."""
+        """Bytes one sequence keeps and every step reads: KV, in windowed layers of their window, and state."""
         windowed = self.windowed_layers * min(context_tokens, self.window_tokens)
-        tokens = (self.layers - self.windowed_layers) * context_tokens + windowed
-        return tokens * self._kv_bytes_per_layer
+        tokens = (self.attention_layers - self.windowed_layers) * context_tokens + windowed
+        state_bytes = self.state_space.state_bytes if self.state_space is not None else 0.0
+        return tokens * self._kv_bytes_per_layer + state_bytes
+
+    def _bytes(self, parameters: float, of_experts: float, precision: str) -> float:
+        per_weight = BYTES_PER_WEIGHT[check_precision(precision)]
+        if precision != _OF_FEED_FORWARD_ALONE:
+            return parameters * per_weight
+        small = of_experts if self.experts else self.feed_forward_parameters
+        return small * per_weight + (parameters - small) * BYTES_PER_WEIGHT["bf16"]
 
     @property
     def _kv_bytes_per_layer(self) -> float:

@@ -216,7 +216,7 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "unknown precision": (
         SERVING,
         {"spec.model.precision": "bf17"},
-        'supported values: "bf16", "fp16", "fp8", "int8", "int4"',
+        'supported values: "bf16", "fp16", "fp8", "int8", "int4", "mxfp4"',
     ),
     "unknown mode": (
         SERVING,

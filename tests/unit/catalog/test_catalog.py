@@ -3,7 +3,7 @@ from dataclasses import fields
 
 import pytest
 
-from ecoserve.catalog import ModelArchitecture, load_catalog
+from ecoserve.catalog import load_catalog
 from ecoserve.catalog.hardware import Accelerator
 from ecoserve.catalog.loading import build_entry, snake_case
 from ecoserve.errors import InvalidInputError, UnknownNameError
@@ -64,51 +64,10 @@ def test_product_labels_are_unique_and_found():
     assert CATALOG.accelerator_by_product("Tesla-T4").id == "t4"
 
 
-@pytest.mark.parametrize("model", list(CATALOG.models.values()), ids=list(CATALOG.models))
-def test_the_parameter_count_follows_from_the_shape(model: ModelArchitecture):
-    assert model.parameters_from_shape == pytest.approx(model.parameters, rel=1e-3)
-    assert model.attention_heads % model.kv_heads == 0
-    assert model.matmul_parameters <= model.active_parameters <= model.parameters
-
-
-@pytest.mark.parametrize(
-    ("name", "kv_kib", "active_billions"),
-    [
-        ("meta-llama/Llama-3.1-8B-Instruct", 128, 8.03),
-        ("meta-llama/Llama-3.1-70B-Instruct", 320, 70.55),
-        ("meta-llama/Llama-2-7b-chat-hf", 512, 6.74),
-        ("mistralai/Mixtral-8x7B-Instruct-v0.1", 128, 12.9),
-        ("Qwen/Qwen3-30B-A3B", 96, 3.35),
-        ("deepseek-ai/DeepSeek-V3", 68.625, 37.6),
-        ("openai/gpt-oss-120b", 72, 5.75),
-        ("meta-llama/Llama-4-Maverick-17B-128E-Instruct", 192, 17.2),
-        ("bigscience/bloom", 3920, 176.25),
-    ],
-)
-def test_published_kv_sizes_and_active_parameters(name, kv_kib, active_billions):
-    model = CATALOG.model(name)
-    assert model.kv_bytes_per_token() == kv_kib * 1024
-    assert model.active_parameters / 1e9 == pytest.approx(active_billions, rel=0.005)
-
-
-def test_windowed_layers_hold_their_window():
-    model = CATALOG.model("openai/gpt-oss-120b")
-    assert model.kv_bytes(128) == 128 * model.kv_bytes_per_token()
-    assert model.kv_bytes(1128) == model.kv_bytes(128) + 500 * model.kv_bytes_per_token()
-
-
-def test_a_mixture_reads_more_experts_with_more_tokens_and_never_more_than_all():
-    model = CATALOG.model("mistralai/Mixtral-8x7B-Instruct-v0.1")
-    reads = [model.parameters_read(tokens) for tokens in (1, 2, 8, 64, 4096)]
-    assert reads == sorted(reads)
-    assert reads[0] == pytest.approx(model.matmul_parameters)
-    assert reads[-1] == pytest.approx(model.parameters - model.embedding_parameters)
-
-
 def test_an_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(UnknownNameError, match=r"accelerator: 'h100' is not accepted.*h100-sxm"):
         CATALOG.accelerator("h100")
-    with pytest.raises(UnknownNameError, match=r"meta-llama/Llama-3\.1-8B-Instruct"):
+    with pytest.raises(UnknownNameError, match=r"meta-llama/Llama-3\.1-8B"):
         CATALOG.model("llama-3.1-8b")
     with pytest.raises(UnknownNameError, match="precision"):
         CATALOG.model("Qwen/Qwen3-8B").weight_bytes("fp7")
