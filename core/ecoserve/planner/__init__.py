@@ -30,7 +30,10 @@ read plans. What callers use:
     planner.document  placement_plan_spec(plan, design_points=(), *, placements=None) -> PlacementPlanSpec
                       design_point_rows(design_points) -> tuple[api DesignPoint, …]
     planner.instance  load_instance(path), parse_instance(document) -> PlanningInstance; PlanningResult.document()
-    planner.solver    solve(instance) -> PlanningResult
+    planner.solver    solve(instance) -> PlanningResult (.marginals: prices of slices, replicas and nodes, and what
+                      binds; .churn: replicas moved against `held`, within `churnBudget` where load allows)
+    planner.tick      HeldPlan(instance, result).reroute({zone: grams_per_kwh}) -> Rerouted: replicas stay, load moves;
+                      .lower_bound({zone: grams_per_kwh}) -> gCO2e/h that no new plan can be below
     cli.sources       read_sources(paths, intensities=()) -> Sources; .snapshot_at(time) -> Snapshot
     simulation.day    simulate_day(snapshot_at, start, *, hours=24, effort, progress(done, total)) -> Day
 """

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from ecoserve.planner.formulation import Formulation
+from ecoserve.planner.formulation import Churn, Formulation
 from ecoserve.planner.packing import Item, Packing, pack
 
 _NOISE = 1e-7
@@ -69,6 +69,8 @@ def _needed(formulation: Formulation, shares: Mapping[int, float], values: Seque
     for name, count in given.items():
         load = loads.get(name, 0.0)
         replicas[name] = min(count, ceil(load * (1 - 1e-6) - _NOISE)) if load > 0 else 0
+        if formulation.churn is not None:  # one that idles is there because to stop it is churn, too
+            replicas[name] = max(replicas[name], min(count, formulation.spec.held.get(name, 0)))
     for limit in formulation.spec.limits:
         group = [name for name in limit.configurations if name in replicas]
         short = min(limit.min_replicas, sum(given[name] for name in group)) - sum(replicas[n] for n in group)
@@ -101,4 +103,22 @@ def _point(
             point[formulation.missing[limit.name]] = float(max(0, limit.min_replicas - have))
     for name, column in formulation.starts.items():
         point[column] = float(max(0, replicas[name] - formulation.spec.held.get(name, 0)))
+    if formulation.churn is not None:
+        _move(formulation, formulation.churn, replicas, point)
     return tuple(point)
+
+
+def churn(formulation: Formulation, replicas: Mapping[str, int]) -> int:
+    """Return how many replicas are started and stopped against those held."""
+    held = formulation.spec.held
+    return sum(abs(replicas.get(name, 0) - held.get(name, 0)) for name in replicas.keys() | held.keys())
+
+
+def _move(formulation: Formulation, columns: Churn, replicas: Mapping[str, int], point: list[float]) -> None:
+    held = formulation.spec.held
+    for name, column in columns.up.items():
+        point[column] = float(max(0, replicas[name] - held.get(name, 0)))
+    for name, column in columns.down.items():
+        point[column] = float(max(0, held[name] - replicas[name]))
+    budget = formulation.spec.churn_budget or 0
+    point[columns.excess] = float(max(0, churn(formulation, replicas) - budget))

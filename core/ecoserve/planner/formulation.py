@@ -7,6 +7,7 @@ replicas y of a configuration, integer nodes n of a pool that are on, the share 
     capacity   Σ a·x ≤ y per configuration, a = rate / usable rate of one replica
     packing    Σ resources·y ≤ resources of a node · n per pool and resource
     limits     min ≤ Σ y ≤ max per group of configurations
+    churn      y − held = up − down, Σ (up + down) ≤ budget + excess
 
 No column per node: nodes of a pool are alike, and a column each would only add symmetry. Configurations larger
 than a node and options without a usable rate are never offered. This formulation is a reconstruction; the
@@ -50,8 +51,29 @@ class UsableOption:
 
 
 @dataclass(frozen=True, slots=True)
+class Rows:
+    """Which row of the program means what: what duals are read by."""
+
+    capacity: Mapping[str, int]
+    packing: Mapping[tuple[str, int], int]
+    """By pool and index of the resource."""
+    least: Mapping[str, int]
+    most: Mapping[str, int]
+    churn: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Churn:
+    """Columns of the churn budget: replicas started and stopped by configuration, and what exceeds the budget."""
+
+    up: Mapping[str, int]
+    down: Mapping[str, int]
+    excess: int
+
+
+@dataclass(frozen=True, slots=True)
 class Formulation:
-    """The program of an instance, and which column means what."""
+    """The program of an instance, and which column and row means what."""
 
     spec: InstanceSpec
     program: Program
@@ -61,6 +83,8 @@ class Formulation:
     shed: Mapping[str, int]
     missing: Mapping[str, int]
     starts: Mapping[str, int]
+    churn: Churn | None
+    rows: Rows
     metrics: Mapping[str, Coefficients]
     counts: Mapping[str, int]
 
@@ -92,6 +116,10 @@ class Formulation:
             whole = sum(item.rate * self.counts.get(item.name, 1) for item in self.spec.slices) or 1.0
             total |= dict.fromkeys(self.missing.values(), whole)
         return total
+
+    def churn_excess(self) -> Coefficients:
+        """Return the coefficients of the replicas started and stopped beyond the budget."""
+        return {} if self.churn is None else {self.churn.excess: 1.0}
 
 
 OBJECTIVE_METRICS: Mapping[Objective, tuple[str, ...]] = {
@@ -141,11 +169,12 @@ class _Writer:
             if limit.min_replicas > 0
         }
         self._cover(options, shed)
-        self._capacity(options, replicas)
-        self._packing(replicas, nodes)
+        capacity = self._capacity(options, replicas)
+        packing = self._packing(replicas, nodes)
         self._linking(options, nodes)
-        self._limits(replicas, missing)
-        starts = self._cold_starts(replicas)
+        least, most = self._limits(replicas, missing)
+        churn, churn_row = self._churn(replicas)
+        starts = self._cold_starts(replicas, churn)
         return Formulation(
             spec=self.spec,
             program=self.builder.program(),
@@ -155,6 +184,8 @@ class _Writer:
             shed=shed,
             missing=missing,
             starts=starts,
+            churn=churn,
+            rows=Rows(capacity, packing, least, most, churn_row),
             metrics=self.metrics,
             counts=self.counts,
         )
@@ -194,13 +225,17 @@ class _Writer:
     def _replicas(self, item: ConfigurationSpec, needed: float) -> int:
         pool = self.pools[item.pool]
         most = replicas_per_node(item.resources.amounts(), pool.node.resources.amounts()) * pool.nodes
+        kept = 0 if self.spec.churn_budget is None else self.spec.held.get(item.name, 0)
         wanted = max(
             [
                 ceil(needed),
+                kept,  # a budget may not suffice to stop them
                 *(limit.min_replicas for limit in self.spec.limits if item.name in limit.configurations),
             ]
         )
-        caps = [most, wanted] if item.max_replicas is None else [most, wanted, item.max_replicas]
+        caps = [most, wanted + 1]  # one above what can be of use: a bound that is met would take a price
+        if item.max_replicas is not None:
+            caps.append(item.max_replicas)
         column = self.builder.column(0.0, float(min(caps)), integer=True)
         zone = self.zones[pool.zone]
         self._price(column, zone, item.power_watts, item.embodied_grams_per_hour, item.cost_per_hour)
@@ -231,14 +266,17 @@ class _Writer:
         for entries in handover.values():
             self.builder.row(entries, 0.0, 0.0)
 
-    def _capacity(self, options: Iterable[UsableOption], replicas: Mapping[str, int]) -> None:
+    def _capacity(self, options: Iterable[UsableOption], replicas: Mapping[str, int]) -> dict[str, int]:
         loads: dict[str, list[tuple[int, float]]] = {}
         for usable in options:
             loads.setdefault(usable.option.configuration, []).append((usable.column, usable.replicas))
-        for name, entries in loads.items():
-            self.builder.row([*entries, (replicas[name], -1.0)], upper=0.0)
+        return {
+            name: self.builder.row([*entries, (replicas[name], -1.0)], upper=0.0)
+            for name, entries in loads.items()
+        }
 
-    def _packing(self, replicas: Mapping[str, int], nodes: Mapping[str, int]) -> None:
+    def _packing(self, replicas: Mapping[str, int], nodes: Mapping[str, int]) -> dict[tuple[str, int], int]:
+        rows: dict[tuple[str, int], int] = {}
         members: dict[str, list[ConfigurationSpec]] = {}
         for item in self.placeable.values():
             members.setdefault(item.pool, []).append(item)
@@ -247,7 +285,7 @@ class _Writer:
             for index, have in enumerate(capacity):
                 used = [(replicas[item.name], item.resources.amounts()[index]) for item in items]
                 if have > 0 and any(amount for _, amount in used):
-                    self.builder.row([*used, (nodes[name], -have)], upper=0.0)
+                    rows[name, index] = self.builder.row([*used, (nodes[name], -have)], upper=0.0)
                 large = [(column, 1.0) for column, amount in used if amount > have / 2 * (1 + _MARGIN)]
                 if large:  # no two of them share a node, whatever the sum says
                     self.builder.row([*large, (nodes[name], -1.0)], upper=0.0)
@@ -257,6 +295,7 @@ class _Writer:
                 ratio = min((h / a for a, h in zip(amounts, capacity, strict=True) if a > 0), default=inf)
                 if 1 < whole < ratio * (1 - _MARGIN):
                     self.builder.row([(replicas[item.name], 1.0), (nodes[name], -whole)], upper=0.0)
+        return rows
 
     def _linking(self, options: Iterable[UsableOption], nodes: Mapping[str, int]) -> None:
         """Tie shares to nodes: a pool that is off serves no part of a slice.
@@ -276,20 +315,46 @@ class _Writer:
             for (_, pool, _), entries in groups.items():
                 self.builder.row([*entries, (nodes[pool], -1.0)], upper=0.0)
 
-    def _limits(self, replicas: Mapping[str, int], missing: Mapping[str, int]) -> None:
+    def _limits(
+        self, replicas: Mapping[str, int], missing: Mapping[str, int]
+    ) -> tuple[dict[str, int], dict[str, int]]:
+        least: dict[str, int] = {}
+        most: dict[str, int] = {}
         for limit in self.spec.limits:
             group = [(replicas[name], 1.0) for name in sorted(set(limit.configurations)) if name in replicas]
             if limit.min_replicas > 0:
-                self.builder.row([*group, (missing[limit.name], 1.0)], lower=float(limit.min_replicas))
+                entries = [*group, (missing[limit.name], 1.0)]
+                least[limit.name] = self.builder.row(entries, lower=float(limit.min_replicas))
             if limit.max_replicas is not None and group:
-                self.builder.row(group, upper=float(limit.max_replicas))
+                most[limit.name] = self.builder.row(group, upper=float(limit.max_replicas))
+        return least, most
 
-    def _cold_starts(self, replicas: Mapping[str, int]) -> dict[str, int]:
+    def _churn(self, replicas: Mapping[str, int]) -> tuple[Churn | None, int | None]:
+        budget, held = self.spec.churn_budget, self.spec.held
+        if budget is None:
+            return None, None
+        up: dict[str, int] = {}
+        down: dict[str, int] = {}
+        for name, column in replicas.items():
+            up[name] = self.builder.column()
+            entries = [(column, 1.0), (up[name], -1.0)]
+            if held.get(name, 0) > 0:
+                down[name] = self.builder.column()
+                entries.append((down[name], 1.0))
+            count = float(held.get(name, 0))
+            self.builder.row(entries, count, count)
+        churn = Churn(up, down, self.builder.column())
+        gone = sum(count for name, count in held.items() if name not in replicas)
+        moves = [(column, 1.0) for column in (*up.values(), *down.values())]
+        return churn, self.builder.row([*moves, (churn.excess, -1.0)], upper=float(budget - gone))
+
+    def _cold_starts(self, replicas: Mapping[str, int], churn: Churn | None) -> dict[str, int]:
         starts: dict[str, int] = {}
         for name, item in self.placeable.items():
             if item.cold_start_grams > 0:
-                starts[name] = self.builder.column()
+                starts[name] = self.builder.column() if churn is None else churn.up[name]
                 self.metrics["cold_start"][starts[name]] = item.cold_start_grams
-                entries = [(replicas[name], 1.0), (starts[name], -1.0)]
-                self.builder.row(entries, upper=float(self.spec.held.get(name, 0)))
+                if churn is None:
+                    entries = [(replicas[name], 1.0), (starts[name], -1.0)]
+                    self.builder.row(entries, upper=float(self.spec.held.get(name, 0)))
         return starts

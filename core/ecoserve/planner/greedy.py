@@ -10,16 +10,21 @@ from itertools import product
 from math import ceil
 
 from ecoserve.planner.bounds import option_costs
-from ecoserve.planner.candidate import Candidate, candidate, pack_pools
+from ecoserve.planner.candidate import Candidate, candidate, churn, pack_pools
 from ecoserve.planner.formulation import Formulation, UsableOption
 
 _PAIRS = 8
 """So many of the best prefill and decode options of a zone are paired with each other."""
 
 
-def greedy_plan(formulation: Formulation, shares: Sequence[float] = ()) -> Candidate:
-    """Return a plan; `shares` is a point of the relaxation, by column, whose larger shares are tried first."""
-    return _Greedy(formulation, shares).plan()
+def greedy_plan(
+    formulation: Formulation, shares: Sequence[float] = (), *, keep_held: bool = False
+) -> Candidate:
+    """Return a plan; `shares` is a point of the relaxation, by column, whose larger shares are tried first.
+
+    With `keep_held` the replicas held stay, but for idle ones that the churn budget lets go.
+    """
+    return _Greedy(formulation, shares).plan(keep_held=keep_held)
 
 
 class _Greedy:
@@ -35,7 +40,11 @@ class _Greedy:
         self.replicas = dict.fromkeys(formulation.replicas, 0)
         self.values = [0.0] * len(formulation.program.lower)
 
-    def plan(self) -> Candidate:
+    def plan(self, *, keep_held: bool) -> Candidate:
+        if keep_held:
+            for name, count in sorted(self.formulation.spec.held.items()):
+                for _ in range(count if name in self.replicas else 0):
+                    self._raised({name: 1})
         for limit in self.formulation.spec.limits:
             for name in sorted(set(limit.configurations) & self.replicas.keys()):
                 while self._in(limit.configurations) < limit.min_replicas and self._raised({name: 1}):
@@ -55,9 +64,25 @@ class _Greedy:
                 if not left:
                     break
             self.values[self.formulation.shed[item.name]] = float(left)
+        if keep_held:
+            self._stop_idle()
         for name, column in self.formulation.replicas.items():
             self.values[column] = float(self.replicas[name])
         return candidate(self.formulation, self.values)
+
+    def _stop_idle(self) -> None:
+        """Stop replicas without load, the most costly first, until the churn budget is used up."""
+        objective = self.formulation.objective()
+        costs = {n: objective.get(column, 0.0) for n, column in self.formulation.replicas.items()}
+        left = (self.formulation.spec.churn_budget or 0) - churn(self.formulation, self.replicas)
+        for name in sorted(self.replicas, key=lambda n: (-costs[n], n)):
+            idle = min(self.replicas[name] - ceil(self.loads[name] * (1 - 1e-9)), left)
+            for limit in self.formulation.spec.limits:
+                if name in limit.configurations:
+                    idle = min(idle, self._in(limit.configurations) - limit.min_replicas)
+            if idle > 0:
+                self.replicas[name] -= idle
+                left -= idle
 
     def _in(self, group: Sequence[str]) -> int:
         return sum(self.replicas.get(name, 0) for name in set(group))

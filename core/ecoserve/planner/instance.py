@@ -116,7 +116,11 @@ class LimitSpec(ApiModel):
 
 
 class InstanceSpec(ApiModel):
-    """The problem; a price in $ per tonne of CO2e adds the carbon of a plan to its cost."""
+    """The problem; a price in $ per tonne of CO2e adds the carbon of a plan to its cost.
+
+    `churn_budget` is how many replicas may be started and stopped together against `held` (None: any number).
+    It gives way only where load could not be served, or limits not be kept, within it.
+    """
 
     objective: Objective = "carbon"
     carbon_price_per_tonne: Amount = 0.0
@@ -127,6 +131,7 @@ class InstanceSpec(ApiModel):
     options: Annotated[tuple[OptionSpec, ...], Field(min_length=1, max_length=MAX_OPTIONS)]
     limits: tuple[LimitSpec, ...] = ()
     held: dict[Name, Count] = Field(default_factory=dict)
+    churn_budget: Count | None = None
     headroom: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.0
     divisible: Annotated[bool, Field(strict=True)] = True
     relative_gap: Annotated[float, Field(strict=True, ge=0, le=1)] = 0.0
@@ -210,6 +215,38 @@ class BoundsResult(ApiModel):
     mip: float
 
 
+BindingKind = Literal["nodes", "resource", "minReplicas", "maxReplicas", "churnBudget"]
+
+
+class BindingResult(ApiModel):
+    """A constraint that holds the objective up, and what one unit more of room would save.
+
+    `name` is a pool (nodes, resource), a limit or a configuration (replicas), or empty (the churn budget). The
+    unit is a node, a device, core or GiB on each of the pool's nodes together, a replica.
+    """
+
+    kind: BindingKind
+    name: str = ""
+    resource: Literal["gpu", "cpu", "memoryGiB"] | None = None
+    value: float
+
+
+class MarginalsResult(ApiModel):
+    """Prices at the margin: duals of the linear relaxation that sheds what the plan sheds.
+
+    Units are the objective's. `slices`: what 1,000 requests more add (carbon: gCO2e, energy: Wh, cost: $;
+    performance: s of mean latency for 1,000 requests more an hour); a slice that gets nothing has none.
+    `replicas`: what the capacity of one replica more is worth, by configuration, in the objective (per hour); so an
+    option's price is its own energy plus this over its rate. `nodes`: what one more node would save, from zero up,
+    by pool; a pool without nodes has none.
+    """
+
+    slices: dict[str, float]
+    replicas: dict[str, float]
+    nodes: dict[str, float]
+    binding: tuple[BindingResult, ...] = ()
+
+
 class PlanningResult(ApiModel):
     """What was decided, and how far it can be from the best (`kind: PlanningResult`)."""
 
@@ -230,6 +267,10 @@ class PlanningResult(ApiModel):
     power_watts: float
     cost_per_hour: float
     latency_seconds: float = 0.0
+    churn: int = 0
+    """Replicas started and stopped against those held."""
+    marginals: MarginalsResult | None = None
+    """None where the linear relaxation has no duals to tell."""
     solve_seconds: float
 
     def document(self) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """A plan and its bounds as the result that is written to files."""
 
-from ecoserve.planner.candidate import Candidate
+from ecoserve.planner.candidate import Candidate, churn
 from ecoserve.planner.formulation import Formulation
-from ecoserve.planner.instance import BoundsResult, FlowResult, PlanningResult
+from ecoserve.planner.instance import BoundsResult, FlowResult, MarginalsResult, PlanningResult
 from ecoserve.planner.merging import Merged, split_flows, split_unserved
 
 
@@ -14,7 +14,12 @@ def chain(fluid: float, linear: float, mixed: float, plan: float) -> BoundsResul
 
 
 def outcome(
-    merged: Merged, formulation: Formulation, plan: Candidate, bounds: BoundsResult, seconds: float
+    merged: Merged,
+    formulation: Formulation,
+    plan: Candidate,
+    bounds: BoundsResult,
+    prices: MarginalsResult | None,
+    seconds: float,
 ) -> PlanningResult:
     """Return the plan with the slices of the instance, merged or not, and in its order."""
     spec = formulation.spec
@@ -54,5 +59,7 @@ def outcome(
         power_watts=plan.total(formulation.metrics["watts"]),
         cost_per_hour=plan.total(formulation.metrics["cost"]),
         latency_seconds=plan.total(formulation.metrics["latency"]),
+        churn=churn(formulation, plan.replicas),
+        marginals=prices,
         solve_seconds=seconds,
     )

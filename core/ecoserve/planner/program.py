@@ -61,9 +61,10 @@ class ProgramBuilder:
         self.integer.append(integer)
         return len(self.lower) - 1
 
-    def row(self, entries: Sequence[tuple[int, float]], lower: float = -inf, upper: float = inf) -> None:
-        """Add a row; entries are (column, coefficient), each column at most once."""
+    def row(self, entries: Sequence[tuple[int, float]], lower: float = -inf, upper: float = inf) -> int:
+        """Add a row and return its index; entries are (column, coefficient), each column at most once."""
         self.rows.append(row(entries, lower, upper))
+        return len(self.rows) - 1
 
     def program(self) -> Program:
         """Return what was collected."""

@@ -11,14 +11,15 @@ Equal slices are merged before anything else.
    the promising ones). The plan is packed onto nodes. Where the aggregate rows promised too much, a
    disjunctive cut (fewer replicas of one kind, or more nodes) is added and the search repeated.
 
-Shedding is lexicographic: online load is shed only where it must be, then offline load, then the objective
-counts. That takes solves of their own rather than one huge penalty, which would drown the objective.
-Every result carries fluid ≤ LP ≤ MIP ≤ plan.
+Shedding is lexicographic: online load is shed only where it must be, then offline load, then replicas move beyond
+the churn budget where load would be shed without, then the objective counts. That takes solves of their own
+rather than one huge penalty, which would drown the objective.
+Every result carries fluid ≤ LP ≤ MIP ≤ plan, and the prices at the margin.
 """
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil, floor, inf
 
 from ecoserve.planner.bounds import fluid_bound
@@ -27,6 +28,7 @@ from ecoserve.planner.cuts import packing_cut
 from ecoserve.planner.formulation import Coefficients, Formulation, formulate
 from ecoserve.planner.greedy import greedy_plan
 from ecoserve.planner.instance import BoundsResult, PlanningInstance, PlanningResult
+from ecoserve.planner.marginals import marginals
 from ecoserve.planner.mathopt_backend import Solution, solve_linear, solve_mixed
 from ecoserve.planner.merging import merge_slices
 from ecoserve.planner.outcome import chain, outcome
@@ -56,15 +58,21 @@ Solve = Callable[[Program, Coefficients], Solution]
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """Requests/s that may be shed at most, by class."""
+    """What each tier may reach: requests/s shed online, shed offline, replicas moved beyond the churn budget."""
 
-    online: float = 0.0
-    offline: float = 0.0
+    tiers: tuple[float, ...] = (0.0, 0.0, 0.0)
 
     @property
     def nothing(self) -> bool:
-        """Tell whether everything is to be served."""
-        return self.online <= 0.0 and self.offline <= 0.0
+        """Tell whether everything is to be served, within the budget."""
+        return not any(limit > 0.0 for limit in self.tiers)
+
+    def with_tier(self, index: int, limit: float) -> "Allowance":
+        """Return the allowance with another limit on one tier."""
+        return Allowance((*self.tiers[:index], limit, *self.tiers[index + 1 :]))
+
+
+_ANYTHING = Allowance((inf, inf, inf))
 
 
 def solve(instance: PlanningInstance) -> PlanningResult:
@@ -73,8 +81,9 @@ def solve(instance: PlanningInstance) -> PlanningResult:
     merged = merge_slices(instance.spec)
     formulation = formulate(merged.spec, merged.counts)
     search = _Search(formulation, deadline=started + instance.spec.time_limit_seconds)
-    best, bounds = search.run()
-    return outcome(merged, formulation, best, bounds, time.perf_counter() - started)
+    best, bounds, relaxed = search.run()
+    prices = marginals(merged, formulation, search.objective, relaxed)
+    return outcome(merged, formulation, best, bounds, prices, time.perf_counter() - started)
 
 
 class _Search:
@@ -85,11 +94,16 @@ class _Search:
         self.spec = formulation.spec
         self.deadline = deadline
         self.objective = formulation.objective()
-        self.tiers = (formulation.shed_rate("online"), formulation.shed_rate("offline"))
+        self.tiers = (
+            formulation.shed_rate("online"),
+            formulation.shed_rate("offline"),
+            formulation.churn_excess(),
+        )
 
-    def run(self) -> tuple[Candidate, BoundsResult]:
+    def run(self) -> tuple[Candidate, BoundsResult, Solution]:
+        """Return the plan, its bounds, and the relaxation that sheds what the plan sheds."""
         relaxed, allowance = self._lexicographic(self.formulation.program, solve_linear)
-        start = self._round(relaxed) or greedy_plan(self.formulation, relaxed.values)
+        start = self._start(relaxed)
         if (
             relaxed.reduced_costs
             and allowance.nothing
@@ -106,8 +120,9 @@ class _Search:
             best, allowance, mip_bound = self._mixed(relaxed, start, allowance)
         if not allowance.nothing:
             relaxed = solve_linear(self._allowing(self.formulation.program, allowance), self.objective)
-        fluid = fluid_bound(self.formulation, allowance.online, allowance.offline)
-        return best, chain(fluid, relaxed.bound, mip_bound, best.total(self.objective))
+        online, offline, _ = allowance.tiers
+        fluid = fluid_bound(self.formulation, online, offline)
+        return best, chain(fluid, relaxed.bound, mip_bound, best.total(self.objective)), relaxed
 
     def _left(self) -> float:
         return max(0.05, self.deadline - time.perf_counter())
@@ -125,33 +140,44 @@ class _Search:
     def _lexicographic(
         self, program: Program, run: Solve, *, short: bool = False
     ) -> tuple[Solution, Allowance]:
-        """Serve everything if that can be; else shed as little as can be, online first; then the objective.
+        """Serve everything within the budget if that can be; else tier after tier as little as can be.
 
-        `short` tells that supply is known not to suffice, which saves the attempt to serve everything.
+        `short` tells that this is known not to be, which saves the attempt.
         """
         if not short:
             solution = run(self._allowing(program, Allowance()), self.objective)
             if solution.values or solution.status == "unknown":
                 return solution, Allowance()
-        online = run(program, self.tiers[0])
-        if not online.values:
-            return online, Allowance()
-        allowance = Allowance(_total(self.tiers[0], online), sum(self.tiers[1].values()))
-        if self.tiers[1]:
-            offline = run(self._allowing(program, allowance), self.tiers[1])
-            if offline.values:
-                allowance = replace(allowance, offline=_total(self.tiers[1], offline))
+        allowance = _ANYTHING
+        for index, tier in enumerate(self.tiers):
+            if not tier:
+                allowance = allowance.with_tier(index, 0.0)
+                continue
+            solution = run(self._allowing(program, allowance), tier)
+            if solution.values:
+                allowance = allowance.with_tier(index, max(0.0, _total(tier, solution)))
+            elif index == 0:
+                return solution, Allowance()
         return run(self._allowing(program, allowance), self.objective), allowance
 
     def _allowing(self, program: Program, allowance: Allowance) -> Program:
-        """Return the program with shedding bounded by class."""
-        for tier, limit in zip(self.tiers, (allowance.online, allowance.offline), strict=True):
+        """Return the program with what each tier may reach bounded."""
+        for tier, limit in zip(self.tiers, allowance.tiers, strict=True):
             if limit <= 0.0:
                 program = program.bounded(dict.fromkeys(tier, (0.0, 0.0)))
-            elif tier:
+            elif tier and limit < inf:
                 slack = _TIER_TOLERANCE * (1.0 + limit)
                 program = program.constrained(row(list(tier.items()), upper=limit + slack))
         return program
+
+    def _start(self, relaxed: Solution) -> Candidate:
+        """Return the best of the quick plans: rounded or greedy, and what runs, where churn is bounded."""
+        keep_held = self.formulation.churn is not None
+        kept = self._routed(self.spec.held) if keep_held and self.spec.divisible else None
+        start = self._round(relaxed) or greedy_plan(self.formulation, relaxed.values)
+        if keep_held:
+            start = self._better(start, greedy_plan(self.formulation, relaxed.values, keep_held=True))
+        return self._better(start, kept)
 
     def _round(self, relaxed: Solution) -> Candidate | None:
         """Round replicas up where the pools can hold them, route the flows again; None for whole slices."""
@@ -252,12 +278,10 @@ class _Search:
             program = packing_cut(self.formulation, program, found, overflowing)
         if len(program.lower) == len(best.values):  # cuts add columns of their own
             best = self._settled(program, allowance, best)
-        shed = Allowance(best.total(self.tiers[0]), best.total(self.tiers[1]))
-        if shed.nothing or (
-            shed.online <= allowance.online + 1e-6 and shed.offline <= allowance.offline + 1e-6
-        ):
+        reached = Allowance(tuple(best.total(tier) for tier in self.tiers))
+        if all(have <= most + 1e-6 for have, most in zip(reached.tiers, allowance.tiers, strict=True)):
             return best, allowance, bound
-        return best, shed, float("-inf")
+        return best, reached, -inf
 
     def _promising(self, relaxed: Solution, rounded: Candidate, allowance: Allowance) -> tuple[Program, bool]:
         """Return the program with columns that cannot matter held down, and whether some were closed unproven.
@@ -312,9 +336,8 @@ class _Search:
     def _better(self, best: Candidate, found: Candidate | None) -> Candidate:
         return best if found is None else min(best, found, key=self._rank)
 
-    def _rank(self, plan: Candidate) -> tuple[float, float, float]:
-        online, offline = (round(plan.total(tier), 6) for tier in self.tiers)
-        return (online, offline, plan.total(self.objective))
+    def _rank(self, plan: Candidate) -> tuple[float, ...]:
+        return (*(round(plan.total(tier), 6) for tier in self.tiers), plan.total(self.objective))
 
     def _overflowing(self, found: Candidate, solution: Solution) -> dict[str, int]:
         """Return the pools that need more nodes than the program paid for, with the nodes needed."""

@@ -45,6 +45,9 @@ class HeldPlan:
         self._columns = {name: first + index for index, name in enumerate(self._zones)}
         served = dict.fromkeys(self._formulation.shed.values(), (0.0, 0.0))
         program = _with_zones(self._formulation, self._columns).bounded(served)
+        if self._formulation.churn is not None:  # what is compared with the plan may move no more than it did
+            excess = max(0, plan.churn - (spec.churn_budget or 0))
+            program = program.bounded({self._formulation.churn.excess: (0.0, float(excess))})
         self._bound = LinearSession(program, self._prices())
         self._held = LinearSession(program.bounded(_running(self._formulation, plan)), self._prices())
 
