@@ -1,7 +1,18 @@
 """Carbon: embodied and operational, amortisation, coefficient sets, grid intensity, marginal carbon."""
 
+from ecoserve.carbon.account import Account, NodeShape, Terms, account_of, accounts_by_set, shape_of
+from ecoserve.carbon.amortisation import Amortisation, AmortisationMethod
 from ecoserve.carbon.coefficients import ECOSERVE, CoefficientSet, coefficient_set, coefficient_sets
-from ecoserve.carbon.embodied import EmbodiedCarbon, accelerator_embodied, accelerators_kg, host_embodied
+from ecoserve.carbon.embodied import (
+    EmbodiedCarbon,
+    Host,
+    Part,
+    Scope,
+    accelerator_embodied,
+    accelerators_kg,
+    host_embodied,
+    host_of,
+)
 from ecoserve.carbon.footprint import (
     NodeFootprint,
     host_idle_watts,
@@ -16,25 +27,41 @@ from ecoserve.carbon.operational import (
     crossover_intensity,
     operational_grams_per_hour,
 )
+from ecoserve.carbon.power import PowerModel, derating, mean_watts
 
 __all__ = [
     "ECOSERVE",
+    "Account",
+    "Amortisation",
+    "AmortisationMethod",
     "CoefficientSet",
     "EmbodiedCarbon",
+    "Host",
     "IntensitySeries",
     "Lifetimes",
     "NodeFootprint",
+    "NodeShape",
+    "Part",
+    "PowerModel",
+    "Scope",
+    "Terms",
     "accelerator_embodied",
     "accelerators_kg",
+    "account_of",
+    "accounts_by_set",
     "amortised_grams_per_hour",
     "coefficient_set",
     "coefficient_sets",
     "crossover_intensity",
+    "derating",
     "host_embodied",
     "host_idle_watts",
+    "host_of",
     "marginal_grams_per_hour",
+    "mean_watts",
     "node_footprint",
     "operational_grams_per_hour",
     "parse_intensity_csv",
+    "shape_of",
     "watts_per_core_dynamic",
 ]

@@ -8,7 +8,7 @@ not in it: measured minima of 8-GPU servers (2.4 kW on H200) lie above this figu
 from dataclasses import dataclass
 
 from ecoserve.carbon.coefficients import ECOSERVE, CoefficientSet
-from ecoserve.carbon.embodied import accelerators_kg, host_embodied
+from ecoserve.carbon.embodied import accelerators_kg, host_embodied, host_of
 from ecoserve.carbon.operational import Lifetimes, amortised_grams_per_hour
 from ecoserve.catalog import InstanceType
 
@@ -59,7 +59,7 @@ def node_footprint(
     years = lifetimes or Lifetimes()
     accelerator = instance.accelerator
     host_kg, cards_kg = (
-        host_embodied(instance, coefficients).total_kg,
+        host_embodied(host_of(instance), coefficients).total_kg,
         accelerators_kg(instance, coefficients),
     )
     idle_watts, dynamic_watts = host_idle_watts(instance), 0.0

@@ -43,6 +43,9 @@ Disabled = Annotated[
 At = Annotated[str | None, typer.Option(help="Time to plan for, ISO 8601; default: now.")]
 Gap = Annotated[float, typer.Option(help="Relative gap at which a search may stop.")]
 TimeLimit = Annotated[float, typer.Option(help="Seconds that one search may take.")]
+Coefficients = Annotated[
+    str, typer.Option(help="Set of embodied coefficients: ecoserve, ecoserve-2025, act, greensku, boavizta.")
+]
 OutputFormat = Annotated[Output, typer.Option(help="table or json.")]
 
 app = typer.Typer(
@@ -206,10 +209,7 @@ def refresh(
         list[str] | None,
         typer.Option(help="Today's gCO2e/kWh for every zone, or ZONE=gCO2e/kWh; may be repeated."),
     ] = None,
-    coefficients: Annotated[
-        str,
-        typer.Option(help="Set of embodied coefficients: ecoserve, ecoserve-2025, act, greensku, boavizta."),
-    ] = "ecoserve",
+    coefficients: Coefficients = "ecoserve",
     at: Annotated[str | None, typer.Option(help="When the plan begins, ISO 8601; default: now.")] = None,
     output: OutputFormat = Output.TABLE,
 ) -> int:
@@ -235,6 +235,87 @@ def refresh(
         ),
     )
     return run_refresh(request, as_json=output is Output.JSON, console=table_console())
+
+
+@app.command()
+def footprint(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Instance type or accelerator of the catalogue.", metavar="[NODE|GPU]"),
+    ] = None,
+    gpu: Annotated[str | None, typer.Option(help="A node by its numbers: its accelerator.")] = None,
+    gpus: Annotated[int | None, typer.Option(help="Cards; default: 1, or as many as NODE has.")] = None,
+    dram_gb: Annotated[float | None, typer.Option(help="DRAM of the host in GB.")] = None,
+    ssd_gb: Annotated[float | None, typer.Option(help="SSD of the host in GB.")] = None,
+    cpu_watts: Annotated[float | None, typer.Option(help="Rated watts of all processors together.")] = None,
+    cpu: Annotated[
+        str | None, typer.Option(help="Processor of the catalogue, for sets that count it (act, boavizta).")
+    ] = None,
+    sockets: Annotated[
+        float | None, typer.Option(help="How many of --cpu; default: 1, or as NODE has.")
+    ] = None,
+    coefficients: Coefficients = "ecoserve",
+    over_sets: Annotated[
+        bool, typer.Option("--range", help="Every total by all coefficient sets, too.")
+    ] = False,
+    intensity: Annotated[float, typer.Option(help="Grid intensity in gCO2e/kWh.")] = 261.0,
+    utilization: Annotated[float, typer.Option(help="Share of full load, 0 to 1.")] = 0.8,
+    lifetime_years: Annotated[float, typer.Option(help="Years that embodied carbon is spread over.")] = 4.0,
+    host_lifetime_years: Annotated[
+        float | None, typer.Option(help="The same of the host; default: --lifetime-years.")
+    ] = None,
+    accelerator_lifetime_years: Annotated[
+        float | None, typer.Option(help="The same of accelerators; default: --lifetime-years.")
+    ] = None,
+    amortisation: Annotated[
+        str | None,
+        typer.Option(
+            help="calendar (default); age: over the age where that is longer; use: over hours in use only."
+        ),
+    ] = None,
+    age: Annotated[float, typer.Option(help="Years in service; makes it --amortisation age.")] = 0.0,
+    host_age: Annotated[float | None, typer.Option(help="The same of the host; default: --age.")] = None,
+    accelerator_age: Annotated[
+        float | None, typer.Option(help="The same of accelerators; default: --age.")
+    ] = None,
+    power: Annotated[
+        str,
+        typer.Option(
+            help="rated: watts × utilization; loaded-idle: from idle with a model; wall: and losses."
+        ),
+    ] = "rated",
+    pue: Annotated[
+        float, typer.Option(help="Power usage effectiveness; the EcoServe authors apply none.")
+    ] = 1.0,
+    output: OutputFormat = Output.TABLE,
+) -> int:
+    """Account for the carbon of a node or a card: made and run, by the catalogue or by its numbers."""
+    from ecoserve.cli.footprint_command import FootprintRequest, run_footprint
+
+    request = FootprintRequest(
+        name=name,
+        gpu=gpu,
+        gpus=gpus,
+        dram_gb=dram_gb,
+        ssd_gb=ssd_gb,
+        cpu_watts=cpu_watts,
+        cpu=cpu,
+        sockets=sockets,
+        coefficients=coefficients,
+        intensity=intensity,
+        utilization=utilization,
+        lifetime_years=lifetime_years,
+        host_lifetime_years=host_lifetime_years,
+        accelerator_lifetime_years=accelerator_lifetime_years,
+        age_years=age,
+        host_age_years=host_age,
+        accelerator_age_years=accelerator_age,
+        amortisation=amortisation,
+        power=power,
+        pue=pue,
+        over_sets=over_sets,
+    )
+    return run_footprint(request, as_json=output is Output.JSON, console=table_console())
 
 
 def table_console() -> Console:

@@ -9,6 +9,7 @@ from ecoserve.carbon import (
     accelerators_kg,
     host_embodied,
     host_idle_watts,
+    host_of,
     watts_per_core_dynamic,
 )
 from ecoserve.catalog import InstanceType
@@ -123,7 +124,7 @@ def _kind(
         carbon_intensity=zone.carbon_intensity,
         pue=zone.pue,
         host=Part(
-            kg=host_embodied(instance, coefficients).total_kg,
+            kg=host_embodied(host_of(instance), coefficients).total_kg,
             idle_watts=host_idle_watts(instance),
             dynamic_watts=host_dynamic,
         ),

@@ -7,6 +7,7 @@ import pytest
 from ecoserve.carbon import (
     ECOSERVE,
     Lifetimes,
+    Scope,
     accelerator_embodied,
     accelerators_kg,
     amortised_grams_per_hour,
@@ -14,13 +15,16 @@ from ecoserve.carbon import (
     coefficient_sets,
     crossover_intensity,
     host_embodied,
+    host_of,
     node_footprint,
     operational_grams_per_hour,
 )
+from ecoserve.carbon.coefficients import fab_figures, vendor_figures
 from ecoserve.catalog import Accelerator, load_catalog
 from ecoserve.errors import InvalidInputError, UnknownNameError
 
 CATALOG = load_catalog()
+HOST = CATALOG.instance("m7i.48xlarge")
 
 
 def card(tdp_watts, memory_gib, memory_type, soc_kg, pcb_cm2, psu_watts) -> Accelerator:
@@ -77,7 +81,7 @@ def test_nodes_of_the_published_table(
 ):
     chosen = coefficient_set(coefficients)
     gpu_kg = accelerator_embodied(node.accelerator, chosen).total_kg
-    host_kg = host_embodied(node, chosen).total_kg
+    host_kg = host_embodied(host_of(node), chosen).total_kg
     node_kg = accelerators_kg(node, chosen) + host_kg
     watts = 8 * node.accelerator.tdp_watts + cpu_watts
     hourly = amortised_grams_per_hour(node_kg, 4)
@@ -98,19 +102,79 @@ def test_operational_grams_of_the_published_node(intensity, grams):
 def test_parts_sum_to_the_total_and_state_their_scope(name):
     chosen = coefficient_set(name)
     accelerator = accelerator_embodied(CATALOG.accelerator("h100-sxm"), chosen)
-    host = host_embodied(CATALOG.instance("m7i.48xlarge"), chosen)
+    host = host_embodied(host_of(CATALOG.instance("m7i.48xlarge")), chosen)
     for embodied in (accelerator, host):
-        assert sum(embodied.parts.values()) == pytest.approx(embodied.total_kg)
+        assert sum(part.kg for part in embodied.parts.values()) == pytest.approx(embodied.total_kg)
         assert embodied.total_kg > 0
         assert embodied.scope
+        assert all(part.source and part.kg >= 0 for part in embodied.parts.values())
 
 
 def test_sets_differ_as_published():
     h100 = CATALOG.accelerator("h100-sxm")
-    assert accelerator_embodied(h100, coefficient_set("act")).parts["die"] == pytest.approx(22.6, abs=0.05)
+    die = accelerator_embodied(h100, coefficient_set("act")).parts["soc"]
+    assert (round(die.kg, 1), die.scope) == (22.6, Scope.DIE)
     assert accelerator_embodied(h100, coefficient_set("boavizta")).total_kg == 575.1
-    host = CATALOG.instance("m7i.48xlarge")
-    assert host_embodied(host, coefficient_set("greensku")).parts["dram"] == pytest.approx(1.65 * 768)
+    assert vendor_figures()["h100-sxm"].kg == 164
+    memory = {
+        name: host_embodied(host_of(HOST), item).parts["dram"].kg for name, item in coefficient_sets().items()
+    }
+    assert memory == pytest.approx(
+        {"ecoserve": 222.72, "ecoserve-2025": 222.72, "act": 49.92, "greensku": 1267.2, "boavizta": 1459.2}
+    )
+    disk = replace(HOST, ssd_gb=1000)
+    ssd = {
+        name: host_embodied(host_of(disk), item).parts["ssd"].kg for name, item in coefficient_sets().items()
+    }
+    assert ssd == pytest.approx(
+        {"ecoserve": 10, "ecoserve-2025": 109.99, "act": 10, "greensku": 17.3, "boavizta": 50}
+    )
+
+
+@pytest.mark.parametrize(
+    ("card", "kg"),
+    [("t4", 8.5), ("l4", 8.2), ("l40s", 16.9), ("a100-80-sxm", 19.1), ("h100-sxm", 22.6)],
+)
+def test_dies_by_act(card, kg):
+    accelerator = CATALOG.accelerator(card)
+    die = fab_figures().die_kg(accelerator.die_mm2, accelerator.process_nm)
+    assert die == pytest.approx(kg, abs=0.1)
+
+
+def test_a_square_centimetre_at_5_nm_by_hand():
+    assert fab_figures().kg_per_cm2(5) == pytest.approx((583 * 2.75 + (430 + 225) / 2 + 500) / 0.875 / 1000)
+
+
+def test_what_a_set_takes_from_another_is_marked():
+    h100 = CATALOG.accelerator("h100-sxm")
+    assert all(
+        part.borrowed for part in accelerator_embodied(h100, coefficient_set("greensku")).parts.values()
+    )
+    host = host_embodied(host_of(HOST), coefficient_set("greensku"))
+    assert {name for name, part in host.parts.items() if not part.borrowed} == {"cpu", "dram", "ssd"}
+    for name in ("ecoserve", "ecoserve-2025", "act", "boavizta"):
+        found = (
+            accelerator_embodied(h100, coefficient_set(name)).parts
+            | host_embodied(host_of(HOST), coefficient_set(name)).parts
+        )
+        assert not any(part.borrowed for part in found.values())
+
+
+def test_processors_that_nobody_named_are_a_gap_and_not_a_guess():
+    bare = replace(host_of(HOST), cpu=None)
+    for name in ("act", "boavizta"):
+        found = host_embodied(bare, coefficient_set(name))
+        assert "cpu" not in found.parts
+        assert "processors" in found.gaps[0]
+    assert host_embodied(bare).gaps == ()
+
+
+def test_boavizta_counts_a_processor_as_published_or_by_its_die():
+    published = host_embodied(host_of(HOST), coefficient_set("boavizta")).parts["cpu"].kg
+    unnamed = replace(host_of(HOST), cpu=replace(HOST.cpu, published_kg=None))
+    by_die = host_embodied(unnamed, coefficient_set("boavizta")).parts["cpu"].kg
+    assert published == pytest.approx(2 * 46.7)
+    assert by_die == pytest.approx(published, abs=0.1)
 
 
 def test_what_a_set_does_not_know_is_named():
@@ -125,7 +189,7 @@ def test_what_a_set_does_not_know_is_named():
 
 def test_a_slice_of_a_server_carries_its_share_of_the_fixed_parts():
     whole, part = CATALOG.instance("g6.48xlarge"), CATALOG.instance("g6.xlarge")
-    fixed = [sum(host_embodied(i).parts[p] for p in ECOSERVE.host_parts) for i in (whole, part)]
+    fixed = [sum(host_embodied(host_of(i)).parts[p].kg for p in ECOSERVE.host_parts) for i in (whole, part)]
     assert fixed[1] == pytest.approx(fixed[0] / 8)
 
 
