@@ -112,3 +112,9 @@ class InstanceType(Cited):
     def hardware_threads(self) -> float:
         """Hardware threads behind the instance's vCPUs, also those the provider leaves unused."""
         return self.physical_cores * self.cpu.threads_per_core
+
+    @property
+    def unchecked_figures(self) -> tuple[str, ...]:
+        """Names of all figures behind this type that nobody has checked, its processor's and accelerator's too."""
+        parts = [self, self.cpu, *([self.accelerator] if self.accelerator is not None else [])]
+        return tuple(f"{part.id}.{field}" for part in parts for field in part.unchecked)

@@ -86,6 +86,7 @@ def document(plan: Plan, points: DesignPoints | None) -> dict[str, Any]:
         "kind": "PlacementPlan",
         "metadata": {"name": spec.id},
         "spec": spec.model_dump(by_alias=True, mode="json", exclude_none=True),
+        "uncheckedFigures": list(plan.unchecked_figures),
     } | ({"alternatives": [_alternative(item) for item in alternatives]} if alternatives else {})
 
 
@@ -132,6 +133,11 @@ def show(plan: Plan, points: DesignPoints | None, snapshot: Snapshot, console: C
             else missing.serving
         )
         console.print(f"  NOT SERVED ({missing.reason.value}): {what}: {missing.detail}")
+    if plan.unchecked_figures:
+        console.print(
+            f"  This plan rests on figures nobody has checked: {', '.join(plan.unchecked_figures)}. "
+            "A HardwareProfile overrides those of a node."
+        )
     unknown: dict[str, list[str]] = {}
     for node in snapshot.unknown_nodes:
         unknown.setdefault(node.reason, []).append(node.name)

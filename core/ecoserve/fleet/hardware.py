@@ -76,7 +76,8 @@ def _from_profile(name: str, spec: HardwareProfileSpec, catalog: Catalog) -> Har
             "accelerator": catalog.accelerator(spec.accelerator),
             "accelerator_count": spec.accelerator_count or 0,
         }
-    instance = replace(instance, **changes)  # type: ignore[arg-type]  # names and types are the profile's own
+    sources = {name: source for name, source in instance.sources.items() if name not in changes}
+    instance = replace(instance, sources=sources, **changes)  # type: ignore[arg-type]  # names and types are the profile's own
     lifetimes = Lifetimes(
         host_years=spec.host_lifetime_years or Lifetimes().host_years,
         accelerator_years=spec.accelerator_lifetime_years or Lifetimes().accelerator_years,

@@ -133,6 +133,13 @@ class Plan:
         """Demand that is not met."""
         return sum(item.requests_per_second for item in self.unserved)
 
+    @property
+    def unchecked_figures(self) -> tuple[str, ...]:
+        """Figures of the hardware in use that nobody has checked, as `l4.idle_watts`; whoever shows a plan shows them."""
+        used = {item.pool for item in self.placements}
+        figures = (use.pool.instance.unchecked_figures for use in self.pools if use.pool.name in used)
+        return tuple(dict.fromkeys(figure for names in figures for figure in names))
+
     def kv_bytes_per_second(self, serving: str) -> float:
         """Return the bytes of KV that a serving's prefill replicas send to its decode replicas."""
         sent = (item for item in self.of_serving(serving) if item.role is Role.PREFILL)

@@ -57,6 +57,7 @@ def test_cards_of_the_published_table(accelerator, kg):
     [
         ("t4", 26.8), ("l4", 31.1), ("a100-40-pcie", 94.7), ("a100-80-sxm", 99.0), ("h100-sxm", 103.0),
         ("a10g", 52.1), ("l40s", 87.5), ("rtx6000ada", 82.0), ("h200-sxm", 118.3), ("b200-sxm", 185.6), ("mi300x", 152.5),
+        ("a40", 80.8), ("rtxa6000", 80.8), ("v100-32-pcie", 58.6), ("h100-pcie", 115.5), ("gh200", 107.0),
     ],
 )  # fmt: skip
 def test_cards_of_the_catalogue(accelerator, kg):

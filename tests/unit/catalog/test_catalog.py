@@ -1,5 +1,8 @@
+import csv
 import math
+import os
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +79,9 @@ def test_an_unknown_name_is_answered_with_the_nearest():
 def test_an_unchecked_figure_is_listed():
     assert "bf16_tflops" in CATALOG.accelerator("a10g").unchecked
     assert CATALOG.accelerator("h100-sxm").unchecked == ()
+    figures = CATALOG.instance("g6.xlarge").unchecked_figures
+    assert {"g6.xlarge.cpu", "g6.xlarge.price_per_hour", "l4.idle_watts"} <= set(figures)
+    assert not any(figure.startswith("t4.") for figure in figures)
 
 
 def test_a_bad_entry_is_named():
@@ -116,3 +122,14 @@ def test_network_bandwidth_is_the_fabric_where_there_is_one_else_the_baseline():
         "Standard_ND96isr_H100_v5": 3200,
         "a3-highgpu-8g": 1000,
     }
+
+
+def test_the_catalogue_holds_every_id_of_the_compiled_tables():
+    folder = os.environ.get("ECOSERVE_DATA")
+    if not folder:
+        pytest.skip("ECOSERVE_DATA is not set")
+    known = {"gpu": CATALOG.accelerators, "cpu": CATALOG.cpus, "instance": CATALOG.instances}
+    for kind, entries in known.items():
+        with (Path(folder) / "hardware" / f"{kind}_catalogue.csv").open(encoding="utf-8", newline="") as file:
+            ids = {row.get("id") or row["instance"] for row in csv.DictReader(file)}
+        assert ids <= set(entries), ids - set(entries)

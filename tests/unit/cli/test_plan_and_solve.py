@@ -40,6 +40,7 @@ def test_a_plan_in_json_is_a_placement_plan_and_its_instance_solves_to_the_same(
     assert run(["plan", *FILES, *options]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["kind"] == "PlacementPlan"
+    assert "epyc-7763.memory_bandwidth_gb_per_s" in plan["uncheckedFigures"]
     assert run(["solve", str(path)]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["objective"] == pytest.approx(plan["spec"]["gramsPerHour"], rel=1e-6)
