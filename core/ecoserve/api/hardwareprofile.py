@@ -11,6 +11,13 @@ _NEEDS_BASE = "give base, or all of cpu, vcpus, memoryGib"
 _NEEDS_COUNT = "accelerator and acceleratorCount go together"
 
 
+class NodeShape(ApiModel):
+    """Memory and local storage that such a node can also be ordered with."""
+
+    memory_gib: Positive
+    ssd_gb: NonNegative
+
+
 class HardwareProfileSpec(ApiModel):
     """Which nodes, and what is true of them."""
 
@@ -31,6 +38,13 @@ class HardwareProfileSpec(ApiModel):
     accelerator: Annotated[Name, Field(description="Accelerator id of the catalogue.")] | None = None
     accelerator_count: Annotated[int, Field(ge=1, le=64)] | None = None
     price_per_hour: Annotated[NonNegative, Field(description="US dollars per node and hour.")] | None = None
+    network_gbit_per_s: (
+        Annotated[Positive, Field(description="To other nodes, both ways at once.")] | None
+    ) = None
+    node_shapes: Annotated[
+        tuple[NodeShape, ...],
+        Field(max_length=16, description="Leaner shapes that a node of a scalable pool can be ordered in."),
+    ] = ()
     supply: (
         Annotated[
             Literal["scalable", "fixed"],

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ecoserve.api.base import ApiModel, Condition, NonNegative, ObjectMeta
+from ecoserve.api.base import ApiModel, Condition, NonNegative, ObjectMeta, Positive
 from ecoserve.api.labels import API_VERSION
 from ecoserve.api.llmserving import DesignPoint, Objective, RoleName
 
@@ -89,11 +89,18 @@ class Bounds(ApiModel):
 
 
 class Recommendation(ApiModel):
-    """Host memory or storage that the plan does not need."""
+    """Host memory and storage that the plan does not need, beyond the shape it orders where it orders one."""
 
     pool: str
+    nodes_on: Annotated[int, Field(ge=0)] = 0
+    ordered_memory_gib: Positive | None = None
+    ordered_ssd_gb: NonNegative | None = None
     removable_dram_gib_per_node: NonNegative
+    removable_ssd_gb_per_node: NonNegative = 0.0
+    removable_dram_kg_per_node: NonNegative = 0.0
+    removable_ssd_kg_per_node: NonNegative = 0.0
     removable_embodied_kg_per_node: NonNegative
+    removable_embodied_kg: Annotated[NonNegative, Field(description="Of all nodes that are on.")] = 0.0
 
 
 class PlacementPlanSpec(ApiModel):

@@ -40,6 +40,9 @@ Intensities = Annotated[
 Disabled = Annotated[
     str, typer.Option(help="Levers to turn off: reduce, reuse, rightsize, recycle, by commas.")
 ]
+Coefficients = Annotated[
+    str, typer.Option(help="Set of embodied coefficients: ecoserve, ecoserve-2025, act, greensku, boavizta.")
+]
 At = Annotated[str | None, typer.Option(help="Time to plan for, ISO 8601; default: now.")]
 Gap = Annotated[float, typer.Option(help="Relative gap at which a search may stop.")]
 TimeLimit = Annotated[float, typer.Option(help="Seconds that one search may take.")]
@@ -69,6 +72,7 @@ def plan(
     ] = None,
     intensity: Intensities = None,
     disable: Disabled = "",
+    coefficients: Coefficients = "ecoserve",
     at: At = None,
     compare: Annotated[
         bool, typer.Option(help="Plan other objectives and designs, too, and compare.")
@@ -89,6 +93,7 @@ def plan(
         carbon_price_per_tonne=carbon_price,
         intensities=tuple(intensity or ()),
         disabled=_names(disable),
+        coefficients=coefficients,
         at=at,
         compare=compare,
         relative_gap=gap,

@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ecoserve.api.llmserving import Objective
+from ecoserve.carbon import coefficient_set
 from ecoserve.cli.app import spinner
 from ecoserve.cli.sources import parse_time, read_sources
 from ecoserve.errors import InvalidInputError, UnknownNameError
@@ -23,6 +25,7 @@ from ecoserve.planner.document import design_point_rows, placement_plan_spec
 from ecoserve.planner.instance import PlanningInstance
 from ecoserve.planner.levers import levers_without
 from ecoserve.planner.plan import Placement, Plan, make_plan
+from ecoserve.planner.reduce import Recommendation
 from ecoserve.units import GRAMS_PER_TONNE
 
 _UNSERVED = 3
@@ -38,6 +41,7 @@ class PlanRequest:
     carbon_price_per_tonne: float | None
     intensities: tuple[str, ...]
     disabled: tuple[str, ...]
+    coefficients: str
     at: str | None
     compare: bool
     relative_gap: float
@@ -52,7 +56,9 @@ def run_plan(request: PlanRequest, *, as_json: bool, console: Console) -> int:
     if price is not None:
         objective = _priced(objective, price)
     effort = search_effort(request.relative_gap, request.time_limit_seconds)
+    coefficients = coefficient_set(request.coefficients)
     snapshot = read_sources(request.files, request.intensities).snapshot_at(parse_time(request.at))
+    snapshot = replace(snapshot, coefficients=coefficients)
     with spinner("planning"):
         plan = make_plan(
             snapshot,
@@ -116,11 +122,8 @@ def show(plan: Plan, points: DesignPoints | None, snapshot: Snapshot, console: C
     for verdict in plan.reuse:
         console.print(f"  Reuse for {verdict.serving}: {verdict.sentence}")
     for advice in plan.recommendations:
-        if advice.removable_dram_gib_per_node > 0:
-            console.print(
-                f"  Reduce {advice.pool}: {advice.removable_dram_gib_per_node:.0f} GiB of DRAM per node are not "
-                f"needed, {advice.removable_embodied_kg_per_node:.0f} kgCO2e embodied"
-            )
+        for sentence in _advice(advice):
+            console.print(f"  Reduce {advice.pool}: {sentence}")
     if points is not None:
         console.print(_comparison(points))
         for design in points.alternatives:
@@ -144,6 +147,20 @@ def show(plan: Plan, points: DesignPoints | None, snapshot: Snapshot, console: C
     for reason, names in unknown.items():
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         console.print(f"  not used: node {names[0]}{more}: {reason}")
+
+
+def _advice(advice: Recommendation) -> Iterator[str]:
+    if advice.ordered is not None:
+        yield (
+            f"order nodes with {advice.ordered.memory_gib:g} GiB of DRAM and {advice.ordered.ssd_gb:g} GB of SSD; "
+            "the plan counts with them"
+        )
+    if advice.removable_embodied_kg_per_node > 0:
+        yield (
+            f"{advice.removable_dram_gib_per_node:.0f} GiB of DRAM ({advice.removable_dram_kg_per_node:.0f} kgCO2e) and "
+            f"{advice.removable_ssd_gb_per_node:.0f} GB of SSD ({advice.removable_ssd_kg_per_node:.0f} kgCO2e) per node "
+            f"are not needed, {advice.removable_embodied_kg:.0f} kgCO2e embodied in all"
+        )
 
 
 def _placement_table(plan: Plan) -> Table:

@@ -15,12 +15,24 @@ Supply = Literal["scalable", "fixed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostShape:
+    """Memory and local storage that a node is ordered with."""
+
+    memory_gib: float
+    ssd_gb: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
-    """What a node is made of, how long it is written off, and whether an unused one can be removed."""
+    """What a node is made of, how long it is written off, and whether an unused one can be removed.
+
+    `shapes` are leaner ones in which such a node can be ordered.
+    """
 
     instance: InstanceType
     supply: Supply
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    shapes: tuple[HostShape, ...] = ()
     profile: str | None = None
 
 
@@ -66,7 +78,7 @@ def _from_profile(name: str, spec: HardwareProfileSpec, catalog: Catalog) -> Har
     instance = catalog.instance(spec.base) if spec.base is not None else _bare(name, spec, catalog)
     changes: dict[str, object] = {
         field_name: value
-        for field_name in ("vcpus", "memory_gib", "ssd_gb", "sockets", "price_per_hour")
+        for field_name in ("vcpus", "memory_gib", "ssd_gb", "sockets", "price_per_hour", "network_gbit_per_s")
         if (value := getattr(spec, field_name)) is not None
     }
     if spec.cpu is not None:
@@ -82,12 +94,34 @@ def _from_profile(name: str, spec: HardwareProfileSpec, catalog: Catalog) -> Har
         host_years=spec.host_lifetime_years or Lifetimes().host_years,
         accelerator_years=spec.accelerator_lifetime_years or Lifetimes().accelerator_years,
     )
+    supply = spec.supply or default_supply(instance)
     return Hardware(
         instance=instance,
-        supply=spec.supply or default_supply(instance),
+        supply=supply,
         lifetimes=lifetimes,
+        shapes=_shapes(spec, instance, supply),
         profile=name,
     )
+
+
+def _shapes(spec: HardwareProfileSpec, instance: InstanceType, supply: Supply) -> tuple[HostShape, ...]:
+    """Return the shapes of a profile; raises InvalidInputError for one that is not leaner, or never ordered."""
+    if spec.node_shapes and supply == "fixed":
+        raise InvalidInputError(
+            "spec.nodeShapes",
+            len(spec.node_shapes),
+            "nodes of a fixed pool are there as they are; shapes need supply: scalable",
+        )
+    for index, shape in enumerate(spec.node_shapes):
+        for name, value, most in (
+            ("memoryGib", shape.memory_gib, instance.memory_gib),
+            ("ssdGb", shape.ssd_gb, instance.ssd_gb),
+        ):
+            if value > most:
+                raise InvalidInputError(
+                    f"spec.nodeShapes[{index}].{name}", value, f"at most the node's own, {most:g}"
+                )
+    return tuple(HostShape(memory_gib=item.memory_gib, ssd_gb=item.ssd_gb) for item in spec.node_shapes)
 
 
 def _bare(name: str, spec: HardwareProfileSpec, catalog: Catalog) -> InstanceType:

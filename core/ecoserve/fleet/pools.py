@@ -7,7 +7,7 @@ on it, so that no node has to be labelled by anybody.
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import reduce
 
@@ -16,7 +16,7 @@ from ecoserve.api.labels import INSTALLED, INSTANCE_TYPE, ZONE
 from ecoserve.carbon import Lifetimes
 from ecoserve.catalog import Catalog, InstanceType
 from ecoserve.errors import InvalidInputError
-from ecoserve.fleet.hardware import Hardware, Supply, identify, matching_profile
+from ecoserve.fleet.hardware import Hardware, HostShape, Supply, identify, matching_profile
 from ecoserve.fleet.nodes import NodeFacts, Resources
 
 Selector = tuple[tuple[str, str | None], ...]
@@ -28,7 +28,8 @@ class Pool:
     """Nodes alike in hardware, zone and age.
 
     `node_names` are the nodes the plan may use and `node_resources` what each of them has free at least.
-    `selector` lists labels with their value, or None for a label that must not be there.
+    `selector` lists labels with their value, or None for a label that must not be there. `shapes` are leaner
+    ones in which its nodes can be ordered; `ordered` is the one a plan counts with, None for nodes as they stand.
     """
 
     name: str
@@ -40,11 +41,20 @@ class Pool:
     node_names: tuple[str, ...]
     node_resources: Resources
     selector: Selector
+    shapes: tuple[HostShape, ...] = ()
+    ordered: HostShape | None = None
 
     @property
     def nodes(self) -> int:
         """Nodes the plan may use."""
         return len(self.node_names)
+
+    @property
+    def ordered_instance(self) -> InstanceType:
+        """The instance type with the memory and storage of the shape that is ordered."""
+        if self.ordered is None:
+            return self.instance
+        return replace(self.instance, memory_gib=self.ordered.memory_gib, ssd_gb=self.ordered.ssd_gb)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +155,7 @@ def _pool(
         node_names=tuple(node.name for node in usable),
         node_resources=least,
         selector=selector,
+        shapes=hardware.shapes,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ecoserve.carbon import ECOSERVE, CoefficientSet
 from ecoserve.fleet.pools import Pool, UnknownNode
 from ecoserve.workload.slices import ServingDemand
 
@@ -20,7 +21,10 @@ class Zone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Supply, demand and grid at one moment; `held` are replicas that run now, by configuration name."""
+    """Supply, demand and grid at one moment; `held` are replicas that run now, by configuration name.
+
+    `coefficients` is the set by which embodied carbon is counted.
+    """
 
     taken_at: datetime
     zones: tuple[Zone, ...]
@@ -28,6 +32,7 @@ class Snapshot:
     servings: tuple[ServingDemand, ...]
     held: Mapping[str, int] = field(default_factory=dict)
     unknown_nodes: tuple[UnknownNode, ...] = ()
+    coefficients: CoefficientSet = ECOSERVE
 
     def zone(self, name: str) -> Zone:
         """Return the zone of this name, which every pool of a snapshot has."""

@@ -72,7 +72,9 @@ def build_problem(
     """
     effort = effort or SearchEffort()
     today = snapshot.taken_at.date()
-    footprints = {pool.name: footprint_of(pool, today, levers) for pool in snapshot.pools}
+    footprints = {
+        pool.name: footprint_of(pool, today, levers, snapshot.coefficients) for pool in snapshot.pools
+    }
     slices = {item.name: item for serving in snapshot.servings for item in slices_of(serving)}
     configurations: dict[str, Configuration] = {}
     options: list[OptionSpec] = []

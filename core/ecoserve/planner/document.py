@@ -57,8 +57,15 @@ def placement_plan_spec(
         "recommendations": tuple(
             Recommendation(
                 pool=item.pool,
+                nodes_on=item.nodes_on,
+                ordered_memory_gib=item.ordered.memory_gib if item.ordered else None,
+                ordered_ssd_gb=item.ordered.ssd_gb if item.ordered else None,
                 removable_dram_gib_per_node=_rounded(item.removable_dram_gib_per_node),
+                removable_ssd_gb_per_node=_rounded(item.removable_ssd_gb_per_node),
+                removable_dram_kg_per_node=_rounded(item.removable_dram_kg_per_node),
+                removable_ssd_kg_per_node=_rounded(item.removable_ssd_kg_per_node),
                 removable_embodied_kg_per_node=_rounded(item.removable_embodied_kg_per_node),
+                removable_embodied_kg=_rounded(item.removable_embodied_kg),
             )
             for item in plan.recommendations
         ),

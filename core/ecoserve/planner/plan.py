@@ -21,10 +21,11 @@ from ecoserve.planner.build import Problem, SearchEffort, build_problem, with_pi
 from ecoserve.planner.explanation import PlacementReasons, Unserved, explain_unserved, reuse_verdicts
 from ecoserve.planner.instance import PlanningInstance, PlanningResult
 from ecoserve.planner.levers import ALL_LEVERS, Lever
-from ecoserve.planner.reduce import Recommendation, recommend
+from ecoserve.planner.reduce import Recommendation, least_in_shapes, node_need, recommend
 from ecoserve.planner.reuse import ReuseVerdict
 from ecoserve.planner.solver import solve
 from ecoserve.planner.transfer import transfer_of
+from ecoserve.units import GRAMS_PER_TONNE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +201,34 @@ def _plan_group(
     pinned: Mapping[str, int] | None,
     carbon_price_per_tonne: float,
 ) -> Plan:
+    """Plan servings of one objective, with nodes in the shapes that serve them best where Reduce may choose."""
+
+    def plan(shaped: Snapshot) -> Plan:
+        return _plan_as_shaped(shaped, objective, levers, effort, pinned, carbon_price_per_tonne)
+
+    def rank(found: Plan) -> tuple[float, ...]:
+        value = {
+            Objective.CARBON: found.grams_per_hour,
+            Objective.ENERGY: found.watts,
+            Objective.COST: found.cost_per_hour
+            + found.grams_per_hour / GRAMS_PER_TONNE * carbon_price_per_tonne,
+            Objective.PERFORMANCE: found.latency_seconds,
+        }[objective]
+        return (round(found.unserved_requests_per_second, 6), len(found.unserved), value)
+
+    if Lever.REDUCE not in levers:
+        return plan(snapshot)
+    return least_in_shapes(snapshot, plan, lambda p: {r.pool: r.need for r in p.recommendations}, rank)
+
+
+def _plan_as_shaped(
+    snapshot: Snapshot,
+    objective: Objective,
+    levers: frozenset[Lever],
+    effort: SearchEffort | None,
+    pinned: Mapping[str, int] | None,
+    carbon_price_per_tonne: float,
+) -> Plan:
     problem = build_problem(snapshot, objective, levers, effort, carbon_price_per_tonne)
     if pinned is not None:
         problem = with_pinned(problem, pinned)
@@ -294,8 +323,14 @@ def _recommendations(
     if Lever.REDUCE not in levers:
         return ()
     memory = {name: item.resources.memory_gib for name, item in problem.configurations.items()}
-    found = (recommend(pool, attribution.contents.get(pool.name, ()), memory) for pool in snapshot.pools)
-    return tuple(item for item in found if item is not None)
+    models = {
+        name: (item.engine.model, item.engine.precision) for name, item in problem.configurations.items()
+    }
+    return tuple(
+        recommend(pool, len(contents), node_need(contents, memory, models), snapshot.coefficients)
+        for pool in snapshot.pools
+        if (contents := attribution.contents.get(pool.name, ()))
+    )
 
 
 def _combined(snapshot: Snapshot, parts: list[Plan], levers: frozenset[Lever]) -> Plan:

@@ -6,7 +6,7 @@ node of a `fixed` pool is there anyway: nothing but what changes with the load c
 
 from datetime import date
 
-from ecoserve.carbon import NodeFootprint, node_footprint
+from ecoserve.carbon import ECOSERVE, CoefficientSet, NodeFootprint, node_footprint
 from ecoserve.catalog import InstanceType
 from ecoserve.fleet.pools import Pool
 from ecoserve.planner.instance import NodeSpec, ResourceAmounts
@@ -17,9 +17,11 @@ _DOLLARS_PER_VCPU_HOUR = 0.05
 """Price of a vCPU with 4 GiB where an instance type has no list price; m7i.48xlarge is $9.677 for 192."""
 
 
-def footprint_of(pool: Pool, today: date, levers: frozenset[Lever]) -> NodeFootprint:
-    """Return the footprint of one of a pool's nodes, whatever its supply."""
-    return node_footprint(pool.instance, lifetimes=effective_lifetimes(pool, today, levers))
+def footprint_of(
+    pool: Pool, today: date, levers: frozenset[Lever], coefficients: CoefficientSet = ECOSERVE
+) -> NodeFootprint:
+    """Return the footprint of one of a pool's nodes in the shape that is ordered, whatever its supply."""
+    return node_footprint(pool.ordered_instance, coefficients, effective_lifetimes(pool, today, levers))
 
 
 def node_spec(pool: Pool, footprint: NodeFootprint) -> NodeSpec:

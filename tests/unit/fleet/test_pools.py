@@ -11,6 +11,7 @@ from ecoserve.api.manifests import parse_grid_zone, parse_hardware_profile
 from ecoserve.catalog import load_catalog
 from ecoserve.errors import InvalidInputError
 from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot, without_nodes
+from ecoserve.fleet.hardware import check_profile
 from ecoserve.fleet.nodes import NodeFacts, Resources, node_facts
 from ecoserve.fleet.pools import pool_name, pools_from_nodes
 
@@ -190,3 +191,24 @@ def test_nodes_off_every_grid_are_explained() -> None:
     assert without_nodes(snapshot, {"p5-48xlarge.west": 1}).pools == ()
     with pytest.raises(InvalidInputError, match="one GridZone per zone"):
         assemble_snapshot([], [], [reading("w", ["west"]), reading("v", ["west"])], [], CATALOG, now)
+
+
+def test_a_profile_offers_shapes_that_are_leaner() -> None:
+    lean = {"memoryGib": 512, "ssdGb": 3800}
+    own = profile("lean", {"rack": "x"}, base="p5.48xlarge", nodeShapes=[lean], networkGbitPerS=800)
+    (pool,), _ = pools_from_nodes([node("n", labels={"rack": "x"})], CATALOG, [own])
+    assert [(shape.memory_gib, shape.ssd_gb) for shape in pool.shapes] == [(512, 3800)]
+    assert pool.instance.network_gbit_per_s == 800
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"nodeShapes": [{"memoryGib": 4096, "ssdGb": 0}]}, r"nodeShapes\[0\].memoryGib: 4096.* 2048"),
+        ({"nodeShapes": [{"memoryGib": 512, "ssdGb": 99_000}]}, r"nodeShapes\[0\].ssdGb: 99000.* 30400"),
+        ({"nodeShapes": [{"memoryGib": 512, "ssdGb": 0}], "supply": "fixed"}, "supply: scalable"),
+    ],
+)
+def test_shapes_that_make_no_sense_are_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidInputError, match=words):
+        check_profile(profile("wrong", {"rack": "x"}, base="p5.48xlarge", **changes), CATALOG)
