@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ecoserve.carbon import coefficient_set, host_embodied
+from ecoserve.carbon import coefficient_set, node_footprint
 from ecoserve.catalog import load_catalog
 from ecoserve.fleet.hardware import HostShape
 from ecoserve.fleet.nodes import Resources
@@ -154,4 +154,4 @@ def test_shapes_never_emit_more_and_hold_what_is_packed(
     for use in plan.pools:
         usable = use.pool.ordered_instance.memory_gib * (0.9 if use.pool.ordered else 1.0)
         assert packed_gib(plan, use.pool.name) <= use.nodes_on * usable + 1e-6
-        assert host_embodied(use.pool.ordered_instance).total_kg <= host_embodied(use.pool.instance).total_kg
+        assert node_footprint(use.pool.ordered_instance).host_kg <= node_footprint(use.pool.instance).host_kg
