@@ -5,7 +5,16 @@ resource; so a message names the field, the value that was given and what is acc
 """
 
 import difflib
+import reprlib
 from collections.abc import Iterable
+
+_MOST_COMPARED = 2_000
+"""Among more names than this the nearest are not sought: that would take longer than the work itself."""
+_LONGEST_FIELD = 300
+
+_shown = reprlib.Repr()
+_shown.maxstring = _shown.maxother = 200
+_shown.maxlevel = 2
 
 
 class EcoserveError(Exception):
@@ -13,13 +22,13 @@ class EcoserveError(Exception):
 
 
 class InvalidInputError(EcoserveError):
-    """A value that a person or a signal supplied can't be used."""
+    """A value that a person or a signal supplied can't be used; however large, the sentence about it is short."""
 
     def __init__(self, field: str, value: object, accepted: str) -> None:
-        self.field = field
+        self.field = field if len(field) <= _LONGEST_FIELD else f"{field[:_LONGEST_FIELD]}…"
         self.value = value
         self.accepted = accepted
-        super().__init__(f"{field}: {value!r} is not accepted; {accepted}")
+        super().__init__(f"{self.field}: {_shown.repr(value)} is not accepted; {accepted}")
 
     def within(self, where: str) -> "InvalidInputError":
         """The same error with the object it was found in before its field."""
@@ -31,7 +40,8 @@ class UnknownNameError(InvalidInputError):
 
     def __init__(self, field: str, name: str, known: Iterable[str], shown: int = 6) -> None:
         names = sorted(set(known))
-        nearest = difflib.get_close_matches(name, names, n=shown, cutoff=0.3)
+        few = len(names) <= _MOST_COMPARED and len(name) <= _LONGEST_FIELD
+        nearest = difflib.get_close_matches(name, names, n=shown, cutoff=0.3) if few else []
         offered = (nearest + [other for other in names if other not in nearest])[:shown]
         more = f" and {len(names) - len(offered)} more" if len(names) > len(offered) else ""
         accepted = (

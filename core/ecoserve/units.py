@@ -14,6 +14,8 @@ JOULES_PER_KWH = 3.6e6
 HOURS_PER_YEAR = 8760.0
 GRAMS_PER_TONNE = 1e6
 SECONDS_PER_HOUR = 3600.0
+MOST_GRAMS_PER_KWH = 10_000.0
+"""No grid comes near it (coal alone is about 1,000): a larger intensity is one in another unit."""
 
 _SUFFIXES = {
     "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
@@ -22,6 +24,7 @@ _SUFFIXES = {
 _QUANTITY = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)([KMGTPE]i|[numkMGTPE]?)$")
 
 _DURATION_SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST_SECONDS = 10_000 * 86_400.0
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 DURATION_PATTERN = r"^(\d+(\.\d+)?(ms|s|m|h|d))+$"
@@ -47,8 +50,8 @@ def parse_duration(text: str, field: str = "duration") -> float:
     """
     parts = _DURATION_PART.findall(str(text))
     seconds = sum(float(number) * _DURATION_SECONDS[unit] for number, unit in parts)
-    if "".join(number + unit for number, unit in parts) != text or seconds <= 0:
+    if "".join(number + unit for number, unit in parts) != text or not 0 < seconds <= _LONGEST_SECONDS:
         raise InvalidInputError(
-            field, text, "a positive duration with a unit, such as 500ms, 30s, 24h or 1h30m"
+            field, text, "a positive duration with a unit, such as 500ms, 30s, 24h or 1h30m, up to 10000d"
         )
     return seconds

@@ -7,7 +7,7 @@ and the same annotation becomes an OpenAPI keyword or a CEL rule with a readable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
@@ -44,6 +44,12 @@ def one_of(message: str) -> PydanticCustomError:
     return PydanticCustomError("ecoserve", "{message}", {"message": message})
 
 
+def _with_a_unit(value: object) -> object:
+    if isinstance(value, int | float):
+        raise one_of("must be a positive duration with a unit, such as 500ms, 30s, 24h or 1h30m")
+    return value
+
+
 def _check_duration(text: str) -> str:
     try:
         parse_duration(text)
@@ -62,6 +68,7 @@ def _check_quantity(text: str) -> str:
 
 Duration = Annotated[
     str,
+    BeforeValidator(_with_a_unit),
     AfterValidator(_check_duration),
     Field(
         max_length=32,
@@ -90,8 +97,11 @@ Quantity = Annotated[
 ]
 """A Kubernetes quantity: `500m`, `4`, `16Gi`."""
 
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, strict=True)]
+NonNegative = Annotated[float, Field(ge=0, strict=True)]
+Truth = Annotated[bool, Field(strict=True)]
+"""True or false: YAML's strings and numbers that read like one are refused, as the API server does."""
+
 Name = Annotated[str, Field(min_length=1, max_length=253)]
 Labels = dict[str, Annotated[str, Field(max_length=63)]]
 

@@ -4,8 +4,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from ecoserve.api.base import ApiModel, Condition, Name, NonNegative, ObjectMeta, cel, one_of, rules
+from ecoserve.api.base import ApiModel, Condition, Name, NonNegative, ObjectMeta, Truth, cel, one_of, rules
 from ecoserve.api.labels import API_VERSION
+from ecoserve.units import MOST_GRAMS_PER_KWH
 
 _ONE_SOURCE = "give exactly one of gramsPerKilowattHour or configMap"
 
@@ -17,7 +18,7 @@ class ConfigMapSeries(ApiModel):
     name: Name
     key: Name = "intensity.csv"
     repeat: Annotated[
-        bool,
+        Truth,
         Field(
             description="Play the series again and again, aligned by hour of day, instead of ending with it."
         ),
@@ -31,9 +32,9 @@ class IntensitySource(ApiModel):
         json_schema_extra=rules(cel("has(self.gramsPerKilowattHour) != has(self.configMap)", _ONE_SOURCE))
     )
 
-    grams_per_kilowatt_hour: Annotated[NonNegative, Field(description="A constant, in gCO2e/kWh.")] | None = (
-        None
-    )
+    grams_per_kilowatt_hour: (
+        Annotated[NonNegative, Field(le=MOST_GRAMS_PER_KWH, description="A constant, in gCO2e/kWh.")] | None
+    ) = None
     config_map: ConfigMapSeries | None = None
 
     @model_validator(mode="after")
@@ -55,7 +56,12 @@ class GridZoneSpec(ApiModel):
     ] = ()
     pue: Annotated[
         float,
-        Field(ge=1, le=5, description="Power usage effectiveness. Default: GreenSKU's fleet figure, 1.12."),
+        Field(
+            ge=1,
+            le=5,
+            strict=True,
+            description="Power usage effectiveness. Default: GreenSKU's fleet figure, 1.12.",
+        ),
     ] = 1.12
     signal: Annotated[
         Literal["average", "marginal"],
@@ -65,7 +71,8 @@ class GridZoneSpec(ApiModel):
     fallback_grams_per_kilowatt_hour: Annotated[
         NonNegative,
         Field(
-            description="Used where the source has never answered. Default: the world's mean of 2023 by Ember."
+            le=MOST_GRAMS_PER_KWH,
+            description="Used where the source has never answered. Default: the world's mean of 2023 by Ember.",
         ),
     ] = 481.0
 

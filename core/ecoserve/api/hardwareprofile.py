@@ -31,15 +31,17 @@ class HardwareProfileSpec(ApiModel):
     match_labels: Annotated[Labels, Field(min_length=1, description="Labels that pick the nodes.")]
     base: Annotated[Name, Field(description="Instance type of the catalogue to start from.")] | None = None
     cpu: Annotated[Name, Field(description="CPU id of the catalogue.")] | None = None
-    sockets: Annotated[float, Field(gt=0, le=16)] | None = None
-    vcpus: Annotated[int, Field(gt=0)] | None = None
-    memory_gib: Positive | None = None
-    ssd_gb: NonNegative | None = None
+    sockets: Annotated[float, Field(gt=0, le=16, strict=True)] | None = None
+    vcpus: Annotated[int, Field(gt=0, le=100_000, strict=True)] | None = None
+    memory_gib: Annotated[Positive, Field(le=1e6)] | None = None
+    ssd_gb: Annotated[NonNegative, Field(le=1e9)] | None = None
     accelerator: Annotated[Name, Field(description="Accelerator id of the catalogue.")] | None = None
-    accelerator_count: Annotated[int, Field(ge=1, le=64)] | None = None
-    price_per_hour: Annotated[NonNegative, Field(description="US dollars per node and hour.")] | None = None
+    accelerator_count: Annotated[int, Field(ge=1, le=64, strict=True)] | None = None
+    price_per_hour: (
+        Annotated[NonNegative, Field(le=1e6, description="US dollars per node and hour.")] | None
+    ) = None
     network_gbit_per_s: (
-        Annotated[Positive, Field(description="To other nodes, both ways at once.")] | None
+        Annotated[Positive, Field(le=1e6, description="To other nodes, both ways at once.")] | None
     ) = None
     node_shapes: Annotated[
         tuple[NodeShape, ...],
@@ -52,8 +54,8 @@ class HardwareProfileSpec(ApiModel):
         ]
         | None
     ) = None
-    host_lifetime_years: Positive | None = None
-    accelerator_lifetime_years: Positive | None = None
+    host_lifetime_years: Annotated[float, Field(ge=0.1, le=100, strict=True)] | None = None
+    accelerator_lifetime_years: Annotated[float, Field(ge=0.1, le=100, strict=True)] | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -14,6 +14,7 @@ from ecoserve.api.base import (
     NonNegative,
     ObjectMeta,
     Positive,
+    Truth,
     cel,
     one_of,
     rules,
@@ -63,7 +64,7 @@ class TraceLoad(ApiModel):
     """A load taken from a built-in trace: its lengths and its mean rate, scaled."""
 
     name: Annotated[Name, Field(description="Built-in trace, such as azure-conversation-2023.")]
-    scale: Annotated[Positive, Field(description="Factor on the trace's mean request rate.")] = 1.0
+    scale: Annotated[Positive, Field(le=1e6, description="Factor on the trace's mean request rate.")] = 1.0
 
 
 class Load(ApiModel):
@@ -81,15 +82,17 @@ class Load(ApiModel):
         )
     )
 
-    requests_per_second: Annotated[Positive, Field(description="Mean request rate.")] | None = None
+    requests_per_second: Annotated[Positive, Field(le=1e6, description="Mean request rate.")] | None = None
     lengths: Annotated[Name, Field(description="Named distribution of input and output lengths.")] | None = (
         None
     )
     input_tokens: (
-        Annotated[int, Field(gt=0, le=2_000_000, description="Input length of every request.")] | None
+        Annotated[int, Field(gt=0, le=2_000_000, strict=True, description="Input length of every request.")]
+        | None
     ) = None
     output_tokens: (
-        Annotated[int, Field(gt=0, le=2_000_000, description="Output length of every request.")] | None
+        Annotated[int, Field(gt=0, le=2_000_000, strict=True, description="Output length of every request.")]
+        | None
     ) = None
     trace: TraceLoad | None = None
     profile: Annotated[Name, Field(description="Named daily profile that multiplies the mean rate.")] = "flat"
@@ -115,7 +118,9 @@ class SloSpec(ApiModel):
 
     ttft: Annotated[Duration, Field(description="Time to first token.")]
     tpot: Annotated[Duration, Field(description="Time per output token after the first.")]
-    percentile: Annotated[float, Field(ge=50, le=99.9, description="Share of requests, in percent.")] = 90
+    percentile: Annotated[
+        float, Field(ge=50, le=99.9, strict=True, description="Share of requests, in percent.")
+    ] = 90
 
 
 class OnlineSpec(ApiModel):
@@ -148,8 +153,8 @@ class PlacementSpec(ApiModel):
     node_selector: Annotated[Labels, Field(description="Labels a node must carry.")] = Field(
         default_factory=dict
     )
-    min_replicas: Annotated[int, Field(ge=0, le=10_000)] = 1
-    max_replicas: Annotated[int, Field(ge=1, le=10_000)] = 64
+    min_replicas: Annotated[int, Field(ge=0, le=10_000, strict=True)] = 1
+    max_replicas: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 64
     roles: Annotated[
         tuple[RoleName, ...],
         Field(
@@ -158,7 +163,7 @@ class PlacementSpec(ApiModel):
             description="Roles a replica may have; prefill and decode need an engine that can split them.",
         ),
     ] = (RoleName.BOTH,)
-    cpu: Annotated[bool, Field(description="Whether idle CPU cores may serve offline traffic.")] = True
+    cpu: Annotated[Truth, Field(description="Whether idle CPU cores may serve offline traffic.")] = True
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from ecoserve.api.gridzone import GridZone
 from ecoserve.api.hardwareprofile import HardwareProfile
 from ecoserve.api.labels import API_VERSION, GROUP
 from ecoserve.api.llmserving import LLMServing
+from ecoserve.documents import read_documents
 from ecoserve.errors import InvalidInputError, UnknownNameError
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -101,16 +101,11 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _documents(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        loaded = list(yaml.load_all(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InvalidInputError("file", str(path), f"it must be readable YAML or JSON ({reason})") from None
-    for document in loaded:
+    for document in read_documents(path):
         if isinstance(document, dict) and document.get("kind") == "List":
             items = document.get("items") or []
             yield from (_an_object(item, path) for item in (items if isinstance(items, list) else [items]))
-        elif document is not None:
+        else:
             yield _an_object(document, path)
 
 
@@ -174,7 +169,7 @@ def first_error(error: ValidationError, where: str) -> InvalidInputError:
     """
     findings = error.errors(include_url=False)
     finding = next((each for each in findings if each["type"] == "extra_forbidden"), findings[0])
-    field = ".".join(str(part) for part in finding["loc"])
+    field = ".".join(str(part) or "''" for part in finding["loc"])
     message = str(finding["msg"])
     if finding["type"] == "extra_forbidden":
         message = "there is no such field; check its spelling and where it stands"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ecoserve.errors import InvalidInputError
+from ecoserve.units import MOST_GRAMS_PER_KWH
 
 _TIME_COLUMNS = ("timestamp", "datetime (utc)", "datetime", "time")
 _VALUE_COLUMNS = (
@@ -100,8 +101,12 @@ def _value(text: str, where: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value) or value < 0:
-        raise InvalidInputError(where, text, "a finite carbon intensity of zero or more, in gCO2e/kWh")
+    if not 0 <= value <= MOST_GRAMS_PER_KWH:
+        raise InvalidInputError(
+            where,
+            text,
+            f"a finite carbon intensity of zero or more, up to {MOST_GRAMS_PER_KWH:,.0f} gCO2e/kWh",
+        )
     return value
 
 

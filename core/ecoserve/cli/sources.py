@@ -21,6 +21,7 @@ from ecoserve.fleet.fleet_file import load_fleet
 from ecoserve.fleet.hardware import check_profile
 from ecoserve.fleet.nodes import NodeFacts, node_facts
 from ecoserve.fleet.snapshot import Snapshot
+from ecoserve.units import MOST_GRAMS_PER_KWH
 from ecoserve.workload.slices import ServingDemand
 
 _EVERY_ZONE = ""
@@ -87,8 +88,10 @@ def parse_intensities(given: Sequence[str]) -> dict[str, float]:
             grams = float(number)
         except ValueError:
             grams = math.nan
-        if not math.isfinite(grams) or grams < 0 or ("=" in text and not name):
-            raise InvalidInputError("--intensity", text, "gCO2e/kWh of zero or more, or ZONE=gCO2e/kWh")
+        if not 0 <= grams <= MOST_GRAMS_PER_KWH or ("=" in text and not name):
+            raise InvalidInputError(
+                "--intensity", text, f"gCO2e/kWh from 0 to {MOST_GRAMS_PER_KWH:,.0f}, or ZONE=gCO2e/kWh"
+            )
         parsed[name] = grams
     return parsed
 
@@ -99,12 +102,15 @@ def intensity_series(grid: GridZone, config_maps: Sequence[Mapping[str, Any]]) -
     if source is None:
         return None
     for document in config_maps:
-        metadata = document.get("metadata") or {}
+        metadata, data = (document.get(field) or {} for field in ("metadata", "data"))
+        if not isinstance(metadata, Mapping) or not isinstance(data, Mapping):
+            raise InvalidInputError("ConfigMap", document, "one whose metadata and data are objects")
         if (metadata.get("namespace", "default"), metadata.get("name")) == (source.namespace, source.name):
-            data = document.get("data") or {}
             if source.key not in data:
-                raise UnknownNameError(f"GridZone {grid.metadata.name}: configMap.key", source.key, data)
-            return parse_intensity_csv(data[source.key], f"ConfigMap {source.name} {source.key}")
+                raise UnknownNameError(
+                    f"GridZone {grid.metadata.name}: configMap.key", source.key, map(str, data)
+                )
+            return parse_intensity_csv(str(data[source.key]), f"ConfigMap {source.name} {source.key}")
     raise InvalidInputError(
         f"GridZone {grid.metadata.name}: spec.intensity.configMap",
         f"{source.namespace}/{source.name}",

@@ -21,13 +21,13 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from ecoserve.api.base import ApiModel, Quantity, one_of
 from ecoserve.api.labels import GPU_PRODUCT, GPU_RESOURCE, HOSTNAME, INSTALLED, INSTANCE_TYPE, ZONE
 from ecoserve.api.manifests import first_error
 from ecoserve.catalog import InstanceType, load_catalog
+from ecoserve.documents import read_document
 from ecoserve.errors import InvalidInputError, UnknownNameError
 from ecoserve.units import parse_quantity
 
@@ -126,13 +126,7 @@ def load_fleet(path: Path) -> FleetFile:
 
     Raises `InvalidInputError` naming the file, the field, its value and what is accepted.
     """
-    try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InvalidInputError(
-            "fleet file", str(path), f"it must be one readable YAML document ({reason})"
-        ) from None
+    document = read_document(path, "a fleet file")
     if not isinstance(document, dict):
         raise InvalidInputError(f"{path}", document, "a fleet file is a mapping with the key `nodes`")
     try:

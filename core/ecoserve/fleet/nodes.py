@@ -58,25 +58,40 @@ class NodeFacts:
 def node_facts(manifest: Mapping[str, Any], requested: Resources | None = None) -> NodeFacts:
     """Read a v1 Node object; one without conditions (from a file) counts as ready.
 
-    Raises InvalidInputError where it has no name or an allocatable amount is no quantity.
+    Raises InvalidInputError where it has no name, an allocatable amount is no quantity, or a field is of another
+    type than a Node's.
     """
-    metadata = manifest.get("metadata") or {}
+    metadata = _mapping(manifest, "metadata", "node ")
     name = metadata.get("name")
     if not isinstance(name, str) or not name:
         raise InvalidInputError("node metadata.name", name, "every node needs a name")
-    status = manifest.get("status") or {}
+    status = _mapping(manifest, "status", f"node {name} ")
     conditions = status.get("conditions") or []
+    if not isinstance(conditions, list) or not all(isinstance(item, Mapping) for item in conditions):
+        raise InvalidInputError(f"node {name} status.conditions", conditions, "a list of conditions")
     ready = [item.get("status") == "True" for item in conditions if item.get("type") == "Ready"]
+    resources = "allocatable" if status.get("allocatable") else "capacity"
     return NodeFacts(
         name=name,
-        labels={str(key): str(value) for key, value in (metadata.get("labels") or {}).items()},
+        labels={
+            str(key): str(value)
+            for key, value in _mapping(metadata, "labels", f"node {name} metadata.").items()
+        },
         allocatable=resources_from(
-            status.get("allocatable") or status.get("capacity") or {}, f"node {name} status.allocatable"
+            _mapping(status, resources, f"node {name} status."), f"node {name} status.{resources}"
         ),
         requested=requested or Resources(),
         ready=all(ready),
-        schedulable=not (manifest.get("spec") or {}).get("unschedulable", False),
+        schedulable=not _mapping(manifest, "spec", f"node {name} ").get("unschedulable", False),
     )
+
+
+def _mapping(manifest: Mapping[str, Any], field: str, where: str) -> Mapping[str, Any]:
+    """Return an object within a manifest, empty where it is left out; `where` ends with a space or a dot."""
+    found = manifest.get(field) or {}
+    if not isinstance(found, Mapping):
+        raise InvalidInputError(f"{where}{field}", found, "an object")
+    return found
 
 
 def resources_from(amounts: Mapping[str, Any], where: str) -> Resources:

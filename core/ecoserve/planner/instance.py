@@ -6,19 +6,62 @@ fast, at how many joules). Any decision can be exported as one and solved again 
 checked here, so that what solves never meets a NaN, a negative figure or a name that refers to nothing.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from ecoserve.api.base import ApiModel
+from ecoserve.documents import read_document
 from ecoserve.errors import InvalidInputError, UnknownNameError
+from ecoserve.units import MOST_GRAMS_PER_KWH
 
 MAX_SLICES = 100_000
 MAX_OPTIONS = 1_000_000
+
+_LONGEST: Mapping[str, int] = {
+    "zones": 10_000,
+    "pools": 10_000,
+    "configurations": 100_000,
+    "slices": MAX_SLICES,
+    "options": MAX_OPTIONS,
+    "limits": 100_000,
+    "held": 100_000,
+}
+"""Longer lists are refused before any of their items is looked at."""
+
+_UNITS: Mapping[str, str] = {
+    "carbonIntensity": "in gCO2e/kWh; grids have 10 to 1,500",
+    "pue": "a factor such as 1.12, not percent",
+    "nodes": "a number of nodes",
+    "rate": "in requests per second",
+    "maxRate": "in requests per second and replica",
+    "energyPerRequestJoules": "in joules",
+    "latencySeconds": "in seconds",
+    "powerWatts": "in watts",
+    "embodiedGramsPerHour": "in grams per hour",
+    "coldStartGrams": "in grams",
+    "costPerHour": "in $ per hour",
+    "carbonPricePerTonne": "in $ per tonne",
+    "gpu": "in devices",
+    "cpu": "in cores",
+    "memoryGiB": "in GiB",
+    "headroom": "a share such as 0.2, not percent",
+    "relativeGap": "a share such as 0.01, not percent",
+    "timeLimitSeconds": "in seconds",
+    "minReplicas": "a number of replicas",
+    "maxReplicas": "a number of replicas",
+}
+"""What a number means, told where one is refused: most often it is one in another unit."""
 
 Objective = Literal["carbon", "energy", "cost", "performance"]
 TrafficClass = Literal["online", "offline"]
@@ -30,16 +73,16 @@ def _integral(value: object) -> object:
 
 
 Name = Annotated[str, Field(strict=True, min_length=1, max_length=512)]
-Amount = Annotated[float, Field(strict=True, ge=0, le=1e15)]
+Amount = Annotated[float, Field(strict=True, ge=0, le=1e12)]
 Count = Annotated[int, BeforeValidator(_integral), Field(strict=True, ge=0, le=1_000_000_000)]
 
 
 class ResourceAmounts(ApiModel):
     """Amounts of what replicas share on a node: devices, cores, GiB of memory."""
 
-    gpu: Amount = 0.0
-    cpu: Amount = 0.0
-    memory_gib: Annotated[Amount, Field(alias="memoryGiB")] = 0.0
+    gpu: Annotated[Amount, Field(le=1e6)] = 0.0
+    cpu: Annotated[Amount, Field(le=1e6)] = 0.0
+    memory_gib: Annotated[Amount, Field(alias="memoryGiB", le=1e8)] = 0.0
 
     def amounts(self) -> tuple[float, float, float]:
         """Return devices, cores and GiB, in this order."""
@@ -50,7 +93,7 @@ class ZoneSpec(ApiModel):
     """A zone: carbon intensity in gCO2e/kWh and power usage effectiveness."""
 
     name: Name
-    carbon_intensity: Amount
+    carbon_intensity: Annotated[Amount, Field(le=MOST_GRAMS_PER_KWH)]
     pue: Annotated[float, Field(strict=True, ge=1, le=10)] = 1.0
 
 
@@ -124,12 +167,12 @@ class InstanceSpec(ApiModel):
 
     objective: Objective = "carbon"
     carbon_price_per_tonne: Amount = 0.0
-    zones: Annotated[tuple[ZoneSpec, ...], Field(min_length=1)]
-    pools: Annotated[tuple[PoolSpec, ...], Field(min_length=1)]
-    configurations: Annotated[tuple[ConfigurationSpec, ...], Field(min_length=1)]
-    slices: Annotated[tuple[SliceSpec, ...], Field(min_length=1, max_length=MAX_SLICES)]
-    options: Annotated[tuple[OptionSpec, ...], Field(min_length=1, max_length=MAX_OPTIONS)]
-    limits: tuple[LimitSpec, ...] = ()
+    zones: Annotated[tuple[ZoneSpec, ...], FailFast(), Field(min_length=1)]
+    pools: Annotated[tuple[PoolSpec, ...], FailFast(), Field(min_length=1)]
+    configurations: Annotated[tuple[ConfigurationSpec, ...], FailFast(), Field(min_length=1)]
+    slices: Annotated[tuple[SliceSpec, ...], FailFast(), Field(min_length=1, max_length=MAX_SLICES)]
+    options: Annotated[tuple[OptionSpec, ...], FailFast(), Field(min_length=1, max_length=MAX_OPTIONS)]
+    limits: Annotated[tuple[LimitSpec, ...], FailFast()] = ()
     held: dict[Name, Count] = Field(default_factory=dict)
     churn_budget: Count | None = None
     headroom: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.0
@@ -281,7 +324,13 @@ class PlanningResult(ApiModel):
 def parse_instance(document: object) -> PlanningInstance:
     """Check a parsed JSON or YAML document; raises InvalidInputError naming the first bad field."""
     if not isinstance(document, Mapping):
-        raise InvalidInputError("instance", type(document).__name__, "a mapping with kind PlanningInstance")
+        raise InvalidInputError("instance", document, "a mapping with kind PlanningInstance")
+    spec = document.get("spec")
+    parts: Mapping[object, object] = spec if isinstance(spec, Mapping) else {}
+    for field, most in _LONGEST.items():
+        given = parts.get(field)
+        if isinstance(given, list | tuple | Mapping) and len(given) > most:
+            raise InvalidInputError(f"spec.{field}", f"{len(given)} items", f"at most {most} are possible")
     try:
         return PlanningInstance.model_validate(document)
     except ValidationError as error:
@@ -290,29 +339,7 @@ def parse_instance(document: object) -> PlanningInstance:
 
 def load_instance(path: Path) -> PlanningInstance:
     """Read an instance from a JSON or YAML file; raises InvalidInputError with one sentence."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InvalidInputError(
-            "file", str(path), f"a readable JSON or YAML file is needed ({reason})"
-        ) from None
-    try:
-        document = _parse(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        place = getattr(error, "problem_mark", None)
-        where = f" (line {place.line + 1})" if place is not None else ""
-        raise InvalidInputError("file", str(path), f"it must be valid JSON or YAML{where}") from None
-    return parse_instance(document)
-
-
-def _parse(text: str) -> object:
-    if text.lstrip().startswith("{"):
-        try:
-            return json.loads(text)  # an order of magnitude faster than YAML on large instances
-        except ValueError:
-            pass  # YAML's flow style opens with a brace, too, and its parser tells the line of an error
-    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    return parse_instance(read_document(path, "a planning instance"))
 
 
 def _unique(field: str, names: Iterable[str]) -> frozenset[str]:
@@ -344,21 +371,18 @@ def _every_slice_has_options(slices: Iterable[SliceSpec], options: Iterable[Opti
 
 
 def _first_problem(error: ValidationError) -> InvalidInputError:
-    detail = error.errors(include_url=False)[0]
-    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"]).lstrip(
-        "."
-    )
+    """Return the first finding as a sentence; an unknown field first, as misspelt it leaves another missing."""
+    findings = error.errors(include_url=False)
+    detail = next((each for each in findings if each["type"] == "extra_forbidden"), findings[0])
+    field = "".join(
+        f".{part}" if isinstance(part, str) and part.isidentifier() else f"[{part!r}]"
+        for part in detail["loc"]
+    ).lstrip(".")
     value = detail["input"]
     if detail["type"] == "missing":
         return InvalidInputError(field, None, "this field is required")
     if detail["type"] == "extra_forbidden":
-        return InvalidInputError(field, _brief(value), "no field of this name is known here")
-    message = detail["msg"]
-    return InvalidInputError(field or "instance", _brief(value), message[:1].lower() + message[1:])
-
-
-def _brief(value: object) -> object:
-    if isinstance(value, str | int | float | bool) or value is None:
-        return value if len(repr(value)) <= 80 else repr(value)[:77] + "…"
-    size = f" of {len(value)}" if isinstance(value, list | tuple | dict) else ""
-    return f"{type(value).__name__}{size}"
+        return InvalidInputError(field, value, "no field of this name is known here")
+    message = detail["msg"][:1].lower() + detail["msg"][1:]
+    unit = next((_UNITS[str(part)] for part in reversed(detail["loc"]) if part in _UNITS), "")
+    return InvalidInputError(field or "instance", value, f"{message}, {unit}" if unit else message)

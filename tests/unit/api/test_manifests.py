@@ -84,8 +84,8 @@ def test_same_name_in_another_namespace_is_another_serving(tmp_path: Path) -> No
 
 
 MISTAKES = {
-    "bad YAML": ("a: [b", "it must be readable YAML or JSON"),
-    "tab": ("a:\n\tb: c", "it must be readable YAML or JSON"),
+    "bad YAML": ("a: [b", "it must be valid JSON or YAML"),
+    "tab": ("a:\n\tb: c", "it must be valid JSON or YAML"),
     "text": ("hello", "each document or item in it must be a Kubernetes object or a fleet"),
     "list": ("[1, 2]", "each document or item in it must be a Kubernetes object or a fleet"),
     "no kind": ("{apiVersion: v1}", "every object needs an apiVersion and a kind"),
@@ -134,7 +134,7 @@ def test_missing_file_is_told(tmp_path: Path) -> None:
 def test_unreadable_bytes_are_told(tmp_path: Path) -> None:
     path = tmp_path / "bytes.yaml"
     path.write_bytes(b"\xff\xfe\x00kind: \x80")
-    with pytest.raises(InvalidInputError, match="it must be readable YAML or JSON"):
+    with pytest.raises(InvalidInputError, match="it is not UTF-8 text"):
         load_manifests([path])
 
 
