@@ -60,6 +60,7 @@ _UNITS: Mapping[str, str] = {
     "timeLimitSeconds": "in seconds",
     "minReplicas": "a number of replicas",
     "maxReplicas": "a number of replicas",
+    "churnBudget": "a number of replicas",
 }
 """What a number means, told where one is refused: most often it is one in another unit."""
 
