@@ -214,7 +214,7 @@ MANIFEST_MISTAKES = {
     "ttft as a number": ("serving", "spec/online/slo/ttft", 500, "with a unit, such as 500ms"),
     "ttft of zero": ("serving", "spec/online/slo/ttft", "0s", "with a unit, such as 500ms"),
     "a deadline without end": ("serving", "spec/offline/deadline", "9" * 30 + "d", "spec.offline.deadline"),
-    "an unknown precision": ("serving", "spec/model/precision", "fp17", "'bf16', 'fp16', 'fp8', 'int8' or 'int4'"),
+    "an unknown precision": ("serving", "spec/model/precision", "fp17", "'bf16', 'fp16', 'fp8'"),
     "an unknown model": ("serving", "spec/model/name", "nobody/knows", "LLMServing chat: model"),
     "unknown lengths": ("serving", "spec/offline/load/lengths", "azure", "azure-code-2023"),
     "text for a rate": ("serving", "spec/online/load/requestsPerSecond", "2", "requestsPerSecond: '2'"),
