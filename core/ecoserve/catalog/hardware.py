@@ -116,5 +116,6 @@ class InstanceType(Cited):
     @property
     def unchecked_figures(self) -> tuple[str, ...]:
         """Names of all figures behind this type that nobody has checked, its processor's and accelerator's too."""
-        parts = [self, self.cpu, *([self.accelerator] if self.accelerator is not None else [])]
+        own: tuple[InstanceType | Cpu | Accelerator, ...] = (self, self.cpu)
+        parts = own if self.accelerator is None else (*own, self.accelerator)
         return tuple(f"{part.id}.{field}" for part in parts for field in part.unchecked)
