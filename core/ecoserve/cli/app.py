@@ -46,9 +46,6 @@ Coefficients = Annotated[
 At = Annotated[str | None, typer.Option(help="Time to plan for, ISO 8601; default: now.")]
 Gap = Annotated[float, typer.Option(help="Relative gap at which a search may stop.")]
 TimeLimit = Annotated[float, typer.Option(help="Seconds that one search may take.")]
-Coefficients = Annotated[
-    str, typer.Option(help="Set of embodied coefficients: ecoserve, ecoserve-2025, act, greensku, boavizta.")
-]
 OutputFormat = Annotated[Output, typer.Option(help="table or json.")]
 
 app = typer.Typer(
