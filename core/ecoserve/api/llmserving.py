@@ -134,6 +134,13 @@ class OfflineSpec(ApiModel):
     """Traffic that only has to be done by a deadline."""
 
     deadline: Annotated[Duration, Field(description="Latest completion after arrival.")] = "24h"
+    defer: Annotated[
+        bool,
+        Field(
+            description="Whether work may wait, within its deadline, for an hour in which it emits less. "
+            "Only servings planned for carbon defer."
+        ),
+    ] = True
     load: Load
 
 

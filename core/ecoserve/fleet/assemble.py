@@ -78,7 +78,11 @@ def serving_demand(serving: LLMServing, catalog: Catalog, now: datetime) -> Serv
         online=None if online is None else replace(_traffic(online.load, now), slo=_slo(online.slo)),
         offline=None
         if offline is None
-        else replace(_traffic(offline.load, now), deadline_seconds=parse_duration(offline.deadline)),
+        else replace(
+            _traffic(offline.load, now),
+            deadline_seconds=parse_duration(offline.deadline),
+            defers=offline.defer,
+        ),
         node_selector=dict(spec.placement.node_selector),
         min_replicas=spec.placement.min_replicas,
         max_replicas=spec.placement.max_replicas,

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 from ecoserve.api.llmserving import Objective
 from ecoserve.carbon import NodeFootprint
+from ecoserve.catalog import InstanceType
 from ecoserve.fleet.pools import Pool
-from ecoserve.fleet.snapshot import Snapshot
+from ecoserve.fleet.snapshot import Snapshot, Zone
 from ecoserve.performance import Rejection, ReplicaCapacity, Role
 from ecoserve.planner.configurations import Configuration, capacity, configurations_of
 from ecoserve.planner.instance import (
@@ -120,6 +121,14 @@ def build_problem(
     )
 
 
+def cold_start_grams(devices: int, instance: InstanceType, zone: Zone) -> float:
+    """Return what starting one replica on so many accelerators emits; on cores nothing is counted."""
+    if devices == 0 or instance.accelerator is None:
+        return 0.0
+    joules = devices * instance.accelerator.tdp_watts * _COLD_START_SECONDS
+    return joules / JOULES_PER_KWH * zone.pue * zone.carbon_intensity
+
+
 def with_pinned(problem: Problem, replicas: Mapping[str, int]) -> Problem:
     """Return the problem with the replicas of every configuration fixed, at none where `replicas` has none."""
     if problem.instance is None:
@@ -178,11 +187,11 @@ def _pool(pool: Pool, footprint: NodeFootprint) -> PoolSpec:
 
 
 def _configuration(item: Configuration, snapshot: Snapshot) -> ConfigurationSpec:
-    cold_start_grams = 0.0
-    if snapshot.held and item.engine.tensor_parallel > 0:
-        zone = snapshot.zone(item.pool.zone)
-        joules = item.engine.tensor_parallel * item.engine.accelerator.tdp_watts * _COLD_START_SECONDS
-        cold_start_grams = joules / JOULES_PER_KWH * zone.pue * zone.carbon_intensity
+    grams = 0.0
+    if snapshot.held:
+        grams = cold_start_grams(
+            item.engine.tensor_parallel, item.pool.instance, snapshot.zone(item.pool.zone)
+        )
     return ConfigurationSpec(
         name=item.name,
         pool=item.pool.name,
@@ -190,7 +199,7 @@ def _configuration(item: Configuration, snapshot: Snapshot) -> ConfigurationSpec
             gpu=item.resources.gpu, cpu=item.resources.cpu, memory_gib=item.resources.memory_gib
         ),
         power_watts=item.loaded_idle_watts,
-        cold_start_grams=cold_start_grams,
+        cold_start_grams=grams,
     )
 
 

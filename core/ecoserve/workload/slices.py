@@ -11,12 +11,16 @@ from ecoserve.workload.lengths import LengthBucket
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrafficDemand:
-    """A stream of requests: its rate now, lengths (shares sum to one), and SLO (online) or deadline (offline)."""
+    """A stream of requests: its rate now, lengths (shares sum to one), and SLO (online) or deadline (offline).
+
+    `defers` tells whether the stream may wait for a cleaner hour before its deadline.
+    """
 
     rate_per_second: float
     buckets: tuple[LengthBucket, ...]
     slo: Slo | None = None
     deadline_seconds: float | None = None
+    defers: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,137 @@
+"""Deferral over real days: forecast, schedule, apply the first hour, see what came, and again.
+
+Each hour the offline work is scheduled with what could be known then; its first interval is carried out under the
+intensity and load that came. The same hours are run with everything at once, and scheduled with perfect
+foresight. All three are judged by the same planner and begin and end with nothing waiting, so their grams
+compare; foresight's schedule is the best of all that are known, so regret is never negative.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import fmean
+
+from ecoserve.planner.backlog import Backlog
+from ecoserve.planner.carry_out import Done, Interval, PlanMemory, carry_out, carry_out_all
+from ecoserve.planner.horizon import Schedule, grams_of, late_of, may_wait, plan_horizon
+from ecoserve.planner.outlook import Outlook
+from ecoserve.planner.plan import Plan
+from ecoserve.workload.forecast import HOUR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferral:
+    """A rolling run: what came in each interval, what was expected, and the schedules it compares with.
+
+    `schedules` are those made at the start of each interval; `foresight` the one with perfect knowledge.
+    """
+
+    intervals: tuple[Interval, ...]
+    schedules: tuple[Schedule, ...]
+    done: tuple[Done, ...]
+    at_once: tuple[Done, ...]
+    without: tuple[Done, ...]
+    """The online load alone."""
+    foresight: Schedule
+
+    @property
+    def grams(self) -> float:
+        """Grams of the run."""
+        return grams_of(self.done)
+
+    @property
+    def grams_at_once(self) -> float:
+        """Grams with everything at once."""
+        return grams_of(self.at_once)
+
+    @property
+    def grams_foresight(self) -> float:
+        """Grams with perfect foresight."""
+        return self.foresight.grams
+
+    @property
+    def regret_grams(self) -> float:
+        """What not knowing the future cost."""
+        return self.grams - self.grams_foresight
+
+    @property
+    def late_requests(self) -> float:
+        """Requests that missed their deadline."""
+        return late_of(self.intervals, self.done)
+
+    @property
+    def offline_grams_at_once(self) -> float:
+        """What offline work adds to the online load when it runs at once: all that deferral could save."""
+        return self.grams_at_once - grams_of(self.without)
+
+    @property
+    def forecast_error(self) -> float | None:
+        """Mean absolute error of the intensities expected at the start, as a share of what came."""
+        expected = self.schedules[0].intervals
+        shares = [
+            abs(thought.carbon_intensity - came.carbon_intensity) / came.carbon_intensity
+            for ahead, interval in zip(expected, self.intervals, strict=False)
+            for thought, came in zip(ahead.snapshot.zones, interval.snapshot.zones, strict=True)
+            if came.carbon_intensity > 0
+        ]
+        return fmean(shares) if shares else None
+
+
+def simulate_deferral(
+    actual: Outlook,
+    start: datetime,
+    *,
+    expected: Outlook | None = None,
+    hours: int = 24,
+    horizon_hours: int = 24,
+    memory: PlanMemory | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Deferral:
+    """Run so many hours from `start`; `progress` is called with hours done and hours in all.
+
+    Without `expected`, each forecast is made from what `actual` had shown by then. The horizon ends with the run.
+    """
+    memory = memory or PlanMemory()
+    came = actual.intervals(start, hours)
+    names = [item.name for item in came[0].snapshot.servings if may_wait(item)]
+    waiting: dict[str, Backlog] = dict.fromkeys(names, ())
+    nothing = dict(waiting)
+    before: Plan | None = None
+    schedules: list[Schedule] = []
+    done: list[Done] = []
+    for index, interval in enumerate(came):
+        if progress is not None:
+            progress(index, hours)
+        ahead = _ahead(actual, expected, interval, min(horizon_hours, hours - index))
+        schedule = plan_horizon(ahead, waiting, memory=memory, before=before)
+        wanted = {name: schedule.requests[name][0] for name in names}
+        step = carry_out(interval, waiting, wanted, before, memory)
+        waiting, before = dict(step.waiting), step.plan
+        schedules.append(schedule)
+        done.append(step)
+    requests = {name: tuple(step.requests[name] for step in done) for name in names}
+    foresight = plan_horizon(came, memory=memory, also=[requests])
+    if progress is not None:
+        progress(hours, hours)
+    return Deferral(
+        intervals=came,
+        schedules=tuple(schedules),
+        done=tuple(done),
+        at_once=foresight.at_once,
+        without=_online_alone(came, nothing, memory),
+        foresight=foresight,
+    )
+
+
+def _ahead(actual: Outlook, expected: Outlook | None, interval: Interval, hours: int) -> tuple[Interval, ...]:
+    """Return the forecast at the start of an interval, which itself is known already."""
+    if expected is None:
+        whole = interval.start.replace(minute=0, second=0, microsecond=0)
+        return actual.intervals(interval.start, hours, known_until=whole + HOUR)
+    return (interval, *expected.intervals(interval.start, hours)[1:])
+
+
+def _online_alone(
+    intervals: Sequence[Interval], nothing: dict[str, Backlog], memory: PlanMemory
+) -> tuple[Done, ...]:
+    return carry_out_all(intervals, nothing, {name: [0.0] * len(intervals) for name in nothing}, memory)
