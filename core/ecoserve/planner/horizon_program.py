@@ -29,7 +29,8 @@ LEAST_GAIN_PER_HOUR = 0.001
 """An hour of waiting must save at least this share of what the work emits."""
 
 _TIER_TOLERANCE = 1e-7
-_LEAST_GRAMS = 1e-6
+_LEAST_GRAMS = 1.0
+"""Of all work, at least: less would make prices that the solver cannot tell from zero."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,7 +107,7 @@ def typical(problem):
 def test_schedules_are_optimal_in_time_and_within_capacity(problem):
     work, hours = problem
     found = spread([stage(*hour, work.total) for hour in hours], [work])
-    price = LEAST_GAIN_PER_HOUR * max(typical(problem), 1e-6)
+    price = LEAST_GAIN_PER_HOUR * max(typical(problem), 1.0)
     best = enumerated(problem, price)
     if best is None:
         return  # some work comes late whatever is done
