@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from ecoserve.api.base import ApiModel, Condition, Name, NonNegative, ObjectMeta, Truth, cel, one_of, rules
 from ecoserve.api.labels import API_VERSION
+from ecoserve.carbon import Accounting, Signal
 from ecoserve.units import MOST_GRAMS_PER_KWH
 
 _ONE_SOURCE = "give exactly one of gramsPerKilowattHour or configMap"
@@ -63,10 +64,16 @@ class GridZoneSpec(ApiModel):
             description="Power usage effectiveness. Default: GreenSKU's fleet figure, 1.12.",
         ),
     ] = 1.12
-    signal: Annotated[
-        Literal["average", "marginal"],
-        Field(description="What the figures mean; a plan never mixes the two."),
-    ] = "average"
+    signal: Annotated[Signal, Field(description="What the figures mean; a plan never mixes the two.")] = (
+        Signal.AVERAGE
+    )
+    accounting: Annotated[
+        Accounting,
+        Field(
+            description="Which emissions the figures count; also picks the column of a CSV that has both. "
+            "life-cycle and direct figures of different zones are not comparable."
+        ),
+    ] = Accounting.UNSTATED
     intensity: IntensitySource
     fallback_grams_per_kilowatt_hour: Annotated[
         NonNegative,

@@ -12,6 +12,7 @@ from pydantic import Field
 from ecoserve.api.base import ApiModel, Condition, NonNegative, ObjectMeta, Positive
 from ecoserve.api.labels import API_VERSION
 from ecoserve.api.llmserving import DesignPoint, Objective, RoleName
+from ecoserve.carbon import Accounting, Signal
 
 
 class PlanZone(ApiModel):
@@ -21,6 +22,8 @@ class PlanZone(ApiModel):
     carbon_intensity: Annotated[NonNegative, Field(description="gCO2e/kWh")]
     pue: Annotated[float, Field(ge=1)]
     stale: bool = False
+    signal: Annotated[Signal, Field(description="What the intensity means.")] = Signal.AVERAGE
+    accounting: Annotated[Accounting, Field(description="Which emissions it counts.")] = Accounting.UNSTATED
 
 
 class NodeLabel(ApiModel):

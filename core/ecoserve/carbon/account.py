@@ -20,6 +20,7 @@ from ecoserve.carbon.embodied import (
 )
 from ecoserve.carbon.operational import crossover_intensity, operational_grams_per_hour
 from ecoserve.carbon.power import PowerModel, RatedPower, mean_watts
+from ecoserve.carbon.signal import AverageIntensity
 from ecoserve.catalog import Accelerator, InstanceType
 from ecoserve.errors import InvalidInputError
 
@@ -48,9 +49,12 @@ class NodeShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What an account is made under. PUE 1 and a utilisation of 0.8 are the EcoServe authors'."""
+    """What an account is made under. PUE 1 and a utilisation of 0.8 are the EcoServe authors'.
 
-    intensity_grams_per_kwh: float
+    An account shares out what was emitted, so its intensity is average; a marginal one tells of changes.
+    """
+
+    intensity: AverageIntensity
     utilization: float = 0.8
     amortisation: Amortisation = field(default_factory=Amortisation)
     pue: float = 1.0
@@ -117,7 +121,7 @@ def account_of(shape: NodeShape, terms: Terms, coefficients: CoefficientSet = EC
         node_kg=all_cards_kg + host_kg,
         embodied_grams_per_hour=embodied,
         operational_grams_per_hour=operational_grams_per_hour(
-            watts, terms.intensity_grams_per_kwh, terms.pue
+            watts, terms.intensity.grams_per_kwh, terms.pue
         ),
         rated_watts=shape.power.watts,
         mean_watts=mean,

@@ -1,8 +1,10 @@
 """Grid carbon intensity as an hourly series, read from CSV.
 
 Understands the exports people have: a `timestamp` (or `Datetime (UTC)`) column and one column of intensity in
-gCO2e/kWh. Where an export has both, life-cycle intensity is taken before direct. A series is refused as a
-whole where a value is missing or not sane: a wrong intensity moves a fleet.
+gCO2e/kWh. A column's name may say what its figures mean (average or marginal, life-cycle or direct); one that says
+otherwise than was asked for is never taken. Where an export has both, life-cycle intensity is taken before direct
+unless direct is asked for. A series is refused as a whole where a value is missing or not sane: a wrong intensity
+moves a fleet.
 """
 
 import bisect
@@ -12,25 +14,51 @@ import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from ecoserve.carbon.signal import Accounting, Signal
 from ecoserve.errors import InvalidInputError
 from ecoserve.units import MOST_GRAMS_PER_KWH
 
 _TIME_COLUMNS = ("timestamp", "datetime (utc)", "datetime", "time")
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A known column of intensity and what its name says of its figures; a signal of None is either."""
+
+    name: str
+    signal: Signal | None
+    accounting: Accounting = Accounting.UNSTATED
+
+    def fits(self, signal: Signal, accounting: Accounting) -> bool:
+        """Whether it may hold figures of this kind."""
+        stated = Accounting.UNSTATED not in (self.accounting, accounting)
+        return self.signal in (None, signal) and not (stated and self.accounting is not accounting)
+
+
 _VALUE_COLUMNS = (
-    "carbon_intensity", "carbonintensity", "avg_ci", "carbon intensity gco₂eq/kwh (lca)",
-    "carbon intensity gco₂eq/kwh (direct)",
-)  # fmt: skip
+    _Column("carbon_intensity", None),
+    _Column("carbonintensity", None),
+    _Column("avg_ci", Signal.AVERAGE),
+    _Column("carbon intensity gco₂eq/kwh (lca)", Signal.AVERAGE, Accounting.LIFE_CYCLE),
+    _Column("carbon intensity gco₂eq/kwh (life cycle)", Signal.AVERAGE, Accounting.LIFE_CYCLE),
+    _Column("carbon intensity gco₂eq/kwh (direct)", Signal.AVERAGE, Accounting.DIRECT),
+    _Column("marginal_carbon_intensity", Signal.MARGINAL),
+    _Column("marginal_ci", Signal.MARGINAL),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntensitySeries:
-    """Average grid intensity over time: each value holds from its time (UTC) for one step.
+    """Grid intensity over time: each value holds from its time (UTC) for one step.
 
-    `times` ascend in equal steps; `grams_per_kwh` are of the same length.
+    `times` ascend in equal steps; `grams_per_kwh` are of the same length and all mean what `signal` and
+    `accounting` say.
     """
 
     times: tuple[datetime, ...]
     grams_per_kwh: tuple[float, ...]
+    signal: Signal = Signal.AVERAGE
+    accounting: Accounting = Accounting.UNSTATED
 
     @property
     def step(self) -> timedelta:
@@ -53,16 +81,22 @@ class IntensitySeries:
         return self.grams_per_kwh[bisect.bisect_right(self.times, start + offset) - 1]
 
 
-def parse_intensity_csv(text: str, field: str = "intensity") -> IntensitySeries:
-    """Parse a CSV of intensity into a series.
+def parse_intensity_csv(
+    text: str,
+    field: str = "intensity",
+    signal: Signal = Signal.AVERAGE,
+    accounting: Accounting = Accounting.UNSTATED,
+) -> IntensitySeries:
+    """Parse a CSV of intensity of one kind into a series.
 
-    Raises InvalidInputError naming `field` and the line where a column is missing, a value isn't a finite
-    number of zero or more, or times don't ascend in equal steps.
+    Raises InvalidInputError naming `field` and the line where a column of that kind is missing, a value isn't a
+    finite number of zero or more, or times don't ascend in equal steps.
     """
     rows = csv.reader(io.StringIO(text.removeprefix("\ufeff")))
     header = [name.strip().lower() for name in next(rows, [])]
-    time_column = _column(header, _TIME_COLUMNS, field)
-    value_column = _column(header, _VALUE_COLUMNS, field)
+    time_column = _time_column(header, field)
+    column = _value_column(header, signal, accounting, field)
+    value_column = header.index(column.name)
     times: list[datetime] = []
     values: list[float] = []
     for row in rows:
@@ -76,16 +110,31 @@ def parse_intensity_csv(text: str, field: str = "intensity") -> IntensitySeries:
         _check_step(times, where)
     if not times:
         raise InvalidInputError(field, text[:40], "a CSV with a header and at least one row")
-    return IntensitySeries(times=tuple(times), grams_per_kwh=tuple(values))
+    return IntensitySeries(
+        times=tuple(times),
+        grams_per_kwh=tuple(values),
+        signal=signal,
+        accounting=accounting if column.accounting is Accounting.UNSTATED else column.accounting,
+    )
 
 
-def _column(header: list[str], accepted: tuple[str, ...], field: str) -> int:
-    for name in accepted:
+def _time_column(header: list[str], field: str) -> int:
+    for name in _TIME_COLUMNS:
         if name in header:
             return header.index(name)
     raise InvalidInputError(
-        f"{field} header", ",".join(header), f"a CSV with a column {' or '.join(accepted)}"
+        f"{field} header", ",".join(header), f"a CSV with a column {' or '.join(_TIME_COLUMNS)}"
     )
+
+
+def _value_column(header: list[str], signal: Signal, accounting: Accounting, field: str) -> _Column:
+    fitting = [column for column in _VALUE_COLUMNS if column.fits(signal, accounting)]
+    for column in fitting:
+        if column.name in header:
+            return column
+    kind = f"{signal} intensity" + ("" if accounting is Accounting.UNSTATED else f" ({accounting})")
+    names = " or ".join(column.name for column in fitting)
+    raise InvalidInputError(f"{field} header", ",".join(header), f"a CSV with a column of {kind}: {names}")
 
 
 def _time(text: str, where: str) -> datetime:

@@ -13,6 +13,7 @@ from ecoserve.carbon import (
     Account,
     Amortisation,
     AmortisationMethod,
+    AverageIntensity,
     Host,
     Lifetimes,
     NodeShape,
@@ -26,6 +27,7 @@ from ecoserve.carbon import (
 from ecoserve.catalog import Catalog, load_catalog
 from ecoserve.cli.footprint_view import Subject, document, show
 from ecoserve.errors import InvalidInputError, UnknownNameError
+from ecoserve.units import MOST_GRAMS_PER_KWH
 
 _ChoiceT = TypeVar("_ChoiceT", bound=StrEnum)
 
@@ -109,7 +111,15 @@ def _terms(request: FootprintRequest) -> Terms:
     )
     amortisation.counted_share(utilization)
     return Terms(
-        intensity_grams_per_kwh=_within("--intensity", request.intensity, 0, _MOST, "gCO2e/kWh of 0 or more"),
+        intensity=AverageIntensity(
+            grams_per_kwh=_within(
+                "--intensity",
+                request.intensity,
+                0,
+                MOST_GRAMS_PER_KWH,
+                f"gCO2e/kWh from 0 to {MOST_GRAMS_PER_KWH:,.0f}",
+            )
+        ),
         utilization=utilization,
         amortisation=amortisation,
         pue=_within("--pue", request.pue, 1, 5, "a power usage effectiveness from 1 to 5"),

@@ -101,7 +101,8 @@ def document(subject: Subject, terms: Terms, account: Account, over_sets: OverSe
         "source": coefficients.source,
         "meanPowerKilowatts": account.mean_watts / 1000.0,
         "terms": {
-            "intensity": terms.intensity_grams_per_kwh,
+            "intensity": terms.intensity.grams_per_kwh,
+            "signal": terms.intensity.signal.value,
             "utilization": terms.utilization,
             "pue": terms.pue,
             "power": terms.power_model.value,
@@ -236,7 +237,7 @@ def _total_lines(subject: Subject, terms: Terms, account: Account) -> Iterator[s
     yield f"  embodied {account.embodied_grams_per_hour:.1f} g per {per}, over {apart} ({spread.method.value})"
     yield (
         f"  operational {account.operational_grams_per_hour:.1f} g per {per} at "
-        f"{terms.intensity_grams_per_kwh:g} g/kWh: rated {account.rated_watts / 1000:.3g} kW, "
+        f"{terms.intensity.grams_per_kwh:g} g/kWh: rated {account.rated_watts / 1000:.3g} kW, "
         f"{account.mean_watts / 1000:.3g} kW at utilization {terms.utilization:g} ({terms.power_model.value}), "
         f"PUE {terms.pue:g}"
     )

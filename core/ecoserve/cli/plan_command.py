@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ecoserve.api.llmserving import Objective
-from ecoserve.carbon import coefficient_set
+from ecoserve.carbon import Accounting, coefficient_set, stated_accountings
 from ecoserve.cli.app import spinner
 from ecoserve.cli.sources import parse_time, read_sources
 from ecoserve.errors import InvalidInputError, UnknownNameError
@@ -114,6 +114,7 @@ def show(plan: Plan, points: DesignPoints | None, snapshot: Snapshot, console: C
     console.print(_placement_table(plan))
     console.print(_totals(plan))
     console.print(_pool_table(plan))
+    console.print(_intensities(plan))
     for item in plan.placements:
         console.print(f"  {item.serving} on {item.pool}, {_shape(item)}: {item.reason}")
     for name in sorted({item.serving for item in plan.placements}):
@@ -231,6 +232,19 @@ def _pool_table(plan: Plan) -> Table:
             use.pool.supply,
         )
     return table
+
+
+def _intensities(plan: Plan) -> str:
+    """Return what the grids' figures mean, and a warning where those of zones are not comparable."""
+    by_accounting = stated_accountings({zone.name: zone.intensity for zone in plan.zones})
+    stated = {how: names for how, names in by_accounting.items() if how is not Accounting.UNSTATED}
+    line = f"  Grid intensities are {plan.signal}"
+    if not stated:
+        return line
+    if len(by_accounting) == 1:
+        return f"{line}, {next(iter(stated))}"
+    ways = "; ".join(f"{how}: {', '.join(names)}" for how, names in by_accounting.items())
+    return f"{line}. They count differently ({ways}), so zones are hard to compare"
 
 
 def _comparison(points: DesignPoints) -> Table:

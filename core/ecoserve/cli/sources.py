@@ -110,7 +110,8 @@ def intensity_series(grid: GridZone, config_maps: Sequence[Mapping[str, Any]]) -
                 raise UnknownNameError(
                     f"GridZone {grid.metadata.name}: configMap.key", source.key, map(str, data)
                 )
-            return parse_intensity_csv(str(data[source.key]), f"ConfigMap {source.name} {source.key}")
+            where = f"ConfigMap {source.name} {source.key}"
+            return parse_intensity_csv(str(data[source.key]), where, grid.spec.signal, grid.spec.accounting)
     raise InvalidInputError(
         f"GridZone {grid.metadata.name}: spec.intensity.configMap",
         f"{source.namespace}/{source.name}",
@@ -148,10 +149,12 @@ def _readings(
         names = (zone, grid.metadata.name if grid else zone, _EVERY_ZONE)
         override = next((given[name] for name in names if name in given), None)
         if override is not None:
-            readings.append(ZoneReading(grid=_of_zone(grid, zone, override), grams_per_kwh=override))
+            of_zone = _of_zone(grid, zone, override)
+            readings.append(
+                ZoneReading(grid=of_zone, grams_per_kwh=override, accounting=of_zone.spec.accounting)
+            )
         elif grid is not None:
-            grams = _grams_at(grid, manifests, now)
-            readings.append(ZoneReading(grid=_of_zone(grid, zone, grams), grams_per_kwh=grams))
+            readings.append(_reading(grid, zone, manifests, now))
     return readings
 
 
@@ -177,15 +180,17 @@ def _of_zone(grid: GridZone | None, zone: str, grams: float) -> GridZone:
     return grid.model_copy(update={"spec": grid.spec.model_copy(update={"zones": (zone,)})})
 
 
-def _grams_at(grid: GridZone, manifests: Manifests, now: datetime | None) -> float:
-    """Return the intensity at a time; without one, the mean of a series."""
+def _reading(grid: GridZone, zone: str, manifests: Manifests, now: datetime | None) -> ZoneReading:
+    """Return a zone's intensity at a time; without one, the mean of a series."""
     source = grid.spec.intensity
     series = intensity_series(grid, manifests.config_maps)
-    if series is not None and now is None:
-        return fmean(series.grams_per_kwh)
-    if series is not None and now is not None and source.config_map is not None:
-        return series.at(now, repeat=source.config_map.repeat)
-    return source.grams_per_kilowatt_hour or 0.0
+    if series is None or source.config_map is None:
+        grams, accounting = source.grams_per_kilowatt_hour or 0.0, grid.spec.accounting
+    else:
+        repeat = source.config_map.repeat
+        grams = fmean(series.grams_per_kwh) if now is None else series.at(now, repeat=repeat)
+        accounting = series.accounting
+    return ZoneReading(grid=_of_zone(grid, zone, grams), grams_per_kwh=grams, accounting=accounting)
 
 
 def _names(files: Sequence[Path]) -> str:

@@ -11,6 +11,7 @@ from datetime import datetime
 from ecoserve.api import GridZone, HardwareProfile, LLMServing
 from ecoserve.api.labels import ZONE
 from ecoserve.api.llmserving import Load, SloSpec
+from ecoserve.carbon import Accounting, Intensity, intensity_of
 from ecoserve.catalog import Catalog
 from ecoserve.errors import InvalidInputError
 from ecoserve.fleet.nodes import NodeFacts
@@ -25,11 +26,20 @@ from ecoserve.workload.slices import ServingDemand, TrafficDemand
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneReading:
-    """A GridZone and its intensity now, in gCO2e/kWh; `stale` where it is a held or fallback value."""
+    """A GridZone and its intensity now, in gCO2e/kWh; `stale` where it is a held or fallback value.
+
+    What the figure means stands in the GridZone; how it counts, in its source where that says so.
+    """
 
     grid: GridZone
     grams_per_kwh: float
     stale: bool = False
+    accounting: Accounting = Accounting.UNSTATED
+
+    @property
+    def intensity(self) -> Intensity:
+        """The figure as the type of its signal."""
+        return intensity_of(self.grid.spec.signal, self.grams_per_kwh, self.accounting)
 
 
 def assemble_snapshot(
@@ -93,9 +103,12 @@ def serving_demand(serving: LLMServing, catalog: Catalog, now: datetime) -> Serv
 
 
 def with_intensity(snapshot: Snapshot, grams_per_kwh: Mapping[str, float]) -> Snapshot:
-    """Return the snapshot with other intensities, by zone."""
+    """Return the snapshot with other intensities, by zone; they mean what those before them meant."""
     zones = (
-        replace(z, carbon_intensity=grams_per_kwh.get(z.name, z.carbon_intensity)) for z in snapshot.zones
+        replace(
+            z, intensity=replace(z.intensity, grams_per_kwh=grams_per_kwh.get(z.name, z.carbon_intensity))
+        )
+        for z in snapshot.zones
     )
     return replace(snapshot, zones=tuple(zones))
 
@@ -119,9 +132,7 @@ def _zones(readings: Iterable[ZoneReading]) -> dict[str, Zone]:
                 raise InvalidInputError(
                     f"GridZone {reading.grid.metadata.name}: spec.zones", name, "one GridZone per zone"
                 )
-            zones[name] = Zone(
-                name=name, carbon_intensity=reading.grams_per_kwh, pue=spec.pue, stale=reading.stale
-            )
+            zones[name] = Zone(name=name, intensity=reading.intensity, pue=spec.pue, stale=reading.stale)
     return zones
 
 

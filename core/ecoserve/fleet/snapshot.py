@@ -4,19 +4,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from ecoserve.carbon import ECOSERVE, CoefficientSet
+from ecoserve.carbon import ECOSERVE, CoefficientSet, Intensity
 from ecoserve.fleet.pools import Pool, UnknownNode
 from ecoserve.workload.slices import ServingDemand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Zone:
-    """A zone as nodes are labelled with it, its grid's intensity now (gCO2e/kWh) and the facility's PUE."""
+    """A zone as nodes are labelled with it, its grid's intensity now and the facility's PUE."""
 
     name: str
-    carbon_intensity: float
+    intensity: Intensity
     pue: float
     stale: bool = False
+
+    @property
+    def carbon_intensity(self) -> float:
+        """The intensity in gCO2e/kWh, whatever it means."""
+        return self.intensity.grams_per_kwh
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

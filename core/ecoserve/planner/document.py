@@ -40,7 +40,14 @@ def placement_plan_spec(
     content: dict[str, Any] = {
         "objective": plan.objective,
         "zones": tuple(
-            PlanZone(name=z.name, carbon_intensity=z.carbon_intensity, pue=z.pue, stale=z.stale)
+            PlanZone(
+                name=z.name,
+                carbon_intensity=z.carbon_intensity,
+                pue=z.pue,
+                stale=z.stale,
+                signal=z.intensity.signal,
+                accounting=z.intensity.accounting,
+            )
             for z in plan.zones
         ),
         "pools": tuple(_pool(use) for use in plan.pools),

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from ecoserve.api.labels import CLASS_OFFLINE, CLASS_ONLINE
 from ecoserve.api.llmserving import Objective
+from ecoserve.carbon import Signal, one_signal
 from ecoserve.errors import InvalidInputError
 from ecoserve.fleet.assemble import without_nodes
 from ecoserve.fleet.pools import Pool
@@ -125,6 +126,11 @@ class Plan:
         return self.operational_grams_per_hour + self.embodied_grams_per_hour
 
     @property
+    def signal(self) -> Signal:
+        """What the intensities it was made with mean: average, or marginal for all zones."""
+        return one_signal({zone.name: zone.intensity for zone in self.zones})
+
+    @property
     def nodes_on(self) -> int:
         """Nodes in use."""
         return sum(use.nodes_on for use in self.pools)
@@ -162,6 +168,8 @@ def make_plan(
 ) -> Plan:
     """Plan a snapshot; `objective` overrides the servings' own. Never raises for what cannot be served.
 
+    Raises InvalidInputError where zones' intensities are of different signals: no plan can weigh them.
+
     A carbon price, in $ per tonne, is added to the objective cost: a plan that is to heed one has no other.
     `pinned` fixes the replicas of every configuration (none where it names none): what replicas that run are
     worth now.
@@ -170,6 +178,7 @@ def make_plan(
         raise InvalidInputError(
             "carbon price per tonne", carbon_price_per_tonne, "a price goes with the objective cost"
         )
+    one_signal({zone.name: zone.intensity for zone in snapshot.zones})
     groups = _groups(snapshot, objective)
     left = snapshot
     parts: list[Plan] = []

@@ -57,7 +57,12 @@ def view_world(
         servings=demands,
         nodes=world.nodes_with_foreign_load(paused_servings(world)),
         zones=[
-            ZoneReading(grid=zone.grid, grams_per_kwh=reading.grams_per_kwh, stale=reading.stale)
+            ZoneReading(
+                grid=zone.grid,
+                grams_per_kwh=reading.grams_per_kwh,
+                stale=reading.stale,
+                accounting=reading.accounting,
+            )
             for zone in world.zones.values()
             if zone.grid is not None
             and zone.name not in taken

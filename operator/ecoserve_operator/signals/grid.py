@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ecoserve.api.gridzone import ConfigMapSeries, GridZone
-from ecoserve.carbon import IntensitySeries, parse_intensity_csv
+from ecoserve.carbon import Accounting, IntensitySeries, Signal, parse_intensity_csv
 from ecoserve.errors import EcoserveError, InvalidInputError
 from ecoserve_operator.kube import CONFIG_MAP, KubeApi
 from ecoserve_operator.signals.intensity import Reading, hold, read_constant, read_series
@@ -37,6 +37,22 @@ def taken_zones(zones: Iterable[ZoneRecord]) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A series of a ConfigMap, and what its figures are to mean: one may hold columns of several kinds."""
+
+    place: ConfigMapSeries
+    signal: Signal
+    accounting: Accounting
+
+
+def _wanted(grid: GridZone) -> _Wanted | None:
+    place = grid.spec.intensity.config_map
+    if place is None:
+        return None
+    return _Wanted(place=place, signal=grid.spec.signal, accounting=grid.spec.accounting)
+
+
+@dataclass(frozen=True, slots=True)
 class _Source:
     """A ConfigMap as last read: its version and its series, or why there is none."""
 
@@ -51,18 +67,14 @@ class GridSignals:
     def __init__(self, api: KubeApi, hold_seconds: float) -> None:
         self._api = api
         self._hold_for = timedelta(seconds=hold_seconds)
-        self._sources: dict[ConfigMapSeries, _Source] = {}
+        self._sources: dict[_Wanted, _Source] = {}
         self._last: dict[str, Reading] = {}
 
     async def poll(self, zones: list[ZoneRecord]) -> bool:
         """Read the ConfigMaps that zones name; tell whether any has changed."""
-        named = {
-            series
-            for zone in zones
-            if zone.grid and (series := zone.grid.spec.intensity.config_map) is not None
-        }
+        named = {wanted for zone in zones if zone.grid and (wanted := _wanted(zone.grid)) is not None}
         before = dict(self._sources)
-        self._sources = {series: await self._read(series) for series in named}
+        self._sources = {wanted: await self._read(wanted) for wanted in named}
         return self._sources != before
 
     def readings(self, zones: list[ZoneRecord], now: datetime) -> Mapping[str, Reading]:
@@ -75,11 +87,12 @@ class GridSignals:
         self._last = readings
         return readings
 
-    async def _read(self, wanted: ConfigMapSeries) -> _Source:
-        where = f"ConfigMap {wanted.namespace}/{wanted.name}"
+    async def _read(self, wanted: _Wanted) -> _Source:
+        place = wanted.place
+        where = f"ConfigMap {place.namespace}/{place.name}"
         known = self._sources.get(wanted)
         try:
-            found = await self._api.get(CONFIG_MAP, wanted.name, wanted.namespace)
+            found = await self._api.get(CONFIG_MAP, place.name, place.namespace)
         except EcoserveError as error:
             return known or _Source("", None, f"{where}: {error}")
         if found is None:
@@ -87,11 +100,12 @@ class GridSignals:
         version = found["metadata"]["resourceVersion"]
         if known is not None and known.version == version:
             return known
-        text = (found.get("data") or {}).get(wanted.key)
+        text = (found.get("data") or {}).get(place.key)
         if text is None:
-            return _Source(version, None, f"{where} has no key {wanted.key}")
+            return _Source(version, None, f"{where} has no key {place.key}")
         try:
-            return _Source(version, parse_intensity_csv(text, f"{where} {wanted.key}"), "")
+            series = parse_intensity_csv(text, f"{where} {place.key}", wanted.signal, wanted.accounting)
+            return _Source(version, series, "")
         except InvalidInputError as error:
             return _Source(version, None, str(error))
 
@@ -99,13 +113,13 @@ class GridSignals:
         name, intensity = grid.metadata.name, grid.spec.intensity
         last = self._last.get(name)
         if intensity.grams_per_kilowatt_hour is not None:
-            return read_constant(intensity.grams_per_kilowatt_hour, now, last)
-        wanted = intensity.config_map
+            return read_constant(intensity.grams_per_kilowatt_hour, now, last, grid.spec.accounting)
+        wanted = _wanted(grid)
         source = self._sources.get(wanted) if wanted is not None else None
         if wanted is None or source is None or source.series is None:
             problem = source.problem if source is not None else "its ConfigMap has not been read yet"
             return hold(grid, problem, now, last, self._hold_for)
         try:
-            return read_series(source.series, wanted.repeat, now)
+            return read_series(source.series, wanted.place.repeat, now)
         except InvalidInputError as error:
             return hold(grid, str(error), now, last, self._hold_for)

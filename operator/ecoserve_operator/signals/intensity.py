@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from ecoserve.api import GridZone
-from ecoserve.carbon import IntensitySeries
+from ecoserve.carbon import Accounting, IntensitySeries
 
 
 class Freshness(StrEnum):
@@ -25,7 +25,8 @@ class Freshness(StrEnum):
 class Reading:
     """The intensity of one GridZone at a moment.
 
-    `observed_at` is when the source last told the value, `next_step` when it will change by itself.
+    `observed_at` is when the source last told the value, `next_step` when it will change by itself; `accounting` is what
+    the value counts.
     """
 
     grams_per_kwh: float
@@ -33,6 +34,7 @@ class Reading:
     message: str
     observed_at: datetime
     next_step: datetime | None = None
+    accounting: Accounting = Accounting.UNSTATED
 
     @property
     def stale(self) -> bool:
@@ -40,13 +42,22 @@ class Reading:
         return self.freshness in (Freshness.HELD, Freshness.FALLBACK)
 
 
-def read_constant(grams_per_kwh: float, now: datetime, last: Reading | None) -> Reading:
+def read_constant(
+    grams_per_kwh: float,
+    now: datetime,
+    last: Reading | None,
+    accounting: Accounting = Accounting.UNSTATED,
+) -> Reading:
     """The reading of a zone whose intensity stands in its spec."""
     message = f"{grams_per_kwh:g} gCO2e/kWh, a constant of the spec"
-    if last is not None and last.message == message:
+    if last is not None and last.message == message and last.accounting is accounting:
         return last
     return Reading(
-        grams_per_kwh=grams_per_kwh, freshness=Freshness.CONSTANT, message=message, observed_at=now
+        grams_per_kwh=grams_per_kwh,
+        freshness=Freshness.CONSTANT,
+        message=message,
+        observed_at=now,
+        accounting=accounting,
     )
 
 
@@ -61,6 +72,7 @@ def read_series(series: IntensitySeries, repeat: bool, now: datetime) -> Reading
         message=f"{grams_per_kwh:g} gCO2e/kWh from the series, in steps of {_spoken(series.step)}",
         observed_at=step,
         next_step=step + series.step,
+        accounting=series.accounting,
     )
 
 
@@ -73,6 +85,7 @@ def hold(grid: GridZone, problem: str, now: datetime, last: Reading | None, hold
             freshness=Freshness.HELD,
             message=f"held at {last.grams_per_kwh:g} gCO2e/kWh of {last.observed_at:%Y-%m-%d %H:%M}Z: {problem}",
             observed_at=last.observed_at,
+            accounting=last.accounting,
         )
     fallback = grid.spec.fallback_grams_per_kilowatt_hour
     observed_at = last.observed_at if last is not None and not known else now
@@ -81,6 +94,7 @@ def hold(grid: GridZone, problem: str, now: datetime, last: Reading | None, hold
         freshness=Freshness.FALLBACK,
         message=f"fallback of {fallback:g} gCO2e/kWh: {problem}",
         observed_at=observed_at,
+        accounting=grid.spec.accounting,
     )
 
 

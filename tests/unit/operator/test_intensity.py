@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoserve.api import GridZone
-from ecoserve.carbon import parse_intensity_csv
+from ecoserve.carbon import Accounting, parse_intensity_csv
 from ecoserve.errors import InvalidInputError
 from ecoserve_operator.kube import ApiUnreachableError, Kind
 from ecoserve_operator.signals.grid import GridSignals
@@ -52,6 +52,17 @@ def test_the_next_step_of_a_repeated_series_is_ahead_and_within_a_step(seconds: 
     reading = read_series(series, repeat=True, now=now)
     assert reading.next_step is not None
     assert now < reading.next_step <= now + series.step
+
+
+def test_a_reading_carries_what_its_source_counts() -> None:
+    export = (
+        "Datetime (UTC),Carbon Intensity gCO₂eq/kWh (direct)\n2022-07-12 10:00,250\n2022-07-12 11:00,200\n"
+    )
+    reading = read_series(parse_intensity_csv(export), repeat=False, now=NOW)
+    assert reading.accounting is Accounting.DIRECT
+    held = hold(GRID, "it broke", NOW + HOUR, reading, hold_for=6 * HOUR)
+    assert held.accounting is Accounting.DIRECT
+    assert hold(GRID, "it broke", NOW + 9 * HOUR, held, hold_for=6 * HOUR).accounting is Accounting.UNSTATED
 
 
 def test_a_constant_keeps_the_time_it_was_first_seen() -> None:
