@@ -106,6 +106,31 @@ class Recommendation(ApiModel):
     removable_embodied_kg: Annotated[NonNegative, Field(description="Of all nodes that are on.")] = 0.0
 
 
+class Reuse(ApiModel):
+    """Whether the cores of a pool serve a serving's traffic, and below which intensity they emit less than a GPU.
+
+    A break-even that is left out is above every intensity: the cores take no more energy than the GPU would.
+    """
+
+    namespace: str
+    serving: str
+    traffic_class: Annotated[Literal["online", "offline"], Field(alias="class")]
+    pool: str
+    full_gpu_pool: str
+    break_even_against_full: (
+        Annotated[NonNegative, Field(description="gCO2e/kWh, against a GPU in full use.")] | None
+    ) = None
+    marginal_gpu_pool: str
+    break_even_against_marginal: (
+        Annotated[NonNegative, Field(description="gCO2e/kWh, against one more GPU replica for this load.")]
+        | None
+    ) = None
+    marginal_use: Annotated[float, Field(ge=0, le=1, description="Part of the time it would be in use.")]
+    carbon_intensity: NonNegative
+    accepted: bool
+    message: str = ""
+
+
 class PlacementPlanSpec(ApiModel):
     """A decision, whole."""
 
@@ -126,6 +151,7 @@ class PlacementPlanSpec(ApiModel):
     bounds: Bounds | None = None
     design_points: tuple[DesignPoint, ...] = ()
     recommendations: tuple[Recommendation, ...] = ()
+    reuse: tuple[Reuse, ...] = ()
 
 
 class PlacementPlanStatus(ApiModel):

@@ -1,6 +1,7 @@
 """`ecoserve plan`: the plan of manifests on a fleet, as tables or as a PlacementPlan in JSON."""
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -120,8 +121,8 @@ def show(plan: Plan, points: DesignPoints | None, snapshot: Snapshot, console: C
     for name in sorted({item.serving for item in plan.placements}):
         if (moved := plan.kv_bytes_per_second(name)) > 0:
             console.print(f"  KV cache of {name}: {moved / 1e6:,.0f} MB/s from prefill to decode replicas")
-    for verdict in plan.reuse:
-        console.print(f"  Reuse for {verdict.serving}: {verdict.sentence}")
+    if plan.reuse:
+        console.print(_reuse_table(plan))
     for advice in plan.recommendations:
         for sentence in _advice(advice):
             console.print(f"  Reduce {advice.pool}: {sentence}")
@@ -245,6 +246,35 @@ def _intensities(plan: Plan) -> str:
         return f"{line}, {next(iter(stated))}"
     ways = "; ".join(f"{how}: {', '.join(names)}" for how, names in by_accounting.items())
     return f"{line}. They count differently ({ways}), so zones are hard to compare"
+
+
+def _reuse_table(plan: Plan) -> Table:
+    table = Table(
+        title="Reuse: cores pay below gCO2e/kWh, against a full GPU or one more in use for so much of the time",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    for name in ("serving", "class", "cores of"):
+        table.add_column(name, overflow="fold")
+    for name in ("full", "one more", "in use", "now"):
+        table.add_column(name, justify="right")
+    table.add_column("cores are")
+    for item in plan.reuse:
+        full, marginal = (
+            "any grid" if math.isinf(limit) else f"{limit:.2g}"
+            for limit in (item.against_full, item.against_marginal)
+        )
+        table.add_row(
+            item.serving,
+            item.traffic_class,
+            item.pool,
+            full,
+            marginal,
+            f"{item.marginal_use:.0%}",
+            f"{item.intensity_grams_per_kwh:.0f}",
+            "used" if item.accepted else "not used",
+        )
+    return table
 
 
 def _comparison(points: DesignPoints) -> Table:

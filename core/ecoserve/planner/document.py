@@ -15,10 +15,12 @@ from ecoserve.api.placementplan import (
     PlanPool,
     PlanZone,
     Recommendation,
+    Reuse,
     Unserved,
 )
 from ecoserve.planner.design_points import DesignPoints
 from ecoserve.planner.plan import Placement, Plan, PoolUse
+from ecoserve.planner.reuse import ReuseVerdict
 
 _DIGITS = 3
 """Digits after the point: a milligram per hour, and few enough that noise in the last bits writes nothing anew."""
@@ -76,6 +78,7 @@ def placement_plan_spec(
             )
             for item in plan.recommendations
         ),
+        "reuse": tuple(_reuse(verdict) for verdict in plan.reuse),
     }
     unnamed = PlacementPlanSpec(id="", planned_at="", **content)
     return unnamed.model_copy(
@@ -139,6 +142,24 @@ def _placement(item: Placement) -> PlanPlacement:
     )
 
 
+def _reuse(verdict: ReuseVerdict) -> Reuse:
+    namespace, _, name = verdict.serving.partition("/")
+    return Reuse(
+        namespace=namespace,
+        serving=name,
+        traffic_class="offline" if verdict.traffic_class == CLASS_OFFLINE else "online",
+        pool=verdict.pool,
+        full_gpu_pool=verdict.full_gpu_pool,
+        break_even_against_full=_finite(verdict.against_full),
+        marginal_gpu_pool=verdict.marginal_gpu_pool,
+        break_even_against_marginal=_finite(verdict.against_marginal),
+        marginal_use=_rounded(verdict.marginal_use),
+        carbon_intensity=_rounded(verdict.intensity_grams_per_kwh),
+        accepted=verdict.accepted,
+        message=verdict.sentence,
+    )
+
+
 def _unserved(plan: Plan) -> Iterator[Unserved]:
     for item in plan.unserved:
         namespace, _, name = item.serving.partition("/")
@@ -158,6 +179,10 @@ def _bounds(plan: Plan) -> Bounds | None:
     if found is None or not all(math.isfinite(value) for value in (found.fluid, found.lp, found.mip)):
         return None
     return Bounds(fluid=_rounded(found.fluid), lp=_rounded(found.lp), mip=_rounded(found.mip))
+
+
+def _finite(value: float) -> float | None:
+    return _rounded(value) if math.isfinite(value) else None
 
 
 def _rounded(value: float) -> float:

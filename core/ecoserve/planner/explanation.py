@@ -1,26 +1,22 @@
-"""Why: one sentence for every placement, every slice that is not served, and every Reuse taken or left.
+"""Why: one sentence for every placement and every slice that is not served.
 
 Alternatives are compared at full use, with replicas and nodes counted in proportion, as in the fluid bound: the
 comparison of kinds of hardware, free of what whole replicas and the rest of the plan add.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ecoserve.carbon import NodeFootprint
 from ecoserve.catalog import load_catalog
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.performance import Engine, Rejection, Role
 from ecoserve.planner.bounds import option_costs
 from ecoserve.planner.build import Problem
-from ecoserve.planner.configurations import Configuration, capacity, selects
+from ecoserve.planner.configurations import capacity, selects
 from ecoserve.planner.formulation import formulate
 from ecoserve.planner.instance import PlanningInstance, PlanningResult
-from ecoserve.planner.reuse import RequestCost, ReuseVerdict, best, break_even_intensity
 from ecoserve.planner.supply import price_per_hour
-from ecoserve.units import SECONDS_PER_HOUR
 from ecoserve.workload.slices import ServingDemand, Slice
 
 _UNITS = {"carbon": "gCO2e/h", "energy": "W", "cost": "$/h", "performance": "s of mean latency"}
@@ -196,89 +192,3 @@ def _without_room(
         where = ", ".join(full) if full else "the pools that fit it"
         detail = f"no room is left on {where}; add nodes of one of them"
     return Unserved(serving=serving.name, slice=name, requests_per_second=rate, reason=reason, detail=detail)
-
-
-def reuse_verdicts(
-    snapshot: Snapshot, problem: Problem, result: PlanningResult | None
-) -> tuple[ReuseVerdict, ...]:
-    """Return break-even intensity and verdict for each serving that could decode on CPU cores."""
-    if problem.instance is None or result is None:
-        return ()
-    verdicts = []
-    for serving in snapshot.servings:
-        own = [item for item in problem.configurations.values() if item.serving == serving.name]
-        for role in (Role.BOTH, Role.DECODE):
-            verdict = _verdict(serving, [i for i in own if i.engine.role is role], snapshot, problem, result)
-            if verdict is not None:
-                verdicts.append(verdict)
-                break
-    return tuple(verdicts)
-
-
-def _verdict(
-    serving: ServingDemand,
-    own: Iterable[Configuration],
-    snapshot: Snapshot,
-    problem: Problem,
-    result: PlanningResult,
-) -> ReuseVerdict | None:
-    demand = serving.offline or serving.online
-    traffic_class = "offline" if serving.offline is not None else "online"
-    slices = [
-        s for s in problem.slices.values() if (s.serving, s.traffic_class) == (serving.name, traffic_class)
-    ]
-    costs: dict[bool, list[RequestCost]] = {True: [], False: []}
-    pools: Mapping[str, Configuration] = {item.name: item for item in own}
-    for item in pools.values():
-        cost = _request_cost(item, slices, snapshot, problem.footprints[item.pool.name])
-        if item.traffic_class == traffic_class and cost is not None:
-            costs[item.engine.on_cpu].append(cost)
-    if demand is None or not costs[True] or not costs[False]:
-        return None
-    intensities = {zone.name: zone.carbon_intensity for zone in snapshot.zones}
-    cleanest = min(intensities.values())
-    cpu, gpu = best(costs[True], cleanest), best(costs[False], cleanest)
-    assert cpu is not None  # noqa: S101 - both lists hold something
-    assert gpu is not None  # noqa: S101 - the same
-    return ReuseVerdict(
-        serving=serving.name,
-        cpu_configuration=cpu.configuration,
-        gpu_configuration=gpu.configuration,
-        break_even_grams_per_kwh=break_even_intensity(cpu, gpu),
-        intensity_grams_per_kwh=intensities[pools[cpu.configuration].pool.zone],
-        accepted=any(result.replicas[item.name] > 0 for item in pools.values() if item.engine.on_cpu),
-    )
-
-
-def _request_cost(
-    item: Configuration, slices: Iterable[Slice], snapshot: Snapshot, footprint: NodeFootprint
-) -> RequestCost | None:
-    """Return joules and embodied grams of a mean request; None where one of the slices can't be served."""
-    pue = snapshot.zone(item.pool.zone).pue
-    have = item.pool.node_resources
-    if item.engine.on_cpu:
-        node_part = item.resources.cpu / have.cpu if item.pool.instance.accelerator is None else 0.0
-    else:
-        node_part = item.resources.gpu / have.gpu
-    if item.pool.supply == "fixed":
-        node_part = 0.0
-    total_rate = joules = seconds = 0.0
-    for part in slices:
-        found = capacity(item.engine, part.bucket.input_tokens, part.bucket.output_tokens, item.slo)
-        if isinstance(found, Rejection):
-            return None
-        total_rate += part.rate_per_second
-        joules += part.rate_per_second * found.energy_per_request_joules
-        seconds += part.rate_per_second / found.max_requests_per_second
-    if total_rate <= 0:
-        return None
-    idle_watts = item.loaded_idle_watts + node_part * footprint.idle_watts
-    return RequestCost(
-        configuration=item.name,
-        joules=(joules + seconds * idle_watts) * pue / total_rate,
-        embodied_grams=seconds
-        * node_part
-        * footprint.embodied_grams_per_hour
-        / SECONDS_PER_HOUR
-        / total_rate,
-    )

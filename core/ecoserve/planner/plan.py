@@ -18,8 +18,9 @@ from ecoserve.fleet.pools import Pool
 from ecoserve.fleet.snapshot import Snapshot, Zone
 from ecoserve.performance import Role
 from ecoserve.planner.attribution import Attribution, attribute
+from ecoserve.planner.break_even import reuse_verdicts
 from ecoserve.planner.build import Problem, SearchEffort, build_problem, with_pinned
-from ecoserve.planner.explanation import PlacementReasons, Unserved, explain_unserved, reuse_verdicts
+from ecoserve.planner.explanation import PlacementReasons, Unserved, explain_unserved
 from ecoserve.planner.instance import PlanningInstance, PlanningResult
 from ecoserve.planner.levers import ALL_LEVERS, Lever
 from ecoserve.planner.reduce import Recommendation, least_in_shapes, node_need, recommend

@@ -10,8 +10,7 @@ the same figures; this module offers the configurations and states CI*, for acce
 """
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ecoserve.fleet.pools import Pool
 from ecoserve.units import JOULES_PER_KWH
@@ -30,68 +29,98 @@ def core_counts(pool: Pool) -> tuple[float, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestCost:
-    """What one more request per second costs on a configuration, nodes bought by the drop: J and g per request.
+    """What one more request costs on a configuration whose replicas are in full use, joules at the facility (× PUE).
 
-    `joules` is facility energy (× PUE), idle power in proportion included; `embodied_grams` likewise.
+    `idle_joules` and `embodied_grams` are the replica's part of its node for the time it takes; `replicas` is how
+    many the load at hand keeps busy.
     """
 
     configuration: str
-    joules: float
+    zone: str
+    dynamic_joules: float
+    idle_joules: float
     embodied_grams: float
+    replicas: float = 1.0
+
+    @property
+    def joules(self) -> float:
+        """All energy of a request."""
+        return self.dynamic_joules + self.idle_joules
+
+    def grams(self, intensity_grams_per_kwh: float) -> float:
+        """Operational and embodied gCO2e of a request."""
+        return self.embodied_grams + self.joules / JOULES_PER_KWH * intensity_grams_per_kwh
+
+    def at_use(self, share: float) -> "RequestCost":
+        """Return the cost where a replica is in use for a share of the time only, and the rest is for nothing."""
+        return replace(self, idle_joules=self.idle_joules / share, embodied_grams=self.embodied_grams / share)
+
+    @property
+    def marginal_use(self) -> float:
+        """Share of the time that the last of the whole replicas for the load would be in use."""
+        return self.replicas - math.ceil(self.replicas) + 1 if self.replicas > 0 else 1.0
+
+
+def break_even_intensity(
+    cpu: RequestCost, gpu: RequestCost, gpu_intensity_grams_per_kwh: float | None = None
+) -> float:
+    """Return the intensity (g/kWh) below which the CPU is greener: 0 never, infinity always.
+
+    Both follow the same grid, unless the GPU's zone is another one and its intensity is given.
+    """
+    if gpu_intensity_grams_per_kwh is None:
+        more_joules, avoided_grams = cpu.joules - gpu.joules, gpu.embodied_grams - cpu.embodied_grams
+    else:
+        more_joules = cpu.joules
+        avoided_grams = gpu.grams(gpu_intensity_grams_per_kwh) - cpu.embodied_grams
+    if more_joules <= 0:
+        return math.inf if avoided_grams >= 0 else 0.0
+    return max(0.0, avoided_grams / (more_joules / JOULES_PER_KWH))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReuseVerdict:
-    """Break-even of the best CPU configuration against the best GPU configuration, for a serving.
+    """Break-even of a serving's traffic of one class on the cores of one pool, against the best GPU for each case.
 
-    CPU decode pays below `break_even_grams_per_kwh` against GPUs in full use (infinity where it takes no more
-    energy than they do). Against a node that would be on for little load it pays far above: the program weighs
-    that, and `accepted` tells what it decided.
+    CPU decode pays below `against_full` where GPUs are in full use anyway, below `against_marginal` where one more
+    replica has to be provided, in use for `marginal_use` of the time: in gCO2e/kWh, infinity where it pays on any
+    grid. Where even that is exceeded the program may still accept, for the sake of a whole node that would be on
+    for little load; `accepted` tells what it decided.
     """
 
     serving: str
+    traffic_class: str
+    pool: str
     cpu_configuration: str
-    gpu_configuration: str
-    break_even_grams_per_kwh: float
+    full_gpu_pool: str
+    against_full: float
+    marginal_gpu_pool: str
+    against_marginal: float
+    marginal_use: float
     intensity_grams_per_kwh: float
     accepted: bool
 
     @property
     def sentence(self) -> str:
         """The verdict in one sentence."""
-        limit, now = self.break_even_grams_per_kwh, f"the grid is at {self.intensity_grams_per_kwh:.0f}"
-        if math.isinf(limit):
-            against_full = "against a full GPU they pay on any grid"
-        else:
-            against_full = f"against a full GPU they pay below {limit:.2g} gCO2e/kWh, {now}"
-        pays = self.intensity_grams_per_kwh <= limit
+        now = self.intensity_grams_per_kwh
+        full = f"against a full GPU of {self.full_gpu_pool} they pay {_below(self.against_full)}"
+        marginal = (
+            f"against one more of {self.marginal_gpu_pool}, in use {self.marginal_use:.0%} of the time, "
+            f"{_below(self.against_marginal)}"
+        )
+        figures = f"{full}, {marginal}; the grid is at {now:.0f}"
+        cores = f"Cores of {self.pool}"
+        if self.accepted and now <= self.against_full:
+            return f"{cores} are used: {figures}"
+        if self.accepted and now <= self.against_marginal:
+            return f"{cores} are used: they spare a GPU that would be in use little ({figures})"
         if self.accepted:
-            why = (
-                against_full
-                if pays
-                else f"they spare a GPU node that would stand mostly idle ({against_full})"
-            )
-            return f"CPU cores are used: {why}"
-        why = f"GPUs that are on anyway serve this load ({against_full})" if pays else against_full
-        return f"CPU cores are not used: {why}"
+            return f"{cores} are used: they spare a GPU node that would stand mostly idle ({figures})"
+        if now <= self.against_marginal:
+            return f"{cores} are not used: other hardware that is on anyway serves this load ({figures})"
+        return f"{cores} are not used: {figures}"
 
 
-def break_even_intensity(cpu: RequestCost, gpu: RequestCost) -> float:
-    """Return the intensity (g/kWh) below which the CPU is greener: 0 never, infinity always."""
-    more_kwh = (cpu.joules - gpu.joules) / JOULES_PER_KWH
-    avoided_grams = gpu.embodied_grams - cpu.embodied_grams
-    if more_kwh <= 0:
-        return math.inf if avoided_grams >= 0 else 0.0
-    return max(0.0, avoided_grams / more_kwh)
-
-
-def best(costs: Iterable[RequestCost], intensity_grams_per_kwh: float) -> RequestCost | None:
-    """Return the configuration that emits least per request at an intensity."""
-    return min(
-        costs,
-        key=lambda cost: (
-            cost.embodied_grams + cost.joules / JOULES_PER_KWH * intensity_grams_per_kwh,
-            cost.configuration,
-        ),
-        default=None,
-    )
+def _below(limit: float) -> str:
+    return "on any grid" if math.isinf(limit) else f"below {limit:.2g} gCO2e/kWh"

@@ -1,0 +1,136 @@
+"""Where Reuse stops to pay: for every serving, traffic class and pool with cores, used or not.
+
+Cores are compared with the GPU configuration that emits least per request in full use, and with the one that
+does so where whole replicas have to be provided for this load, on the slices that the cores can serve. Of the
+cores' hosts nothing counts but the energy of the work, unless the pool is bought for it.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from ecoserve.carbon import NodeFootprint
+from ecoserve.fleet.snapshot import Snapshot
+from ecoserve.performance import Rejection, ReplicaCapacity
+from ecoserve.planner.build import Problem
+from ecoserve.planner.configurations import Configuration, capacity
+from ecoserve.planner.instance import PlanningResult
+from ecoserve.planner.reuse import RequestCost, ReuseVerdict, break_even_intensity
+from ecoserve.units import SECONDS_PER_HOUR
+from ecoserve.workload.slices import Slice
+
+
+def reuse_verdicts(
+    snapshot: Snapshot, problem: Problem, result: PlanningResult | None
+) -> tuple[ReuseVerdict, ...]:
+    """Return a verdict for each serving, class and pool on whose cores it could run, by name."""
+    if problem.instance is None or result is None:
+        return ()
+    judge = _Judge(snapshot, problem, result)
+    groups: dict[tuple[str, str, str], list[Configuration]] = {}
+    for item in problem.configurations.values():
+        if item.engine.on_cpu:
+            groups.setdefault((item.serving, item.traffic_class, item.pool.name), []).append(item)
+    verdicts = (judge.verdict(members) for _, members in sorted(groups.items()))
+    return tuple(verdict for verdict in verdicts if verdict is not None)
+
+
+class _Judge:
+    """Compares configurations of one result."""
+
+    def __init__(self, snapshot: Snapshot, problem: Problem, result: PlanningResult) -> None:
+        self._problem = problem
+        self._result = result
+        self._intensity = {zone.name: zone.carbon_intensity for zone in snapshot.zones}
+        self._pue = {zone.name: zone.pue for zone in snapshot.zones}
+
+    def verdict(self, cpus: Sequence[Configuration]) -> ReuseVerdict | None:
+        """Return the verdict on one pool's cores; None where no GPU could serve what they can."""
+        compared = [(cpu, gpus) for item in cpus for cpu, gpus in self._compared(item)]
+        if not compared:
+            return None
+        cpu, gpus = min(compared, key=lambda pair: self._rank(pair[0]))
+        full = min(gpus, key=self._rank)
+        marginal = min((gpu.at_use(gpu.marginal_use) for gpu in gpus), key=self._rank)
+        own = self._problem.configurations[cpu.configuration]
+        return ReuseVerdict(
+            serving=own.serving,
+            traffic_class=own.traffic_class,
+            pool=own.pool.name,
+            cpu_configuration=cpu.configuration,
+            full_gpu_pool=self._pool(full),
+            against_full=self._break_even(cpu, full),
+            marginal_gpu_pool=self._pool(marginal),
+            against_marginal=self._break_even(cpu, marginal),
+            marginal_use=marginal.marginal_use,
+            intensity_grams_per_kwh=self._intensity[cpu.zone],
+            accepted=any(self._result.replicas[item.name] > 0 for item in cpus),
+        )
+
+    def _compared(self, item: Configuration) -> Iterator[tuple[RequestCost, list[RequestCost]]]:
+        """Yield the cost on cores, if they can serve anything, and those of the same on GPUs, if any can."""
+        served = [part for part in self._slices(item) if _capacity(item, part) is not None]
+        cpu = self._cost(item, served)
+        gpus = [
+            cost
+            for other in self._problem.configurations.values()
+            if not other.engine.on_cpu
+            and (other.serving, other.traffic_class) == (item.serving, item.traffic_class)
+            and other.engine.role is item.engine.role
+            and (cost := self._cost(other, served)) is not None
+        ]
+        if cpu is not None and gpus:
+            yield cpu, gpus
+
+    def _break_even(self, cpu: RequestCost, gpu: RequestCost) -> float:
+        return break_even_intensity(cpu, gpu, None if gpu.zone == cpu.zone else self._intensity[gpu.zone])
+
+    def _pool(self, cost: RequestCost) -> str:
+        return self._problem.configurations[cost.configuration].pool.name
+
+    def _slices(self, item: Configuration) -> Iterator[Slice]:
+        for part in self._problem.slices.values():
+            if (part.serving, part.traffic_class) == (item.serving, item.traffic_class):
+                yield part
+
+    def _rank(self, cost: RequestCost) -> tuple[float, str]:
+        return cost.grams(self._intensity[cost.zone]), cost.configuration
+
+    def _cost(self, item: Configuration, slices: Sequence[Slice]) -> RequestCost | None:
+        """Return the cost of a mean request of these slices; None where one of them can't be served."""
+        total_rate = joules = replicas = 0.0
+        for part in slices:
+            found = _capacity(item, part)
+            if found is None:
+                return None
+            total_rate += part.rate_per_second
+            joules += part.rate_per_second * found.energy_per_request_joules
+            replicas += part.rate_per_second / found.max_requests_per_second
+        if total_rate <= 0:
+            return None
+        footprint, pue = self._problem.footprints[item.pool.name], self._pue[item.pool.zone]
+        part_of_node = _part_of_node(item)
+        idle_watts = item.loaded_idle_watts + part_of_node * footprint.idle_watts
+        return RequestCost(
+            configuration=item.name,
+            zone=item.pool.zone,
+            dynamic_joules=joules * pue / total_rate,
+            idle_joules=replicas * idle_watts * pue / total_rate,
+            embodied_grams=replicas * part_of_node * _grams_per_second(footprint) / total_rate,
+            replicas=replicas,
+        )
+
+
+def _capacity(item: Configuration, part: Slice) -> ReplicaCapacity | None:
+    found = capacity(item.engine, part.bucket.input_tokens, part.bucket.output_tokens, item.slo)
+    return None if isinstance(found, Rejection) else found
+
+
+def _part_of_node(item: Configuration) -> float:
+    """Return what a replica answers for of its node: nothing of one that is there anyway, or on for its devices."""
+    if item.pool.supply == "fixed" or (item.engine.on_cpu and item.pool.instance.accelerator is not None):
+        return 0.0
+    have = item.pool.node_resources
+    return item.resources.cpu / have.cpu if item.engine.on_cpu else item.resources.gpu / have.gpu
+
+
+def _grams_per_second(footprint: NodeFootprint) -> float:
+    return footprint.embodied_grams_per_hour / SECONDS_PER_HOUR
