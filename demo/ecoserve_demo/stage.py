@@ -72,7 +72,8 @@ def set_stage(cluster: Cluster, told: Callable[[str], None]) -> Stage:
         health_url=f"{url}/readyz",
     )
     configuration = _scheduler_configuration(rendered)
-    configuration["extenders"][0]["urlPrefix"] = url
+    for entry in configuration["extenders"]:
+        entry["urlPrefix"] = url
     scheduler = cluster.start_scheduler("ecoserve", configuration, kubeconfig=kubeconfig)
     return Stage(cluster=cluster, extender=extender, scheduler=scheduler, extender_url=url)
 

@@ -45,7 +45,7 @@ done
 
 echo "== Installing the chart"
 on_cluster create namespace "$namespace" --dry-run=client --output yaml | on_cluster apply -f -
-on_cluster label namespace "$namespace" --overwrite pod-security.kubernetes.io/enforce=restricted
+on_cluster label namespace "$namespace" --overwrite pod-security.kubernetes.io/enforce=privileged   # host networking
 "$helm" --kube-context "kind-$cluster" upgrade --install ecoserve helm/ecoserve \
     --namespace "$namespace" --values examples/kind/values.yaml --wait --timeout 5m
 

@@ -1,51 +1,94 @@
-"""HTTP routes. Bodies are read and answered as bytes: FastAPI's own decoding and encoding would cost four times more."""
+"""HTTP routes. Bodies are read and answered as bytes: FastAPI's own decoding and encoding would cost four times more.
+
+What decides (filter, prioritize) and what only looks (explain, probes, metrics) can be served apart: the first is
+for schedulers alone, on loopback or behind client certificates, the second for the kubelet and Prometheus. A body
+that is too long is not read to its end, and calls beyond the rate are refused; the scheduler tries such a pod again.
+"""
 
 from collections.abc import Callable
 from http import HTTPStatus
 from time import perf_counter
 
 import msgspec
+from aiolimiter import AsyncLimiter
 from fastapi import FastAPI, Request, Response
 
 from ecoserve_extender import metrics as exposition
 from ecoserve_extender import wire
 from ecoserve_extender.extender import Extender, NotReadyError
 from ecoserve_extender.metrics import Metrics
+from ecoserve_extender.settings import Limits
 
 _JSON = "application/json"
+_NOT_READY = "the watch caches are not filled yet"
 
 
-def build_app(extender: Extender, metrics: Metrics) -> FastAPI:
-    """Return the application; it serves, and starts nothing of its own."""
-    app = FastAPI(title="EcoServe scheduler extender", docs_url=None, redoc_url=None, openapi_url=None)
+class _BodyTooLongError(Exception):
+    """The body is longer than any that a scheduler sends."""
+
+
+def build_app(extender: Extender, metrics: Metrics, limits: Limits) -> FastAPI:
+    """Return the application with every path; it serves, and starts nothing of its own."""
+    app = build_observation_app(extender, metrics)
+    limiter = AsyncLimiter(limits.max_calls_per_second, time_period=1.0)
 
     def filter_nodes(request: wire.Request) -> bytes:
         passed, rejected = extender.filter(request)
         return wire.encode_filter(request, passed, rejected)
 
+    def filter_general(request: wire.Request) -> bytes:
+        if request.pod.offline and request.pod.has_own_entry:
+            return wire.encode_filter(request, request.names, {})
+        return filter_nodes(request)
+
     def prioritize_nodes(request: wire.Request) -> bytes:
         ranking = extender.prioritize(request, request.names)
         return wire.encode_priorities(ranking.names, ranking.scores)
 
-    def answer(verb: str, body: bytes, decide: Callable[[wire.Request], bytes]) -> Response:
+    def decided(verb: str, body: bytes, decide: Callable[[wire.Request], bytes]) -> Response:
         start = perf_counter()
         try:
             return Response(decide(wire.decode_request(body)), media_type=_JSON)
         except wire.MalformedRequestError as error:
-            metrics.bad_requests.labels(verb).inc()
+            metrics.refused_calls.labels(verb, "malformed").inc()
             return _text(str(error), HTTPStatus.BAD_REQUEST)
         except NotReadyError:
-            return _text("the watch caches are not filled yet", HTTPStatus.SERVICE_UNAVAILABLE)
+            metrics.refused_calls.labels(verb, "not_ready").inc()
+            return _text(_NOT_READY, HTTPStatus.SERVICE_UNAVAILABLE)
         finally:
             metrics.request_seconds.labels(verb).observe(perf_counter() - start)
 
+    async def answer(verb: str, request: Request, decide: Callable[[wire.Request], bytes]) -> Response:
+        if not limiter.has_capacity():
+            metrics.refused_calls.labels(verb, "too_many").inc()
+            return _text("more calls than any scheduler makes", HTTPStatus.TOO_MANY_REQUESTS)
+        await limiter.acquire()
+        try:
+            body = await _body(request, limits.max_body_bytes)
+        except _BodyTooLongError:
+            metrics.refused_calls.labels(verb, "too_long").inc()
+            sentence = f"body: longer than {limits.max_body_bytes} bytes"
+            return _text(sentence, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        return decided(verb, body, decide)
+
     @app.post("/filter")
     async def filter_route(request: Request) -> Response:
-        return answer("filter", await request.body(), filter_nodes)
+        return await answer("filter", request, filter_nodes)
+
+    @app.post("/filter/general")
+    async def filter_general_route(request: Request) -> Response:
+        return await answer("filter", request, filter_general)
 
     @app.post("/prioritize")
     async def prioritize_route(request: Request) -> Response:
-        return answer("prioritize", await request.body(), prioritize_nodes)
+        return await answer("prioritize", request, prioritize_nodes)
+
+    return app
+
+
+def build_observation_app(extender: Extender, metrics: Metrics) -> FastAPI:
+    """Return the application with the paths that change nothing: explain, probes and metrics."""
+    app = FastAPI(title="EcoServe scheduler extender", docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/explain")
     async def explain_route(pod: str = "") -> Response:
@@ -64,13 +107,28 @@ def build_app(extender: Extender, metrics: Metrics) -> FastAPI:
     async def ready_route() -> Response:
         if extender.ready:
             return _text("ok", HTTPStatus.OK)
-        return _text("the watch caches are not filled yet", HTTPStatus.SERVICE_UNAVAILABLE)
+        return _text(_NOT_READY, HTTPStatus.SERVICE_UNAVAILABLE)
 
     @app.get("/metrics")
     async def metrics_route() -> Response:
         return Response(metrics.exposition(), media_type=exposition.CONTENT_TYPE)
 
     return app
+
+
+async def _body(request: Request, most: int) -> bytes:
+    """Return the body; raises _BodyTooLongError as soon as it is known to be longer than `most` bytes."""
+    stated = request.headers.get("content-length", "")
+    if stated.isdecimal() and int(stated) > most:
+        raise _BodyTooLongError
+    parts: list[bytes] = []
+    length = 0
+    async for part in request.stream():
+        length += len(part)
+        if length > most:
+            raise _BodyTooLongError
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _text(line: str, status: HTTPStatus) -> Response:

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from ecoserve.errors import EcoserveError
+from ecoserve.errors import EcoserveError, InvalidInputError
 from ecoserve_extender import logs
 from ecoserve_extender.server import serve
-from ecoserve_extender.settings import Settings, Thresholds
+from ecoserve_extender.settings import Settings, Thresholds, Tls
 
 _ENV = "ECOSERVE_EXTENDER_"
 _DEFAULT = Settings()
@@ -30,8 +30,32 @@ class LogLevel(StrEnum):
 
 @app.command()
 def run(
-    host: Annotated[str, typer.Option(envvar=_ENV + "HOST", help="Address to listen on.")] = _DEFAULT.host,
-    port: Annotated[int, typer.Option(envvar=_ENV + "PORT", help="Port to listen on.")] = _DEFAULT.port,
+    port: Annotated[
+        int, typer.Option(envvar=_ENV + "PORT", help="Port of all paths on 127.0.0.1.")
+    ] = _DEFAULT.port,
+    observe_port: Annotated[
+        int | None,
+        typer.Option(
+            envvar=_ENV + "OBSERVE_PORT",
+            help="Port of probes, metrics and explain on all addresses.  [default: none]",
+            show_default=False,
+        ),
+    ] = None,
+    tls_port: Annotated[
+        int,
+        typer.Option(envvar=_ENV + "TLS_PORT", help="Port of all paths on all addresses, with TLS."),
+    ] = 8443,
+    tls_certificate: Annotated[
+        Path | None,
+        typer.Option(envvar=_ENV + "TLS_CERTIFICATE", help="Serve with TLS, too: the certificate, PEM."),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(envvar=_ENV + "TLS_KEY", help="The certificate's private key, PEM.")
+    ] = None,
+    client_ca: Annotated[
+        Path | None,
+        typer.Option(envvar=_ENV + "CLIENT_CA", help="Authorities of the callers' certificates, PEM."),
+    ] = None,
     kubeconfig: Annotated[
         Path | None,
         typer.Option(
@@ -67,8 +91,9 @@ def run(
     """Answer kube-scheduler's filter and prioritize calls by marginal carbon."""
     try:
         settings = Settings(
-            host=host,
             port=port,
+            observe_port=observe_port,
+            tls=_tls(tls_port, tls_certificate, tls_key, client_ca),
             kubeconfig=kubeconfig,
             thresholds=Thresholds(busy_share=busy_share, headroom_share=headroom_share),
             reservation_seconds=reservation_seconds,
@@ -78,6 +103,22 @@ def run(
     except EcoserveError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _tls(port: int, certificate: Path | None, key: Path | None, client_ca: Path | None) -> Tls | None:
+    """Return what the TLS listener needs; raises InvalidInputError where only a part of it is given."""
+    if certificate is None and key is None and client_ca is None:
+        return None
+    if certificate is None or key is None or client_ca is None:
+        given = ", ".join(
+            name
+            for name, value in (("tls-certificate", certificate), ("tls-key", key), ("client-ca", client_ca))
+            if value
+        )
+        raise InvalidInputError(
+            "tls", given, "--tls-certificate, --tls-key and --client-ca belong together: give all three"
+        )
+    return Tls(port=port, certificate=certificate, key=key, client_ca=client_ca)
 
 
 def main() -> None:

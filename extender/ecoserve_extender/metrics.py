@@ -21,8 +21,11 @@ class Metrics:
             buckets=_BUCKETS_SECONDS,
             registry=self.registry,
         )
-        self.bad_requests = self._counter(
-            "ecoserve_extender_bad_requests", "Calls answered with 400.", "verb"
+        self.refused_calls = self._counter(
+            "ecoserve_extender_refused_calls",
+            "Calls answered with an error: malformed, too_long, too_many or not_ready.",
+            "verb",
+            "reason",
         )
         self.verdicts = self._counter(
             "ecoserve_extender_verdicts",

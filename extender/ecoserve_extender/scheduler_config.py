@@ -7,6 +7,10 @@ Values that are not Kubernetes' defaults each have a reason:
 * `percentageOfNodesToScore: 100`: default sampling would hide the greenest node of a large cluster.
 * `nodeCacheCapable`: names only. Full nodes are hundreds of times larger and empty the in-tree resource scores.
 * `httpTimeout: 1s`: the extender answers in milliseconds; a hung one must not hold every pod for the default 5 s.
+* Two entries for one extender. Offline pods carry an extended resource (the admission policy adds it) and their entry is
+  not ignorable: where the extender does not answer they wait, because only it keeps them off busy nodes and devices.
+  The general entry is ignorable: online pods schedule without it, by the scheduler's own scores. The scheduler asks it
+  about offline pods, too, for their scores; its filter lets those pass that the other entry has judged.
 * `clientConnection.qps`: the default of 50 would cap binding at 50 pods/s whatever the extender does.
 
 The configuration holds no address of a Service: Service DNS fails on the host network, and localhost needs no TLS.
@@ -15,7 +19,7 @@ The configuration holds no address of a Service: Service DNS fails on the host n
 from collections.abc import Sequence
 from typing import Any
 
-from ecoserve.api.labels import SCHEDULER_NAME
+from ecoserve.api.labels import OFFLINE_RESOURCE, SCHEDULER_NAME
 
 API_VERSION = "kubescheduler.config.k8s.io/v1"
 SCORE_WEIGHT = 20
@@ -26,7 +30,7 @@ def build_scheduler_configuration(
     kubeconfig: str | None = None,
     *,
     profile: str = SCHEDULER_NAME,
-    ignorable: bool = False,
+    ignorable: bool = True,
     managed_resources: Sequence[str] = (),
     lease_namespace: str | None = None,
     lease_name: str = "ecoserve-scheduler",
@@ -36,23 +40,24 @@ def build_scheduler_configuration(
     """Return a KubeSchedulerConfiguration (v1) whose one profile asks the extender at `extender_url`.
 
     `kubeconfig` is the path to put into clientConnection (a `--kubeconfig` flag beside `--config` is ignored);
-    None means in-cluster. `managed_resources` narrows the extender to pods that request one of these extended
+    None means in-cluster. `ignorable` False makes every pod wait for the extender: right where nothing adds the
+    offline pods' resource. `managed_resources` narrows the general entry to pods that request one of these extended
     resources, which no node has to advertise. `lease_namespace` None switches leader election off.
     """
-    extender: dict[str, Any] = {
+    common: dict[str, Any] = {
         "urlPrefix": extender_url,
-        "filterVerb": "filter",
-        "prioritizeVerb": "prioritize",
-        "weight": SCORE_WEIGHT,
         "enableHTTPS": False,
         "httpTimeout": "1s",
         "nodeCacheCapable": True,
-        "ignorable": ignorable,
     }
-    if managed_resources:
-        extender["managedResources"] = [
-            {"name": name, "ignoredByScheduler": True} for name in managed_resources
-        ]
+    offline = common | {"filterVerb": "filter", "ignorable": False} | _managed([OFFLINE_RESOURCE])
+    general = common | {
+        "filterVerb": "filter/general",
+        "prioritizeVerb": "prioritize",
+        "weight": SCORE_WEIGHT,
+        "ignorable": ignorable,
+        **_managed(managed_resources),
+    }
     connection: dict[str, Any] = {"qps": qps, "burst": burst}
     if kubeconfig is not None:
         connection["kubeconfig"] = kubeconfig
@@ -65,5 +70,10 @@ def build_scheduler_configuration(
         "clientConnection": connection,
         "leaderElection": election,
         "profiles": [{"schedulerName": profile, "percentageOfNodesToScore": 100}],
-        "extenders": [extender],
+        "extenders": [offline, general],
     }
+
+
+def _managed(resources: Sequence[str]) -> dict[str, Any]:
+    entries = [{"name": name, "ignoredByScheduler": True} for name in resources]
+    return {"managedResources": entries} if entries else {}

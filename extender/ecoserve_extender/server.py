@@ -1,4 +1,4 @@
-"""One process: HTTP server, watches and annotation writers on one event loop, ended together.
+"""One process: HTTP listeners, watches and annotation writers on one event loop, ended together.
 
 Whatever ends first ends the rest: a signal lets requests and queued annotations finish; a watch that breaks for a
 reason that retrying can't cure ends the process with its error, to be restarted by whoever runs it.
@@ -7,31 +7,27 @@ reason that retrying can't cure ends the process with its error, to be restarted
 import asyncio
 import logging
 
-import uvicorn
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
 from ecoserve.errors import InvalidInputError
 from ecoserve_extender.annotations import AnnotationWriter
-from ecoserve_extender.app import build_app
+from ecoserve_extender.app import build_app, build_observation_app
 from ecoserve_extender.cache.informers import Informers
 from ecoserve_extender.cache.records import BoundPod
 from ecoserve_extender.decisions import Decision
 from ecoserve_extender.extender import Extender
+from ecoserve_extender.listeners import Listeners
 from ecoserve_extender.metrics import Metrics
 from ecoserve_extender.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_KEEP_ALIVE_SECONDS = 120
-"""Longer than the 90 s after which Go's client drops an idle connection: a server that closes first loses a call."""
-
-_GRACE_SECONDS = 5
 _WAKE_SECONDS = 0.5  # half of the scheduler's shortest back-off
 
 
 async def serve(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT. Raises InvalidInputError where there are no usable credentials."""
+    """Run until SIGTERM or SIGINT. Raises InvalidInputError for unusable credentials or certificates."""
     async with ApiClient(await _load_credentials(settings)) as client:
         metrics = Metrics()
         writer = AnnotationWriter(
@@ -54,17 +50,10 @@ async def serve(settings: Settings) -> None:
                 "reservations": lambda: len(extender.reservations),
             },
         )
-        server = uvicorn.Server(
-            uvicorn.Config(
-                build_app(extender, metrics),
-                host=settings.host,
-                port=settings.port,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=_GRACE_SECONDS,
-            )
+        listeners = Listeners(
+            settings,
+            build_app(extender, metrics, settings.limits),
+            build_observation_app(extender, metrics),
         )
         async with asyncio.TaskGroup() as group:
             background = [
@@ -73,7 +62,7 @@ async def serve(settings: Settings) -> None:
                 group.create_task(_announce(informers, extender)),
                 group.create_task(_wake_refused(extender, writer)),
             ]
-            await server.serve()
+            await listeners.serve()
             await writer.drain()
             for task in background:
                 task.cancel()

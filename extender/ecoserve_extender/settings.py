@@ -24,14 +24,68 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """A listener for schedulers elsewhere: both sides show a certificate. All files are PEM."""
+
+    port: int
+    """TCP port on all addresses."""
+
+    certificate: Path
+    """The server's certificate, with the chain above it."""
+
+    key: Path
+    """Its private key."""
+
+    client_ca: Path
+    """Authorities whose certificates clients must show: who may ask decides where pods land."""
+
+    def __post_init__(self) -> None:
+        check_port("tls_port", self.port)
+        for name in ("certificate", "key", "client_ca"):
+            path = getattr(self, name)
+            if not path.is_file():
+                raise InvalidInputError(f"tls_{name}", str(path), "a readable PEM file")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What callers may use up. A scheduler stays far below; beyond, calls are refused and it tries again."""
+
+    max_body_bytes: int = 16 * 2**20
+    """Longest body: the largest pod etcd holds (1.5 MB) and the names of 50,000 nodes are some 5 MB."""
+
+    max_calls_per_second: float = 2_000.0
+    """Filter and prioritize calls together, on average: some ten times what one kube-scheduler sends."""
+
+    max_connections: int = 256
+    """Connections at once: a scheduler keeps one or two for each of its 16 binding goroutines at most."""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            if not getattr(self, item.name) > 0:
+                raise InvalidInputError(item.name, getattr(self, item.name), "a number above zero")
+
+
+def check_port(field_name: str, port: int) -> None:
+    """Raise InvalidInputError for what is no TCP port."""
+    if not 0 < port < 65536:
+        raise InvalidInputError(field_name, port, "a TCP port from 1 to 65535")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Settings of one extender process."""
 
-    host: str = "127.0.0.1"
-    """Address to listen on: localhost, as a sidecar of its scheduler, needs neither TLS nor DNS."""
-
     port: int = 8888
-    """TCP port of all paths: verbs, explain, probes and metrics."""
+    """TCP port of all paths on 127.0.0.1: the scheduler beside it needs neither TLS nor DNS there."""
+
+    observe_port: int | None = None
+    """TCP port on all addresses of what only looks: probes, metrics, explain. None: on 127.0.0.1 only."""
+
+    tls: Tls | None = None
+    """A second listener of all paths, for a scheduler that can't be beside it."""
+
+    limits: Limits = field(default_factory=Limits)
 
     kubeconfig: Path | None = None
     """Credentials; None means the pod's own ServiceAccount."""
@@ -54,7 +108,12 @@ class Settings:
     """Annotations waiting at most; beyond this they are dropped and counted, so that memory stays bounded."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.port < 65536:
-            raise InvalidInputError("port", self.port, "a TCP port from 1 to 65535")
+        check_port("port", self.port)
+        if self.observe_port is not None:
+            check_port("observe_port", self.observe_port)
+        ports = [self.port, self.observe_port, self.tls.port if self.tls else None]
+        taken = [port for port in ports if port is not None]
+        if len(set(taken)) < len(taken):
+            raise InvalidInputError("port", self.port, "listeners need ports of their own")
         if not self.reservation_seconds > 0:
             raise InvalidInputError("reservation_seconds", self.reservation_seconds, "a number above zero")

@@ -27,6 +27,8 @@ CLASS_OFFLINE = "offline"
 
 CARBON_AWARE_RESOURCE = f"{GROUP}/carbon-aware"
 """Extended resource by which a pod asks a patched default scheduler for this extender."""
+OFFLINE_RESOURCE = f"{GROUP}/offline"
+"""Extended resource that marks offline pods for the scheduler: without the extender's word they must wait."""
 SCHEDULER_NAME = "ecoserve"
 OFFLINE_PRIORITY_CLASS = "ecoserve-offline"
 CURRENT_PLAN = "current"

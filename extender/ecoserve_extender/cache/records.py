@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from sys import intern
 
-from ecoserve.api.labels import CLASS, CLASS_OFFLINE, GPU_PRODUCT
+from ecoserve.api.labels import CLASS, CLASS_OFFLINE, GPU_PRODUCT, OFFLINE_RESOURCE
 from ecoserve.errors import InvalidInputError
 from ecoserve.units import parse_quantity
 from ecoserve_extender.cache.objects import Container, Node, Pod, Quantity, ResourceRequirements
@@ -89,6 +89,8 @@ class PendingPod:
     labels: Mapping[str, str]
     requests: Requests
     claims_devices: bool
+    has_own_entry: bool = False
+    """It asks for the offline resource: the scheduler has an entry for such pods alone, and asks that one first."""
 
     @property
     def offline(self) -> bool:
@@ -136,6 +138,10 @@ def pending_pod(pod: Pod) -> PendingPod:
         labels=pod.metadata.labels or {},
         requests=pod_requests(pod),
         claims_devices=bool(pod.spec.resource_claims),
+        has_own_entry=any(
+            container.resources is not None and OFFLINE_RESOURCE in (container.resources.requests or {})
+            for container in pod.spec.containers or ()
+        ),
     )
 
 

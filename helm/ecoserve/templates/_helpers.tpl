@@ -82,6 +82,11 @@ tolerations:
 {{- $configuration := .Files.Get "files/scheduler-configuration.yaml" | fromYaml -}}
 {{- $_ := set $configuration.leaderElection "resourceNamespace" .Release.Namespace -}}
 {{- $_ := set $configuration.leaderElection "resourceName" (printf "%s-scheduler" (include "ecoserve.fullname" .)) -}}
-{{- $_ := set (first $configuration.extenders) "urlPrefix" (printf "http://127.0.0.1:%d" (int .Values.extender.port)) -}}
+{{- range $entry := $configuration.extenders -}}
+{{- $_ := set $entry "urlPrefix" (printf "http://127.0.0.1:%d" (int $.Values.extender.port)) -}}
+{{- end -}}
+{{- if not .Values.admissionPolicy.create -}}
+{{- $_ := set (last $configuration.extenders) "ignorable" false -}}
+{{- end -}}
 {{- mergeOverwrite $configuration (deepCopy .Values.scheduler.configuration) | toYaml -}}
 {{- end -}}

@@ -14,6 +14,7 @@ import pytest
 from ecoserve.api.crds import build_crds
 from ecoserve.api.labels import API_VERSION, CLASS, DECISION
 from ecoserve_devcluster import Cluster, KubectlError, Process
+from ecoserve_extender.admission import build_admission_policy
 from ecoserve_extender.rbac import build_extender_rules
 from ecoserve_extender.scheduler_config import build_scheduler_configuration
 
@@ -232,7 +233,11 @@ def extender_account(devcluster: Cluster) -> Cluster:
             "metadata": {"name": "extender", "namespace": namespace},
         }
     ]
-    manifest = {"apiVersion": "v1", "kind": "List", "items": [*build_crds(), *objects, role, binding]}
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "List",
+        "items": [*build_crds(), *build_admission_policy(), *objects, role, binding],
+    }
     devcluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(manifest))
     devcluster.kubectl(
         "wait", "--for=condition=Established", "crd/placementplans.ecoserve.dev", "--timeout=20s"

@@ -149,30 +149,28 @@ def test_without_a_plan_online_pods_schedule_and_the_decision_says_so(bench):
     assert bench.metrics()['ecoserve_extender_fallbacks_total{reason="NO_PLAN"}'] >= 1
 
 
-def test_down_the_extender_leaves_pods_pending_and_back_they_are_bound(bench):
-    node = bench.node("n")
+def test_without_the_extender_online_pods_schedule_and_offline_pods_wait_for_it(bench):
+    node, gpu = bench.node("n"), bench.node("gpu", gpus=8)
     bench.extender.kill()
-    bench.apply(bench.pod("web"))
-    bench.until(
-        lambda: any(
-            c["type"] == "PodScheduled" for c in bench.pods()["web"].get("status", {}).get("conditions", [])
-        ),
-        "an attempt",
-    )
-    assert "nodeName" not in bench.pods()["web"]["spec"]
+    bench.apply(bench.pod("web"), bench.pod("job", traffic_class="offline"))
+    assert bench.placed("web")["web"] in (node, gpu)
+    bench.until(lambda: "connection refused" in bench.events("FailedScheduling"), "a failed attempt")
+    assert "nodeName" not in bench.pods()["job"]["spec"]
     bench.extender.restart()
     bench.until(lambda: httpx.get(f"{bench.url}/readyz", trust_env=False).status_code == 200, "readiness")
-    assert bench.placed("web", seconds=30) == {"web": node}
+    assert bench.placed("job", seconds=30) == {"job": node}
 
 
-def test_a_hung_extender_holds_pods_for_a_second_at_a_time_and_not_for_ever(bench):
+def test_a_hung_extender_costs_online_pods_a_second_and_offline_pods_wait_for_it(bench):
     node = bench.node("n")
     os.kill(bench.extender.pid, signal.SIGSTOP)
     try:
-        bench.apply(bench.pod("web"))
+        bench.apply(bench.pod("web"), bench.pod("job", traffic_class="offline"))
         bench.until(
             lambda: "context deadline exceeded" in bench.events("FailedScheduling"), "a failed attempt"
         )
+        assert bench.placed("web") == {"web": node}
+        assert "nodeName" not in bench.pods()["job"]["spec"]
     finally:
         os.kill(bench.extender.pid, signal.SIGCONT)
-    assert bench.placed("web", seconds=30) == {"web": node}
+    assert bench.placed("job", seconds=30) == {"job": node}

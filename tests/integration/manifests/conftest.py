@@ -15,7 +15,7 @@ from ecoserve_devcluster import Cluster
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "helm" / "ecoserve"
 NAMESPACE = "ecoserve-system"
-OPTIONS = "networkPolicy.create=true,extender.service.create=true"  # more objects for the API server to judge
+OPTIONS = "networkPolicy.create=true,extender.service.create=true,extender.service.tlsSecret=tls"  # more objects for the API server to judge
 
 NODE = """
 apiVersion: v1

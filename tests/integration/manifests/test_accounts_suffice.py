@@ -37,7 +37,8 @@ def test_scheduler_and_extender(installed: Cluster, work: str) -> None:
     )
     held = installed.kubectl("get", "configmap", "ecoserve-scheduler", "-n", NAMESPACE, "--output=json")
     configuration = yaml.safe_load(json.loads(held)["data"]["scheduler-configuration.yaml"])
-    configuration["extenders"][0]["urlPrefix"] = url
+    for entry in configuration["extenders"]:
+        entry["urlPrefix"] = url
     scheduler = installed.start_scheduler("ecoserve", configuration, kubeconfig=kubeconfig)
 
     job = yaml.safe_load((EXAMPLES / "offline-job.yaml").read_text())
@@ -50,6 +51,7 @@ def test_scheduler_and_extender(installed: Cluster, work: str) -> None:
         assert len(pods) == 4
         for pod in pods:
             assert pod["spec"]["nodeName"] == "system"
+            assert labels.OFFLINE_RESOURCE in pod["spec"]["containers"][0]["resources"]["requests"]
             assert pod["spec"]["priority"] < 0
             assert pod["spec"]["preemptionPolicy"] == "Never"
             assert json.loads(pod["metadata"]["annotations"][labels.DECISION])["node"] == "system"

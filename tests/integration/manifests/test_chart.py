@@ -70,7 +70,7 @@ def test_scheduler_finds_its_extender_on_another_port(render: Render) -> None:
     objects = render("extender.port=9999", "scheduler.configuration.parallelism=4")
     text = one(objects, "ConfigMap", "ecoserve-scheduler")["data"]["scheduler-configuration.yaml"]
     configuration = yaml.safe_load(text)
-    assert configuration["extenders"][0]["urlPrefix"] == "http://127.0.0.1:9999"
+    assert {entry["urlPrefix"] for entry in configuration["extenders"]} == {"http://127.0.0.1:9999"}
     assert configuration["parallelism"] == 4
     containers = one(objects, "Deployment", "ecoserve-scheduler")["spec"]["template"]["spec"]["containers"]
     assert "--port=9999" in containers[1]["args"]
@@ -128,17 +128,59 @@ def test_options_add_or_leave_out_their_objects(render: Render) -> None:
     assert not {"ClusterRole", "RoleBinding"} & kinds(render("rbac.create=false"))
     assert "PriorityClass" not in kinds(render("priorityClass.create=false"))
     assert "PodDisruptionBudget" not in kinds(render("operator.replicas=1", "scheduler.replicas=1"))
-    service = one(
-        render("extender.service.create=true", "extender.service.clusterIP=10.96.88.88"),
-        "Service",
-        "ecoserve-extender",
-    )
+    assert "DaemonSet" not in kinds(render())
+
+
+def test_a_service_of_the_extender_speaks_tls(render: Render, helm: Helm) -> None:
+    settings = ("extender.service.create=true", "extender.service.clusterIP=10.96.88.88")
+    objects = render(*settings, "extender.service.tlsSecret=calls")
+    service = one(objects, "Service", "ecoserve-extender")
     assert service["spec"]["clusterIP"] == "10.96.88.88"
+    assert service["spec"]["ports"] == [{"name": "calls", "port": 8443, "targetPort": "calls"}]
+    arguments = one(objects, "Deployment", "ecoserve-scheduler")["spec"]["template"]["spec"]["containers"][1][
+        "args"
+    ]
+    assert "--client-ca=/etc/ecoserve-tls/ca.crt" in arguments
+    refused = helm("template", "ecoserve", CHART, "--set", ",".join(settings))
+    assert "extender.service.create needs extender.service.tlsSecret" in refused.stderr
+
+
+def test_calls_are_taken_on_loopback_only(render: Render) -> None:
+    for objects in (render(), render("extender.controlPlane.create=true")):
+        for kind, name in (("Deployment", "ecoserve-scheduler"), ("DaemonSet", "ecoserve-extender")):
+            for each in objects:
+                if (each["kind"], each["metadata"]["name"]) == (kind, name):
+                    container = each["spec"]["template"]["spec"]["containers"][-1]
+                    assert {port["name"] for port in container.get("ports", [])} <= {"observe"}
+    daemon = one(render("extender.controlPlane.create=true"), "DaemonSet", "ecoserve-extender")
+    container = daemon["spec"]["template"]["spec"]["containers"][0]
+    assert container["livenessProbe"]["httpGet"]["host"] == "127.0.0.1"
+    assert not any(argument.startswith("--observe-port") for argument in container["args"])
+
+
+def test_without_the_admission_policy_every_pod_waits_for_the_extender(render: Render, helm: Helm) -> None:
+    def ignorable(*settings: str) -> list[bool]:
+        text = one(render(*settings), "ConfigMap", "ecoserve-scheduler")["data"][
+            "scheduler-configuration.yaml"
+        ]
+        return [entry["ignorable"] for entry in yaml.safe_load(text)["extenders"]]
+
+    assert "MutatingAdmissionPolicy" in kinds(render())
+    assert ignorable() == [False, True]
+    assert "MutatingAdmissionPolicy" not in kinds(render("admissionPolicy.create=false"))
+    assert ignorable("admissionPolicy.create=false") == [False, False]
+    old = helm("template", "ecoserve", CHART, "--kube-version", "1.34.0")
+    assert "admissionPolicy.create needs Kubernetes 1.36" in old.stderr
 
 
 def test_two_releases_share_no_names_but_those_of_the_cluster(render: Render) -> None:
     def names(release: str) -> set[tuple[str, str]]:
-        rendered = render("crds.install=false", "priorityClass.create=false", release=release)
+        rendered = render(
+            "crds.install=false",
+            "priorityClass.create=false",
+            "admissionPolicy.create=false",
+            release=release,
+        )
         return {(each["kind"], each["metadata"]["name"]) for each in rendered}
 
     assert not names("one") & names("two")

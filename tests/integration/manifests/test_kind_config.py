@@ -35,9 +35,9 @@ def test_configuration_is_taken(check: Callable[[str], str]) -> None:
         ("v1beta4", "v1beta3"),
         ("kind: ClusterConfiguration", "kind: ClusterConfigurations"),
         ("pathType: Directory", "pathtype: Directory"),
-        ("serviceSubnet: 10.96.0.0/16", "serviceSubnet: 10.96.0.0"),
+        ("role: worker", "role: labourer"),
     ],
-    ids=["misspelled", "old kubeadm", "patches nothing", "wrong case", "no subnet"],
+    ids=["misspelled", "old kubeadm", "patches nothing", "wrong case", "no role"],
 )
 def test_mistake_is_found(check: Callable[[str], str], old: str, new: str) -> None:
     """What the check above would not notice, it could not hold."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -22,7 +22,8 @@ GIB = 2**30
 class World:
     """An extender with filled caches, asked over HTTP as kube-scheduler asks."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.Runner) -> None:
+        self._loop = loop
         self.now = 0.0
         self.decided: list[tuple[BoundPod, Any]] = []
         self.metrics = Metrics()
@@ -34,7 +35,7 @@ class World:
         )
         self.extender.ready = True
         self.state = self.extender.state
-        self._app = build_app(self.extender, self.metrics)
+        self._app = build_app(self.extender, self.metrics, Settings().limits)
 
     def node(
         self, name: str, *, millicores: int = 10_000, gib: int = 100, gpus: int = 0, **labels: str
@@ -88,7 +89,7 @@ class World:
             async with httpx.AsyncClient(transport=transport, base_url="http://extender") as client:
                 return await client.request(method, path, **options)
 
-        return asyncio.run(send())
+        return self._loop.run(send())
 
     @staticmethod
     def args(names: Sequence[str], **pod: Any) -> dict[str, Any]:
@@ -138,15 +139,16 @@ def pool_view(name: str, **changes: Any) -> PoolView:
 
 
 @pytest.fixture(scope="session")
-def make_world() -> Callable[[], World]:
+def make_world() -> Iterator[Callable[[], World]]:
     """`make_world()`: a fresh extender without nodes."""
-    return World
+    with asyncio.Runner() as loop:
+        yield lambda: World(loop)
 
 
 @pytest.fixture
-def world() -> World:
+def world(make_world: Callable[[], World]) -> World:
     """An extender without nodes."""
-    return World()
+    return make_world()
 
 
 @pytest.fixture(scope="session")

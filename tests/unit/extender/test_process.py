@@ -18,6 +18,15 @@ from ecoserve_extender.settings import Settings, Thresholds
     ("arguments", "sentence"),
     [
         (["--port", "0"], "port: 0 is not accepted; a TCP port from 1 to 65535"),
+        (["--port", "9000", "--observe-port", "9000"], "port: 9000 is not accepted; listeners need ports"),
+        (
+            ["--tls-key", "k.pem"],
+            "tls: 'tls-key' is not accepted; --tls-certificate, --tls-key and --client-ca",
+        ),
+        (
+            ["--tls-key=k.pem", "--tls-certificate=c.pem", "--client-ca=a.pem"],
+            "tls_certificate: 'c.pem' is not accepted; a readable PEM file",
+        ),
         (["--busy-share", "1.5"], "busy_share: 1.5 is not accepted; a share from 0 to 1"),
         (["--headroom-share", "nan"], "headroom_share: nan is not accepted; a share from 0 to 1"),
         (
@@ -42,8 +51,9 @@ def test_bad_input_is_one_sentence_and_status_2(arguments, sentence, monkeypatch
 def test_help_names_every_flag():
     text = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200", "TERM": "dumb"}).output
     for flag in (
-        "--host",
         "--port",
+        "--observe-port",
+        "--tls-certificate",
         "--kubeconfig",
         "--busy-share",
         "--headroom-share",
@@ -72,23 +82,27 @@ def test_the_scheduler_configuration_holds_what_the_contract_needs():
     built = build_scheduler_configuration(
         "http://127.0.0.1:8888", "/etc/kubeconfig", lease_namespace="system"
     )
-    (extender,) = built["extenders"]
-    assert extender == {
+    common = {
         "urlPrefix": "http://127.0.0.1:8888",
-        "filterVerb": "filter",
-        "prioritizeVerb": "prioritize",
-        "weight": 20,
         "enableHTTPS": False,
         "httpTimeout": "1s",
         "nodeCacheCapable": True,
-        "ignorable": False,
+    }
+    offline, general = built["extenders"]
+    managed = [{"name": "ecoserve.dev/offline", "ignoredByScheduler": True}]
+    assert offline == common | {"filterVerb": "filter", "ignorable": False, "managedResources": managed}
+    assert general == common | {
+        "filterVerb": "filter/general",
+        "prioritizeVerb": "prioritize",
+        "weight": 20,
+        "ignorable": True,
     }
     assert built["profiles"] == [{"schedulerName": "ecoserve", "percentageOfNodesToScore": 100}]
     assert built["clientConnection"]["kubeconfig"] == "/etc/kubeconfig"
     assert built["clientConnection"]["qps"] > 50
     assert built["leaderElection"]["leaderElect"] is True
     assert build_scheduler_configuration()["leaderElection"] == {"leaderElect": False}
-    narrowed = build_scheduler_configuration(managed_resources=["ecoserve.dev/carbon-aware"])["extenders"][0]
+    narrowed = build_scheduler_configuration(managed_resources=["ecoserve.dev/carbon-aware"])["extenders"][1]
     assert narrowed["managedResources"] == [{"name": "ecoserve.dev/carbon-aware", "ignoredByScheduler": True}]
 
 

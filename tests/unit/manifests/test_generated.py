@@ -54,11 +54,10 @@ def test_patched_default_scheduler_can_start_before_its_extender() -> None:
     configuration = read(ROOT / "examples" / "kind" / "scheduler-config.yaml")
     assert configuration["profiles"][0]["schedulerName"] == "default-scheduler"
     assert configuration["clientConnection"]["kubeconfig"] == "/etc/kubernetes/scheduler.conf"
-    (extender,) = configuration["extenders"]
-    assert extender["ignorable"] is True
-    assert extender["managedResources"] == [
-        {"name": labels.CARBON_AWARE_RESOURCE, "ignoredByScheduler": True},
-    ]
+    offline, general = configuration["extenders"]
+    assert general["ignorable"] is True
+    for entry, resource in ((offline, labels.OFFLINE_RESOURCE), (general, labels.CARBON_AWARE_RESOURCE)):
+        assert entry["managedResources"] == [{"name": resource, "ignoredByScheduler": True}]
 
 
 def test_no_rule_is_wide() -> None:

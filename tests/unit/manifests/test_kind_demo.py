@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ecoserve_extender.scheduler_config import build_scheduler_configuration
-
 ROOT = Path(__file__).parents[3]
 DEMO = ROOT / "examples" / "kind" / "demo.sh"
 
@@ -41,12 +39,11 @@ def test_script_is_executable() -> None:
     assert os.access(DEMO, os.X_OK)
 
 
-def test_patched_scheduler_and_service_share_an_address() -> None:
+def test_patched_scheduler_finds_an_extender_on_its_own_node() -> None:
     values = yaml.safe_load((DEMO.parent / "values.yaml").read_text())
+    assert values["extender"] == {"controlPlane": {"create": True}}
     configuration = yaml.safe_load((DEMO.parent / "scheduler-config.yaml").read_text())
-    default = build_scheduler_configuration()["extenders"][0]["urlPrefix"]
-    address = values["extender"]["service"]["clusterIP"]
-    assert configuration["extenders"][0]["urlPrefix"] == default.replace("127.0.0.1", address)
+    assert {entry["urlPrefix"] for entry in configuration["extenders"]} == {"http://127.0.0.1:8888"}
 
 
 def test_scheduler_is_given_the_mounted_file() -> None:
