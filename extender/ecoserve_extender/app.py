@@ -68,7 +68,9 @@ def build_app(extender: Extender, metrics: Metrics, limits: Limits) -> FastAPI:
         except _BodyTooLongError:
             metrics.refused_calls.labels(verb, "too_long").inc()
             sentence = f"body: longer than {limits.max_body_bytes} bytes"
-            return _text(sentence, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            refused = _text(sentence, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            refused.headers["Connection"] = "close"  # else the server would go on reading what is refused
+            return refused
         return decided(verb, body, decide)
 
     @app.post("/filter")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import uvloop
 
 from ecoserve.errors import EcoserveError, InvalidInputError
 from ecoserve_extender import logs
@@ -99,7 +100,8 @@ def run(
             reservation_seconds=reservation_seconds,
         )
         logs.configure(log_level)
-        asyncio.run(serve(settings))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(settings))
     except EcoserveError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

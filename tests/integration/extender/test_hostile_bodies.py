@@ -1,0 +1,124 @@
+"""Ten thousand bodies that no scheduler sends: never a 500, never a node that was not asked about."""
+
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+pytestmark = pytest.mark.devcluster
+
+_SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12)
+_QUANTITIES = st.sampled_from(
+    ["0", "1", "-1", "100m", "1e400", "9" * 40, "1Gi", "", "1 Gi", "NaN", "0x10", "1Qi", ".5", "1e-400"]
+)
+_JUNK = st.recursive(
+    _SCALARS | _QUANTITIES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+_NAMES = st.sampled_from(["idle", "gpu", "nowhere", "", "idle ", "IDLE", "\u0000", "n" * 300, "💡"])
+
+
+def _body(labels: dict[str, str], names: list[str]) -> dict[str, Any]:
+    container = {"name": "c", "resources": {"requests": {"cpu": "1", "memory": "1Gi"}}}
+    return {
+        "Pod": {
+            "metadata": {"name": "p", "namespace": "n", "uid": "u", "labels": labels, "ownerReferences": []},
+            "spec": {"containers": [container], "initContainers": [container], "overhead": {"cpu": "1m"}},
+            "status": {"phase": "Pending"},
+        },
+        "Nodes": None,
+        "NodeNames": names,
+    }
+
+
+def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in inner:
+        yield from _places(item, (*path, key))
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """A real body with one to three places replaced or removed, or with its bytes damaged."""
+    label = draw(st.sampled_from(["offline", "online", ""]))
+    body: Any = _body({"ecoserve.dev/class": label}, draw(st.lists(_NAMES, max_size=5)))
+    for _ in range(draw(st.integers(1, 3))):
+        path = draw(st.sampled_from(sorted(_places(body), key=str)))
+        if not path:
+            body = draw(_JUNK)
+            break
+        body = copy.deepcopy(body)
+        parent = body
+        for step in path[:-1]:
+            parent = parent[step]
+        if draw(st.booleans()):
+            parent[path[-1]] = draw(_JUNK)
+        else:
+            del parent[path[-1]]
+    raw = json.dumps(body).encode()
+    if draw(st.integers(0, 9)) == 0:
+        cut = draw(st.integers(0, len(raw)))
+        raw = raw[:cut] + draw(st.binary(max_size=4)) + raw[cut + draw(st.integers(0, 4)) :]
+    return raw
+
+
+def _asked(raw: bytes) -> list[str]:
+    return json.loads(raw).get("NodeNames") or []
+
+
+def _check_filter(raw: bytes, answer: httpx.Response) -> None:
+    reply = answer.json()
+    asked = set(_asked(raw))
+    passed, refused = reply["NodeNames"], reply["FailedAndUnresolvableNodes"]
+    assert set(passed) | set(refused) == asked
+    assert not set(passed) & set(refused)
+    assert reply["Error"] == ""
+    assert reply["FailedNodes"] == {}
+    assert all(refused.values())
+
+
+def _check_prioritize(raw: bytes, answer: httpx.Response) -> None:
+    reply = answer.json()
+    assert {item["Host"] for item in reply} == set(_asked(raw))
+    assert all(type(item["Score"]) is int and 0 <= item["Score"] <= 10 for item in reply)
+
+
+def test_ten_thousand_mutated_bodies(bench: Any) -> None:
+    bench.node("idle")
+    bench.node("gpu", gpus=8)
+    bench.sees(lambda metrics: metrics['ecoserve_extender_cache_entries{kind="nodes"}'] >= 2, "both nodes")
+    seen: dict[int, int] = {}
+    with httpx.Client(base_url=bench.url, trust_env=False) as client:
+
+        @settings(
+            max_examples=5_000, deadline=None, database=None, derandomize=True,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        )  # fmt: skip
+        @given(mutated())
+        def ask(raw: bytes) -> None:
+            for verb, check in (("filter", _check_filter), ("prioritize", _check_prioritize)):
+                answer = client.post(f"/{verb}", content=raw)
+                seen[answer.status_code] = seen.get(answer.status_code, 0) + 1
+                if answer.status_code == 200:
+                    if (
+                        isinstance(json.loads(raw).get("Nodes"), dict)
+                        and json.loads(raw)["NodeNames"] is None
+                    ):
+                        continue  # whole nodes were sent: their names are elsewhere
+                    check(raw, answer)
+                else:
+                    assert answer.status_code == 400, (answer.status_code, answer.text)
+                    assert answer.text.startswith("body: ")
+                    assert answer.text.count("\n") == 1
+
+        ask()
+    assert seen[200] > 1_000, seen
+    assert seen[400] > 1_000, seen
+    assert httpx.get(f"{bench.url}/readyz", trust_env=False).status_code == 200
