@@ -74,6 +74,10 @@ def plan(
     compare: Annotated[
         bool, typer.Option(help="Plan other objectives and designs, too, and compare.")
     ] = False,
+    sweep: Annotated[
+        str | None,
+        typer.Option(help="Does the decision change? Plan by all coefficients, or by published lifetime."),
+    ] = None,
     gap: Gap = 0.005,
     time_limit: TimeLimit = 10.0,
     instance_out: Annotated[
@@ -93,6 +97,7 @@ def plan(
         coefficients=coefficients,
         at=at,
         compare=compare,
+        sweep=sweep,
         relative_gap=gap,
         time_limit_seconds=time_limit,
         instance_out=instance_out,

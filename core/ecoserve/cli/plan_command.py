@@ -17,6 +17,7 @@ from ecoserve.api.llmserving import Objective
 from ecoserve.carbon import Accounting, coefficient_set, stated_accountings
 from ecoserve.cli.app import spinner
 from ecoserve.cli.sources import parse_time, read_sources
+from ecoserve.cli.sweep_view import SweepRequest, run_sweep, show_sweep, sweep_document
 from ecoserve.errors import InvalidInputError, UnknownNameError
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.performance import Role
@@ -24,7 +25,7 @@ from ecoserve.planner.build import SearchEffort
 from ecoserve.planner.design_points import Alternative, DesignPoints, compare, with_alternatives
 from ecoserve.planner.document import design_point_rows, placement_plan_spec
 from ecoserve.planner.instance import PlanningInstance
-from ecoserve.planner.levers import levers_without
+from ecoserve.planner.levers import Lever, levers_without
 from ecoserve.planner.plan import Placement, Plan, make_plan
 from ecoserve.planner.reduce import Recommendation
 from ecoserve.units import GRAMS_PER_TONNE
@@ -45,6 +46,7 @@ class PlanRequest:
     coefficients: str
     at: str | None
     compare: bool
+    sweep: str | None
     relative_gap: float
     time_limit_seconds: float
     instance_out: Path | None
@@ -60,6 +62,8 @@ def run_plan(request: PlanRequest, *, as_json: bool, console: Console) -> int:
     coefficients = coefficient_set(request.coefficients)
     snapshot = read_sources(request.files, request.intensities).snapshot_at(parse_time(request.at))
     snapshot = replace(snapshot, coefficients=coefficients)
+    if request.sweep is not None:
+        return _sweep(request, snapshot, objective, levers, effort, as_json=as_json, console=console)
     with spinner("planning"):
         plan = make_plan(
             snapshot,
@@ -82,6 +86,33 @@ def run_plan(request: PlanRequest, *, as_json: bool, console: Console) -> int:
     else:
         show(plan, points, snapshot, console)
     return _UNSERVED if plan.unserved else 0
+
+
+def _sweep(
+    request: PlanRequest,
+    snapshot: Snapshot,
+    objective: Objective | None,
+    levers: frozenset[Lever],
+    effort: SearchEffort,
+    *,
+    as_json: bool,
+    console: Console,
+) -> int:
+    options = {"--compare": request.compare, "--instance-out": request.instance_out is not None}
+    asked = SweepRequest(
+        over=request.sweep or "",
+        objective=objective,
+        levers=levers,
+        effort=effort,
+        excluded=[name for name, given in options.items() if given],
+    )
+    found = run_sweep(asked, snapshot)
+    if as_json:
+        json.dump(sweep_document(found), sys.stdout, indent=2)
+        print()
+    else:
+        show_sweep(found, console)
+    return _UNSERVED if found.plan.unserved else 0
 
 
 def document(plan: Plan, points: DesignPoints | None) -> dict[str, Any]:
