@@ -33,7 +33,7 @@ class _TooDeepError(Exception):
 
 def read_documents(path: Path) -> list[object]:
     """Return the documents of a file, empty ones left out; raises InvalidInputError with one sentence."""
-    text = _text(path)
+    text = read_text(path)
     if text.lstrip()[:1] in ("{", "["):
         try:
             return [json.loads(text, object_pairs_hook=_once)]  # far faster than YAML on large files
@@ -65,19 +65,20 @@ def read_document(path: Path, what: str) -> object:
     return documents[0]
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path, kind: str = "JSON or YAML") -> str:
+    """Return the text of a file; `kind` is what it should be. Raises InvalidInputError with one sentence."""
     try:
         with path.open("rb") as file:
             content = file.read(_MOST_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or str(error)
-        raise _refused(path, f"a readable JSON or YAML file is needed ({reason})") from None
+        raise _refused(path, f"a readable {kind} file is needed ({reason})") from None
     if len(content) > _MOST_BYTES:
         raise _refused(path, f"a file of at most {_MOST_BYTES >> 20} MiB is needed")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise _refused(path, "a readable JSON or YAML file is needed (it is not UTF-8 text)") from None
+        raise _refused(path, f"a readable {kind} file is needed (it is not UTF-8 text)") from None
 
 
 def _refused(path: Path, accepted: str) -> InvalidInputError:

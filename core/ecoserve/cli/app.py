@@ -106,6 +106,49 @@ def plan(
 
 
 @app.command()
+def schedule(
+    files: Files,
+    intensity: Annotated[
+        list[str] | None,
+        typer.Option(help="Forecast: gCO2e/kWh or FILE.csv for every zone, or ZONE=…; may be repeated."),
+    ] = None,
+    load: Annotated[
+        Path | None,
+        typer.Option(help="CSV of requests/s: timestamp, and a column NAME/online or NAME/offline each."),
+    ] = None,
+    hours: Annotated[int, typer.Option(help="Hours ahead.")] = 24,
+    at: Annotated[str | None, typer.Option(help="When the hours begin, ISO 8601; default: now.")] = None,
+    actual: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What came: FILE.csv or ZONE=FILE.csv. Plays the hours with a forecast made anew each hour "
+            "(from --intensity, else from the day before) and tells the regret against perfect foresight."
+        ),
+    ] = None,
+    disable: Disabled = "",
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Draw intensity and offline rate to this .svg, .png or .pdf file, too."),
+    ] = None,
+    output: OutputFormat = Output.TABLE,
+) -> int:
+    """Schedule offline work over the hours ahead: what waits for a cleaner hour, and what that saves."""
+    from ecoserve.cli.schedule_command import ScheduleRequest, run_schedule
+
+    request = ScheduleRequest(
+        files=tuple(files),
+        intensities=tuple(intensity or ()),
+        actual=tuple(actual or ()),
+        load=load,
+        disabled=_names(disable),
+        at=at,
+        hours=hours,
+        plot=plot,
+    )
+    return run_schedule(request, as_json=output is Output.JSON, console=table_console())
+
+
+@app.command()
 def solve(
     instance: Annotated[Path, typer.Argument(help="A PlanningInstance, JSON or YAML.")],
     output: Annotated[Output, typer.Option(help="json or table.")] = Output.JSON,

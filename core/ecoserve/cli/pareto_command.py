@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ecoserve.cli.app import progress_bar
-from ecoserve.cli.pareto_plot import check_plot, plot_front
+from ecoserve.cli.pareto_plot import plot_front
 from ecoserve.cli.plan_command import search_effort
+from ecoserve.cli.plotting import check_plot
 from ecoserve.cli.sources import parse_time, read_sources
 from ecoserve.errors import InvalidInputError
 from ecoserve.planner.levers import levers_without

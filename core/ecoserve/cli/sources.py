@@ -24,7 +24,8 @@ from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.units import MOST_GRAMS_PER_KWH
 from ecoserve.workload.slices import ServingDemand
 
-_EVERY_ZONE = ""
+EVERY_ZONE = ""
+"""The name that an intensity without a zone is kept under."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,11 @@ class Sources:
     manifests: Manifests
     nodes: tuple[NodeFacts, ...]
     intensities: Mapping[str, float]
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """The zones that nodes stand in, sorted."""
+        return tuple(sorted({node.labels[ZONE] for node in self.nodes if ZONE in node.labels}))
 
     def snapshot_at(self, now: datetime, *, mean_intensity: bool = False) -> Snapshot:
         """Return the snapshot at a time, with a series' intensity then or, for plans over years, its mean.
@@ -137,16 +143,16 @@ def _readings(
     manifests: Manifests, nodes: Sequence[NodeFacts], given: Mapping[str, float], now: datetime | None
 ) -> list[ZoneReading]:
     """Return a reading for each zone that nodes stand in; zones without a figure are left out."""
-    grids = _grids_by_zone(manifests.grid_zones)
+    grids = grids_by_zone(manifests.grid_zones)
     standing = sorted({node.labels[ZONE] for node in nodes if ZONE in node.labels})
     known = {*standing, *grids, *(grid.metadata.name for grid in manifests.grid_zones)}
     for name in given:
-        if name != _EVERY_ZONE and name not in known:
+        if name != EVERY_ZONE and name not in known:
             raise UnknownNameError("--intensity zone", name, known)
     readings = []
     for zone in standing:
         grid = grids.get(zone)
-        names = (zone, grid.metadata.name if grid else zone, _EVERY_ZONE)
+        names = (zone, grid.metadata.name if grid else zone, EVERY_ZONE)
         override = next((given[name] for name in names if name in given), None)
         if override is not None:
             of_zone = _of_zone(grid, zone, override)
@@ -158,7 +164,8 @@ def _readings(
     return readings
 
 
-def _grids_by_zone(grids: Sequence[GridZone]) -> dict[str, GridZone]:
+def grids_by_zone(grids: Sequence[GridZone]) -> dict[str, GridZone]:
+    """Return the GridZone of each zone; raises InvalidInputError where two claim one."""
     by_zone: dict[str, GridZone] = {}
     for grid in grids:
         for zone in grid.spec.zones or (grid.metadata.name,):

@@ -7,7 +7,7 @@ counts them. Plans are remembered, because schedules that are compared, and the 
 most of their intervals.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -23,6 +23,9 @@ from ecoserve.workload.slices import ServingDemand
 
 SCHEDULE_EFFORT = SearchEffort(relative_gap=0.002, time_limit_seconds=3.0)
 """Schedules differ by a few per cent, so that the plans they are judged by must be nearer to their bound."""
+
+NO_ROOM = frozenset({UnservedReason.NO_CAPACITY, UnservedReason.REPLICA_LIMIT})
+"""Why work is not served now but may be later."""
 
 _DIGITS = 6
 _NOTHING_PER_SECOND = 1e-6
@@ -180,6 +183,14 @@ def carry_out_all(
     return tuple(done)
 
 
+def carry_out_none(
+    intervals: Sequence[Interval], servings: Iterable[str], memory: PlanMemory
+) -> tuple[Done, ...]:
+    """Carry out the intervals without the offline work of these servings: what it adds is the difference."""
+    nothing: dict[str, Backlog] = dict.fromkeys(servings, ())
+    return carry_out_all(intervals, nothing, {name: [0.0] * len(intervals) for name in nothing}, memory)
+
+
 def no_room_per_second(plan: Plan, serving: str) -> float:
     """Return the offline requests/s of a serving that more room would serve; what no hardware fits is not work."""
     return sum(
@@ -187,7 +198,7 @@ def no_room_per_second(plan: Plan, serving: str) -> float:
         for item in plan.unserved
         if item.serving == serving
         and item.slice.startswith(f"{serving}/offline/")
-        and item.reason in (UnservedReason.NO_CAPACITY, UnservedReason.REPLICA_LIMIT)
+        and item.reason in NO_ROOM
         and item.requests_per_second > _NOTHING_PER_SECOND
     )
 

@@ -107,7 +107,10 @@ def _why_at_once(schedule: Schedule) -> str:
 
 
 def _until(now: Interval, then: Interval) -> str:
-    return f" until {then.start:%H:%M}, when {_grid(then.snapshot)} is expected; now {_grid(now.snapshot)}"
+    return (
+        f" until {then.start:%H:%M}, when they are expected to emit less "
+        f"({_grid(then.snapshot)}; now {_grid(now.snapshot)})"
+    )
 
 
 def _grid(snapshot: Snapshot) -> str:

@@ -6,13 +6,13 @@ foresight. All three are judged by the same planner and begin and end with nothi
 compare; foresight's schedule is the best of all that are known, so regret is never negative.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import fmean
 
 from ecoserve.planner.backlog import Backlog
-from ecoserve.planner.carry_out import Done, Interval, PlanMemory, carry_out, carry_out_all
+from ecoserve.planner.carry_out import Done, Interval, PlanMemory, carry_out, carry_out_none
 from ecoserve.planner.horizon import Schedule, grams_of, late_of, may_wait, plan_horizon
 from ecoserve.planner.outlook import Outlook
 from ecoserve.planner.plan import Plan
@@ -95,7 +95,6 @@ def simulate_deferral(
     came = actual.intervals(start, hours)
     names = [item.name for item in came[0].snapshot.servings if may_wait(item)]
     waiting: dict[str, Backlog] = dict.fromkeys(names, ())
-    nothing = dict(waiting)
     before: Plan | None = None
     schedules: list[Schedule] = []
     done: list[Done] = []
@@ -118,7 +117,7 @@ def simulate_deferral(
         schedules=tuple(schedules),
         done=tuple(done),
         at_once=foresight.at_once,
-        without=_online_alone(came, nothing, memory),
+        without=carry_out_none(came, names, memory),
         foresight=foresight,
     )
 
@@ -129,9 +128,3 @@ def _ahead(actual: Outlook, expected: Outlook | None, interval: Interval, hours:
         whole = interval.start.replace(minute=0, second=0, microsecond=0)
         return actual.intervals(interval.start, hours, known_until=whole + HOUR)
     return (interval, *expected.intervals(interval.start, hours)[1:])
-
-
-def _online_alone(
-    intervals: Sequence[Interval], nothing: dict[str, Backlog], memory: PlanMemory
-) -> tuple[Done, ...]:
-    return carry_out_all(intervals, nothing, {name: [0.0] * len(intervals) for name in nothing}, memory)
