@@ -49,3 +49,7 @@ class UnknownNameError(InvalidInputError):
         )
         self.known = tuple(names)
         super().__init__(field, name, accepted)
+
+
+class MeasurementError(EcoserveError):
+    """A measurement could not be made: what the other side did, and what to do about it."""

@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from ecoserve.api.base import ApiModel, Labels, Name, NonNegative, ObjectMeta, Positive, cel, one_of, rules
 from ecoserve.api.labels import API_VERSION
+from ecoserve.api.measured import MOST_PROFILES, MeasuredProfileSpec
 
 _NEEDS_BASE = "give base, or all of cpu, vcpus, memoryGib"
 _NEEDS_COUNT = "accelerator and acceleratorCount go together"
@@ -56,6 +57,10 @@ class HardwareProfileSpec(ApiModel):
     ) = None
     host_lifetime_years: Annotated[float, Field(ge=0.1, le=100, strict=True)] | None = None
     accelerator_lifetime_years: Annotated[float, Field(ge=0.1, le=100, strict=True)] | None = None
+    profiles: Annotated[
+        tuple[MeasuredProfileSpec, ...],
+        Field(max_length=MOST_PROFILES, description="Own measurements on such nodes."),
+    ] = ()
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

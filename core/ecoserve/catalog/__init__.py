@@ -2,6 +2,7 @@
 
 from ecoserve.catalog.hardware import Accelerator, Cpu, InstanceType
 from ecoserve.catalog.loading import Catalog, load_catalog
+from ecoserve.catalog.measured import MeasuredPoint, MeasuredProfile
 from ecoserve.catalog.model_architecture import BYTES_PER_WEIGHT, ModelArchitecture, check_precision
 
 __all__ = [
@@ -10,6 +11,8 @@ __all__ = [
     "Catalog",
     "Cpu",
     "InstanceType",
+    "MeasuredPoint",
+    "MeasuredProfile",
     "ModelArchitecture",
     "check_precision",
     "load_catalog",

@@ -7,6 +7,8 @@ checked says so, and `unchecked` lists them: an output that rests on one must be
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ecoserve.catalog.measured import MeasuredProfile
+
 UNCHECKED = "nobody has checked"
 """How the source of an unchecked figure begins, in the catalogue's files."""
 
@@ -85,6 +87,7 @@ class InstanceType(Cited):
     `sockets` may be a fraction for a slice of a server; `host_share` is the share of a physical
     server that the instance takes by its scarcest resource. A vCPU is what Kubernetes calls a cpu; it is
     a hardware thread unless `vcpus_per_core` says otherwise (1 where the provider gives whole cores).
+    `measured` are a user's own measurements on such nodes.
     `network_gbit_per_s` is what it may send to others of its kind at a stretch; None where nobody published it.
     """
 
@@ -101,6 +104,7 @@ class InstanceType(Cited):
     network_gbit_per_s: float | None = None
     vcpus_per_core: int | None = None
     host_share: float = 1.0
+    measured: tuple[MeasuredProfile, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property

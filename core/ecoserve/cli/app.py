@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from ecoserve.cli.profile_app import profile_app
 from ecoserve.errors import EcoserveError
 
 _WIDTH = 100
@@ -51,6 +52,8 @@ OutputFormat = Annotated[Output, typer.Option(help="table or json.")]
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, no_args_is_help=True
 )
+
+app.add_typer(profile_app, name="profile")
 
 
 @app.callback()

@@ -7,8 +7,9 @@ from typing import Literal
 
 from ecoserve.api import HardwareProfile, HardwareProfileSpec
 from ecoserve.api.labels import GPU_PRODUCT, INSTANCE_TYPE
+from ecoserve.api.measured import MeasuredProfileSpec
 from ecoserve.carbon import Lifetimes
-from ecoserve.catalog import Catalog, InstanceType
+from ecoserve.catalog import Catalog, InstanceType, MeasuredPoint, MeasuredProfile
 from ecoserve.errors import InvalidInputError
 
 Supply = Literal["scalable", "fixed"]
@@ -88,6 +89,7 @@ def _from_profile(name: str, spec: HardwareProfileSpec, catalog: Catalog) -> Har
             "accelerator": catalog.accelerator(spec.accelerator),
             "accelerator_count": spec.accelerator_count or 0,
         }
+    changes["measured"] = tuple(_measured(index, item, catalog) for index, item in enumerate(spec.profiles))
     sources = {name: source for name, source in instance.sources.items() if name not in changes}
     instance = replace(instance, sources=sources, **changes)  # type: ignore[arg-type]  # names and types are the profile's own
     lifetimes = Lifetimes(
@@ -101,6 +103,25 @@ def _from_profile(name: str, spec: HardwareProfileSpec, catalog: Catalog) -> Har
         lifetimes=lifetimes,
         shapes=_shapes(spec, instance, supply),
         profile=name,
+    )
+
+
+def _measured(index: int, spec: MeasuredProfileSpec, catalog: Catalog) -> MeasuredProfile:
+    try:
+        return measured_profile(spec, catalog)
+    except InvalidInputError as error:
+        raise error.within(f"spec.profiles[{index}]") from None
+
+
+def measured_profile(spec: MeasuredProfileSpec, catalog: Catalog) -> MeasuredProfile:
+    """Return a measured profile with its model resolved; raises UnknownNameError for one that is not known."""
+    return MeasuredProfile(
+        model=catalog.model(spec.model),
+        precision=spec.precision,
+        tensor_parallel=spec.tensor_parallel or 0,
+        vcpus=spec.vcpus or 0,
+        origin=spec.origin,
+        points=tuple(MeasuredPoint(**point.model_dump()) for point in spec.points),
     )
 
 
