@@ -1,1 +1,1 @@
-"""Simulation: what plans come to over time. Pure: series come in, tables go out."""
+"""Simulation: what plans come to over time, and what one replica does request by request. Pure: tables out."""
