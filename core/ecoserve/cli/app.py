@@ -81,6 +81,9 @@ def plan(
         str | None,
         typer.Option(help="Does the decision change? Plan by all coefficients, or by published lifetime."),
     ] = None,
+    effects: Annotated[
+        bool, typer.Option(help="Plan with each lever alone and without each, too: what it saves.")
+    ] = False,
     gap: Gap = 0.005,
     time_limit: TimeLimit = 10.0,
     instance_out: Annotated[
@@ -101,6 +104,7 @@ def plan(
         at=at,
         compare=compare,
         sweep=sweep,
+        effects=effects,
         relative_gap=gap,
         time_limit_seconds=time_limit,
         instance_out=instance_out,

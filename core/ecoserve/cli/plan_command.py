@@ -15,7 +15,8 @@ from rich.table import Table
 
 from ecoserve.api.llmserving import Objective
 from ecoserve.carbon import Accounting, coefficient_set, stated_accountings
-from ecoserve.cli.app import spinner
+from ecoserve.cli.app import progress_bar, spinner
+from ecoserve.cli.effects_view import effects_document, effects_table
 from ecoserve.cli.sources import parse_time, read_sources
 from ecoserve.cli.sweep_view import SweepRequest, run_sweep, show_sweep, sweep_document
 from ecoserve.errors import InvalidInputError, UnknownNameError
@@ -24,6 +25,7 @@ from ecoserve.performance import Role
 from ecoserve.planner.build import SearchEffort
 from ecoserve.planner.design_points import Alternative, DesignPoints, compare, with_alternatives
 from ecoserve.planner.document import design_point_rows, placement_plan_spec
+from ecoserve.planner.effects import measure_effects
 from ecoserve.planner.instance import PlanningInstance
 from ecoserve.planner.levers import Lever, levers_without
 from ecoserve.planner.plan import Placement, Plan, make_plan
@@ -47,6 +49,7 @@ class PlanRequest:
     at: str | None
     compare: bool
     sweep: str | None
+    effects: bool
     relative_gap: float
     time_limit_seconds: float
     instance_out: Path | None
@@ -78,13 +81,20 @@ def run_plan(request: PlanRequest, *, as_json: bool, console: Console) -> int:
             points = compare(snapshot, levers=levers, effort=effort, carbon=carbon)
             points = with_alternatives(points, snapshot, levers=levers, effort=effort)
             plan = points.carbon if carbon is not None else plan
+    effects = None
+    if request.effects:
+        with progress_bar("planning with and without levers") as progress:
+            effects = measure_effects(snapshot, levers=levers, effort=effort, progress=progress)
     if request.instance_out is not None:
         _write_instance(plan, request.instance_out)
     if as_json:
-        json.dump(document(plan, points), sys.stdout, indent=2)
+        measured = {} if effects is None else {"effects": effects_document(effects)}
+        json.dump(document(plan, points) | measured, sys.stdout, indent=2)
         print()
     else:
         show(plan, points, snapshot, console)
+        if effects is not None:
+            console.print(effects_table(effects))
     return _UNSERVED if plan.unserved else 0
 
 
@@ -98,7 +108,11 @@ def _sweep(
     as_json: bool,
     console: Console,
 ) -> int:
-    options = {"--compare": request.compare, "--instance-out": request.instance_out is not None}
+    options = {
+        "--compare": request.compare,
+        "--effects": request.effects,
+        "--instance-out": request.instance_out is not None,
+    }
     asked = SweepRequest(
         over=request.sweep or "",
         objective=objective,

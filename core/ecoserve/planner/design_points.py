@@ -132,11 +132,11 @@ def _with_greenest(plans: Mapping[Objective, Plan], found: Iterable[Plan]) -> di
     greenest = min(found, key=lambda p: (round(p.unserved_requests_per_second, _ROUNDING), p.grams_per_hour))
     carbon = plans[Objective.CARBON]
     if greenest.grams_per_hour < carbon.grams_per_hour:
-        carbon = _as_carbon(greenest, carbon)
+        carbon = as_carbon_plan(greenest, carbon)
     return {**plans, Objective.CARBON: carbon}
 
 
-def _as_carbon(found: Plan, searched: Plan) -> Plan:
+def as_carbon_plan(found: Plan, searched: Plan) -> Plan:
     """Return a plan that another search found as the carbon plan, under the carbon search's bounds and pools."""
     bound = searched.bounds.mip if searched.bounds is not None else 0.0
     gap = max(0.0, 1 - bound / found.grams_per_hour) if found.grams_per_hour > 0 else 0.0

@@ -2,7 +2,10 @@
 
 Embodied carbon is spread evenly over the calendar: over the planned lifetime, or over the actual age once the
 hardware outlives it. So keeping a host longer lowers its grams per hour, without a jump at the planned end, and
-old hardware never counts as free. When to replace it is `ecoserve.refresh`'s question, over years. Without the lever everything is written off together over four years.
+old hardware never counts as free. When to replace it is `ecoserve.refresh`'s question, over years.
+
+Without the lever hosts and accelerators are replaced together, when the first of them is due, and after four
+years at most: nothing is kept longer, so turning the lever off never counts less carbon.
 """
 
 from datetime import date
@@ -17,7 +20,12 @@ _DAYS_PER_YEAR = 365.25
 def effective_lifetimes(pool: Pool, today: date, levers: frozenset[Lever]) -> Lifetimes:
     """Return the years over which a pool's hosts and accelerators count."""
     if Lever.RECYCLE not in levers:
-        return Lifetimes()
+        default = Lifetimes()
+        own = [pool.lifetimes.host_years, default.host_years]
+        if pool.instance.accelerator is not None:
+            own += [pool.lifetimes.accelerator_years, default.accelerator_years]
+        together = min(own)
+        return Lifetimes(host_years=together, accelerator_years=together)
     age_years = 0.0
     if pool.installed is not None:
         age_years = (today - date.fromisoformat(pool.installed)).days / _DAYS_PER_YEAR

@@ -148,3 +148,21 @@ def test_an_unknown_model_is_told_with_the_serving_that_names_it(
     grid = str(EXAMPLES / "demo" / "grid.yaml")
     assert run(["plan", "-f", str(tmp_path), "-f", grid, *FILES[2:]]) == 2
     assert "LLMServing chat-8b: model: 'meta-llama/Llama-9'" in capsys.readouterr().err
+
+
+def test_effects_of_levers_are_shown_and_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    fleet = tmp_path / "fleet.yaml"
+    fleet.write_text("nodes: [{sku: p5.48xlarge, count: 2, zone: z}, {sku: m7i.48xlarge, count: 1, zone: z}]")
+    files = ["-f", str(EXAMPLES / "llmserving-8b.yaml"), "-f", str(EXAMPLES / "hardwareprofiles.yaml")]
+    arguments = ["plan", *files, "-f", str(fleet), "--intensity", "17", "--effects"]
+    assert run(arguments) == 0
+    out = capsys.readouterr().out
+    assert "all but reduce" in out
+    assert max(len(line) for line in out.splitlines()) <= 100
+    assert run([*arguments, "--output", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["effects"]
+    grams = {tuple(row["levers"]): row["gramsPerHour"] for row in rows}
+    assert len(grams) == 10
+    assert grams["recycle", "reduce", "reuse", "rightsize"] < grams["reduce",] < grams[()]
+    assert run([*arguments, "--disable", "reuse,recycle,rightsize", "--output", "json"]) == 0
+    assert [row["levers"] for row in json.loads(capsys.readouterr().out)["effects"]] == [[], ["reduce"]]
