@@ -75,7 +75,7 @@ def break_even_intensity(
         avoided_grams = gpu.grams(gpu_intensity_grams_per_kwh) - cpu.embodied_grams
     if more_joules <= 0:
         return math.inf if avoided_grams >= 0 else 0.0
-    return max(0.0, avoided_grams / (more_joules / JOULES_PER_KWH))
+    return max(0.0, avoided_grams * JOULES_PER_KWH / more_joules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
