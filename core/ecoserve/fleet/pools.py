@@ -16,7 +16,8 @@ from ecoserve.api.labels import INSTALLED, INSTANCE_TYPE, ZONE
 from ecoserve.carbon import Lifetimes
 from ecoserve.catalog import Catalog, InstanceType
 from ecoserve.errors import InvalidInputError
-from ecoserve.fleet.hardware import Hardware, HostShape, Supply, identify, matching_profile
+from ecoserve.fleet.hardware import Hardware, HostShape, Supply, matching_profile
+from ecoserve.fleet.identity import identify
 from ecoserve.fleet.nodes import NodeFacts, Resources
 
 Selector = tuple[tuple[str, str | None], ...]
@@ -84,8 +85,8 @@ def pools_from_nodes(
             continue
         profile = matching_profile(node.labels, profiles)
         try:
-            found = identify(node.labels, catalog, profile)
-            selector = _selector(node.labels, keys, profile)
+            found = identify(node, catalog, profile)
+            selector = _selector(node.labels, (*found.told_by, *keys), profile)
         except InvalidInputError as error:
             unknown.append(UnknownNode(name=node.name, reason=str(error)))
             continue
@@ -141,7 +142,7 @@ def _pool(
         return None
     labels = dict(selector)
     zone, installed = labels[ZONE] or "", labels.get(INSTALLED)
-    kind = hardware.profile or labels.get(INSTANCE_TYPE) or hardware.instance.id
+    kind = hardware.profile or hardware.instance.id
     name = pool_name(kind, zone, installed)
     if name in taken:
         name = _shortened(name, repr(selector))
