@@ -12,7 +12,7 @@ from datetime import date
 from functools import reduce
 
 from ecoserve.api import HardwareProfile
-from ecoserve.api.labels import INSTALLED, INSTANCE_TYPE, ZONE
+from ecoserve.api.labels import AMD_RESOURCE, GPU_RESOURCE, INSTALLED, INSTANCE_TYPE, ZONE
 from ecoserve.carbon import Lifetimes
 from ecoserve.catalog import Catalog, InstanceType
 from ecoserve.errors import InvalidInputError
@@ -49,6 +49,12 @@ class Pool:
     def nodes(self) -> int:
         """Nodes the plan may use."""
         return len(self.node_names)
+
+    @property
+    def accelerator_resource(self) -> str:
+        """The resource by which pods ask for an accelerator of such nodes."""
+        accelerator = self.instance.accelerator
+        return AMD_RESOURCE if accelerator is not None and accelerator.vendor == "AMD" else GPU_RESOURCE
 
     @property
     def ordered_instance(self) -> InstanceType:

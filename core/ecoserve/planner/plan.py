@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from ecoserve.api.labels import CLASS_OFFLINE, CLASS_ONLINE
+from ecoserve.api.labels import CLASS_OFFLINE, CLASS_ONLINE, GPU_RESOURCE
 from ecoserve.api.llmserving import Objective
 from ecoserve.carbon import Signal, one_signal
 from ecoserve.errors import InvalidInputError
@@ -56,6 +56,7 @@ class Placement:
     watts: float
     cost_per_hour: float
     kv_bytes_per_second: float = 0.0
+    accelerator_resource: str = GPU_RESOURCE
     reason: str
 
     @property
@@ -307,6 +308,7 @@ def _placements(
                 watts=part.watts,
                 cost_per_hour=part.cost_per_hour,
                 kv_bytes_per_second=moved.get(name, 0.0),
+                accelerator_resource=item.pool.accelerator_resource,
                 reason=reasons.sentence(name),
             )
         )

@@ -213,3 +213,12 @@ def test_suggestions_by_the_command_line(tmp_path: Path, capsys):
 def test_accelerators_of_either_vendor_count():
     manifest = {"metadata": {"name": "n"}, "status": {"allocatable": {"amd.com/gpu": "8", "cpu": "190"}}}
     assert node_facts(manifest).allocatable.gpu == 8
+
+
+def test_pools_know_the_resource_of_their_accelerators():
+    nodes = [node(RACK | NFD_GENOA | MI300X), node(EKS)]
+    pools, _ = pools_from_nodes(nodes, CATALOG)
+    assert {pool.instance.accelerator.vendor: pool.accelerator_resource for pool in pools} == {
+        "AMD": "amd.com/gpu",
+        "NVIDIA": "nvidia.com/gpu",
+    }
