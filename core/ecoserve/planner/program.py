@@ -149,6 +149,21 @@ class ProgramBuilder:
         self.entry_values.frombytes(values.astype(np.float64).tobytes())
         return first
 
+    def append(self, program: Program, lower: Vector) -> int:
+        """Add all columns, with lower bounds of their own, and rows of a program; return its first column."""
+        first = len(self.lower)
+        self.lower.frombytes(lower.tobytes())
+        self.upper.frombytes(program.upper.tobytes())
+        self.integer.extend(program.integer.tobytes())
+        self.rows(
+            program.entry_rows,
+            program.entry_columns + first,
+            program.entry_values,
+            program.row_lower,
+            program.row_upper,
+        )
+        return first
+
     def program(self) -> Program:
         """Return what was collected."""
         return Program(
