@@ -20,7 +20,7 @@ from ecoserve.carbon.embodied import (
 )
 from ecoserve.carbon.operational import crossover_intensity, operational_grams_per_hour
 from ecoserve.carbon.power import PowerModel, RatedPower, mean_watts
-from ecoserve.carbon.signal import AverageIntensity
+from ecoserve.carbon.signal import AverageIntensity, Signal
 from ecoserve.catalog import Accelerator, InstanceType
 from ecoserve.errors import InvalidInputError
 
@@ -59,6 +59,10 @@ class Terms:
     amortisation: Amortisation = field(default_factory=Amortisation)
     pue: float = 1.0
     power_model: PowerModel = PowerModel.RATED
+
+    def __post_init__(self) -> None:
+        if self.intensity.signal is not Signal.AVERAGE:
+            raise InvalidInputError("intensity", self.intensity.signal.value, "average, for an account")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

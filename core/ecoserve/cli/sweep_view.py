@@ -41,7 +41,9 @@ def run_sweep(request: SweepRequest, snapshot: Snapshot) -> Sweep:
     if request.objective not in (None, Objective.CARBON):
         raise InvalidInputError("--objective", request.objective.value, "a sweep seeks the least carbon")
     if request.over == "lifetime" and Lever.RECYCLE not in request.levers:
-        raise InvalidInputError("--sweep", request.over, "without recycle all is written off over four years")
+        raise InvalidInputError(
+            "--sweep", request.over, "lifetimes of their own need recycle, which is disabled"
+        )
     cases: Sequence[Case] = _CASES[request.over](snapshot)
     with progress_bar(f"planning by {request.over}") as progress:
         return sweep(
@@ -63,8 +65,18 @@ def sweep_document(found: Sweep) -> dict[str, Any]:
         "nodesOn": _nodes(found.plan),
         "replicas": dict(replicas(found.plan)),
         "decisionChanges": bool(found.changes),
+        "keptRange": None if found.kept_range is None else _range_document(*found.kept_range),
         "verdict": verdict(found),
         "cases": [_case_document(item) for item in found.outcomes],
+    }
+
+
+def _range_document(least: Outcome, most: Outcome) -> dict[str, Any]:
+    return {
+        "leastGramsPerHour": least.kept_grams_per_hour,
+        "leastCase": least.name,
+        "mostGramsPerHour": most.kept_grams_per_hour,
+        "mostCase": most.name,
     }
 
 
@@ -92,6 +104,12 @@ def show_sweep(found: Sweep, console: Console) -> None:
     for item in found.outcomes:
         if item.plan is None:
             console.print(f"  {item.name}: no plan: {item.reason}")
+    if found.kept_range is not None:
+        least, most = found.kept_range
+        console.print(
+            f"The plan in use emits {least.kept_grams_per_hour:.1f} ({least.name}) to "
+            f"{most.kept_grams_per_hour:.1f} gCO2e/h ({most.name})."
+        )
     console.print(verdict(found))
 
 

@@ -1,10 +1,10 @@
 """The frozen picture that a plan is made from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from ecoserve.carbon import ECOSERVE, CoefficientSet, Intensity
+from ecoserve.carbon import ECOSERVE, CoefficientSet, Intensity, Signal, one_signal
 from ecoserve.fleet.pools import Pool, UnknownNode
 from ecoserve.workload.slices import ServingDemand
 
@@ -22,6 +22,11 @@ class Zone:
     def carbon_intensity(self) -> float:
         """The intensity in gCO2e/kWh, whatever it means."""
         return self.intensity.grams_per_kwh
+
+
+def signal_of(zones: Iterable[Zone]) -> Signal:
+    """Return what all intensities of zones mean; raises InvalidInputError where average and marginal meet."""
+    return one_signal({zone.name: zone.intensity for zone in zones})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

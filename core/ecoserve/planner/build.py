@@ -12,7 +12,7 @@ from ecoserve.api.llmserving import Objective
 from ecoserve.carbon import NodeFootprint
 from ecoserve.catalog import InstanceType
 from ecoserve.fleet.pools import Pool
-from ecoserve.fleet.snapshot import Snapshot, Zone
+from ecoserve.fleet.snapshot import Snapshot, Zone, signal_of
 from ecoserve.performance import Rejection, ReplicaCapacity, Role
 from ecoserve.planner.configurations import Configuration, capacity, configurations_of
 from ecoserve.planner.instance import (
@@ -69,8 +69,10 @@ def build_problem(
 ) -> Problem:
     """Return the planning problem of all servings of a snapshot under one objective.
 
-    A carbon price, in $ per tonne, goes with the objective cost.
+    A carbon price, in $ per tonne, goes with the objective cost. Raises InvalidInputError where some zones' intensities
+    are average and others marginal: no plan can weigh them.
     """
+    signal_of(snapshot.zones)
     effort = effort or SearchEffort()
     today = snapshot.taken_at.date()
     footprints = {

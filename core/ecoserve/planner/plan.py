@@ -11,11 +11,11 @@ from datetime import datetime
 
 from ecoserve.api.labels import CLASS_OFFLINE, CLASS_ONLINE, GPU_RESOURCE
 from ecoserve.api.llmserving import Objective
-from ecoserve.carbon import Signal, one_signal
+from ecoserve.carbon import Signal
 from ecoserve.errors import InvalidInputError
 from ecoserve.fleet.assemble import without_nodes
 from ecoserve.fleet.pools import Pool
-from ecoserve.fleet.snapshot import Snapshot, Zone
+from ecoserve.fleet.snapshot import Snapshot, Zone, signal_of
 from ecoserve.performance import Role
 from ecoserve.planner.attribution import Attribution, attribute
 from ecoserve.planner.break_even import reuse_verdicts
@@ -130,7 +130,7 @@ class Plan:
     @property
     def signal(self) -> Signal:
         """What the intensities it was made with mean: average, or marginal for all zones."""
-        return one_signal({zone.name: zone.intensity for zone in self.zones})
+        return signal_of(self.zones)
 
     @property
     def nodes_on(self) -> int:
@@ -170,7 +170,7 @@ def make_plan(
 ) -> Plan:
     """Plan a snapshot; `objective` overrides the servings' own. Never raises for what cannot be served.
 
-    Raises InvalidInputError where zones' intensities are of different signals: no plan can weigh them.
+    Raises InvalidInputError where zones' intensities are of different signals.
 
     A carbon price, in $ per tonne, is added to the objective cost: a plan that is to heed one has no other.
     `pinned` fixes the replicas of every configuration (none where it names none): what replicas that run are
@@ -180,7 +180,6 @@ def make_plan(
         raise InvalidInputError(
             "carbon price per tonne", carbon_price_per_tonne, "a price goes with the objective cost"
         )
-    one_signal({zone.name: zone.intensity for zone in snapshot.zones})
     groups = _groups(snapshot, objective)
     left = snapshot
     parts: list[Plan] = []

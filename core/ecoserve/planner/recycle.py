@@ -10,7 +10,7 @@ years at most: nothing is kept longer, so turning the lever off never counts les
 
 from datetime import date
 
-from ecoserve.carbon import Lifetimes
+from ecoserve.carbon import Amortisation, AmortisationMethod, Lifetimes
 from ecoserve.fleet.pools import Pool
 from ecoserve.planner.levers import Lever
 
@@ -29,7 +29,10 @@ def effective_lifetimes(pool: Pool, today: date, levers: frozenset[Lever]) -> Li
     age_years = 0.0
     if pool.installed is not None:
         age_years = (today - date.fromisoformat(pool.installed)).days / _DAYS_PER_YEAR
-    return Lifetimes(
-        host_years=max(pool.lifetimes.host_years, age_years),
-        accelerator_years=max(pool.lifetimes.accelerator_years, age_years),
-    )
+    age_years = max(0.0, age_years)  # installed after today: as good as new
+    return Amortisation(
+        lifetimes=pool.lifetimes,
+        method=AmortisationMethod.AGE,
+        host_age_years=age_years,
+        accelerator_age_years=age_years,
+    ).effective

@@ -50,11 +50,16 @@ class Outcome:
     reason: str = ""
 
     @property
+    def kept_grams_per_hour(self) -> float:
+        """What the decision in use emits by this case's figures; 0 where there is no plan."""
+        return 0.0 if self.kept is None else self.kept.grams_per_hour
+
+    @property
     def regret_grams_per_hour(self) -> float:
         """What keeping the decision in use would emit more than this case's own plan."""
-        if self.plan is None or self.kept is None:
+        if self.plan is None:
             return 0.0
-        return max(0.0, self.kept.grams_per_hour - self.plan.grams_per_hour)
+        return max(0.0, self.kept_grams_per_hour - self.plan.grams_per_hour)
 
     @property
     def regret_share(self) -> float:
@@ -81,6 +86,18 @@ class Sweep:
     def changes(self) -> tuple[Outcome, ...]:
         """The cases under which keeping the decision costs more than searches are exact to."""
         return tuple(item for item in self.outcomes if item.regret_share > self.relative_gap)
+
+    @property
+    def kept_range(self) -> tuple[Outcome, Outcome] | None:
+        """The cases by which the decision in use emits least and most; None where no case has a plan."""
+        known = [item for item in self.outcomes if item.kept is not None]
+        if not known:
+            return None
+        return min(known, key=_kept), max(known, key=_kept)
+
+
+def _kept(outcome: Outcome) -> float:
+    return outcome.kept_grams_per_hour
 
 
 def replicas(plan: Plan) -> Mapping[str, int]:

@@ -14,7 +14,7 @@ from ecoserve.carbon import (
 )
 from ecoserve.catalog import InstanceType
 from ecoserve.errors import InvalidInputError
-from ecoserve.fleet.snapshot import Snapshot, Zone
+from ecoserve.fleet.snapshot import Snapshot, Zone, signal_of
 
 _DAYS_PER_YEAR = 365.25
 
@@ -73,8 +73,9 @@ def kinds_of(
 ) -> tuple[Kind, ...]:
     """Return the kinds of node in a snapshot. Nodes without an installation date count as new.
 
-    Raises InvalidInputError for a date after the snapshot's.
+    Raises InvalidInputError for a date after the snapshot's, and where average and marginal intensities meet.
     """
+    signal_of(snapshot.zones)
     today = snapshot.taken_at.date()
     found: dict[tuple[str, str], dict[float, int]] = {}
     instances: dict[str, InstanceType] = {}

@@ -12,6 +12,7 @@ from ecoserve.carbon import (
     AverageIntensity,
     Host,
     Lifetimes,
+    MarginalIntensity,
     NodeShape,
     PowerModel,
     Terms,
@@ -64,6 +65,11 @@ def test_nodes_of_the_published_table(shape, coefficients, gpu, host, total, gra
 def test_operational_grams_of_the_published_node(intensity, grams):
     found = account_of(node(), Terms(intensity=AverageIntensity(grams_per_kwh=intensity)))
     assert round(found.operational_grams_per_hour, 1) == grams
+
+
+def test_an_account_takes_average_intensity_only():
+    with pytest.raises(InvalidInputError, match="average"):
+        Terms(intensity=MarginalIntensity(grams_per_kwh=700))
 
 
 def test_a_card_on_its_own_is_not_rounded():

@@ -34,6 +34,9 @@ def test_a_sweep_tells_whether_the_decision_changes(
         assert case["samePlacements"] == (case["replicas"] == found["replicas"])
     assert cases["ecoserve-2025"]["regretShare"] > 0.005
     assert "ecoserve-2025" in found["verdict"]
+    kept = found["keptRange"]
+    assert (kept["leastCase"], kept["mostCase"]) == ("act", "boavizta")
+    assert kept["leastGramsPerHour"] <= found["gramsPerHour"] <= kept["mostGramsPerHour"]
 
 
 @pytest.mark.parametrize("over", ["coefficients", "lifetime"])
