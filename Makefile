@@ -9,7 +9,7 @@ UV_HOME := $(VENV)-uv
 UV := $(shell command -v uv 2>/dev/null || echo $(UV_HOME)/bin/uv)
 KEEP ?= 0
 
-.PHONY: help setup demo test lint unit integration e2e bench-planner manifests kind-demo clean
+.PHONY: help setup demo test lint unit integration e2e bench-planner accelerators-table manifests kind-demo clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ e2e: setup ## The operator and the extender on the development cluster
 bench-planner: setup ## The planner against plain HiGHS, SCIP and CBC (QUICK=1: small instances)
 	$(UV) sync --frozen --inexact --group bench
 	$(BIN)/python benchmarks/planner $(if $(filter 1,$(QUICK)),--quick)
+
+accelerators-table: setup ## Write the table of docs/accelerators.md anew
+	$(BIN)/python benchmarks/accelerators
 
 manifests: setup ## Write the generated manifests, chart parts and kind files anew
 	$(BIN)/python manifests/generate.py

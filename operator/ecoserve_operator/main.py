@@ -119,7 +119,7 @@ async def serve(settings: Settings) -> None:
             planner=planner,
             comparer=comparer,
             actor=Actor(api, world, metrics, settings.progress_timeout_seconds),
-            reporter=Reporter(api, world, settings.namespace),
+            reporter=Reporter(api, world),
             metrics=metrics,
         )
         loop = Loop(world, signals, reconciler, settings)

@@ -31,7 +31,8 @@ class Accelerator(Cited):
 
     `loaded_idle_watts` is what holding a model draws above `idle_watts` while nothing runs.
     `interconnect_gb_per_s` is per device and direction. `soc_kg`, `pcb_cm2` and `psu_watts` feed
-    the embodied-carbon formula. `product_labels` are values of the label `nvidia.com/gpu.product`.
+    the embodied-carbon formula. `product_labels` are the values of labels that name it
+    (`nvidia.com/gpu.product`, `amd.com/gpu.product-name`, `cloud.google.com/gke-accelerator`).
     `bf16_tflops` is the dense peak; a card without bf16 gives its fp16 rate here.
     """
 
@@ -62,7 +63,8 @@ class Cpu(Cited):
     """One processor socket.
 
     `min_watts_per_vcpu` and `max_watts_per_vcpu` are of one hardware thread at idle and at full load.
-    `matrix_tflops` is the peak of its widest bf16 (else fp32) unit, per socket.
+    `matrix_tflops` is the peak of its widest bf16 (else fp32) unit, per socket. `cpu_models` are
+    `vendor/family/model` as node feature discovery labels nodes with; all parts of a generation share them.
     """
 
     id: str
@@ -77,6 +79,7 @@ class Cpu(Cited):
     die_mm2: float
     process_nm: float
     published_kg: float | None = None
+    cpu_models: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 

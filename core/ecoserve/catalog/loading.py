@@ -19,6 +19,8 @@ from ecoserve.errors import InvalidInputError, UnknownNameError
 
 _T = TypeVar("_T")
 
+_LISTS = ("product_labels", "cpu_models")
+
 _PRECISION_SUFFIXES = tuple(
     (re.compile(f"[-_.](?:{pattern})$", re.IGNORECASE), precision)
     for pattern, precision in (
@@ -45,9 +47,13 @@ class Catalog:
         return _look_up("accelerator", self.accelerators, accelerator_id)
 
     def accelerator_by_product(self, product: str) -> Accelerator:
-        """Return the accelerator whose `nvidia.com/gpu.product` is `product`; UnknownNameError otherwise."""
+        """Return the accelerator that a node's label names so; raise UnknownNameError where there is none."""
         known = {label: item for item in self.accelerators.values() for label in item.product_labels}
-        return _look_up("nvidia.com/gpu.product", known, product)
+        return _look_up("accelerator product", known, product)
+
+    def cpu_by_model(self, cpu_model: str) -> Cpu | None:
+        """Return a processor of that `vendor/family/model`, or None."""
+        return next((cpu for cpu in self.cpus.values() if cpu_model in cpu.cpu_models), None)
 
     def cpu(self, cpu_id: str) -> Cpu:
         """Return the processor; raise UnknownNameError where there is none of that id."""
@@ -164,7 +170,7 @@ def build_entry(cls: type[_T], name: str, entry: Mapping[str, Any], citations: M
     sources: dict[str, str] = {}
     for key, value in entry.items():
         field = snake_case(key)
-        if isinstance(value, list) and field != "product_labels":
+        if isinstance(value, list) and field not in _LISTS:
             value, source = value
             if source not in citations:
                 raise InvalidInputError(f"{name}.{key}", source, f"sources here are {', '.join(citations)}")

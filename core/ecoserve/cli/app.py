@@ -375,6 +375,53 @@ def footprint(
     return run_footprint(request, as_json=output is Output.JSON, console=table_console())
 
 
+@app.command()
+def accelerators(
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Models by their Hugging Face names, by commas; default: LLaMA of 1B, 3B and 7B."),
+    ] = None,
+    gpus: Annotated[str, typer.Option(help="Accelerators to compare, by commas.")] = "t4,rtx6000ada",
+    intensity: Annotated[
+        str, typer.Option(help="Average grid intensities in gCO2e/kWh, by commas.")
+    ] = "17,261,501",
+    batches: Annotated[str, typer.Option(help="Sequences in flight, by commas.")] = "1,2,4,8,16,32,64",
+    input_tokens: Annotated[
+        float, typer.Option("--input", "--input-tokens", help="Tokens of a prompt.")
+    ] = 256,
+    output_tokens: Annotated[float, typer.Option(help="Tokens of an answer.")] = 256,
+    precision: Annotated[str, typer.Option(help="fp16, bf16, fp8, int8 or int4.")] = "fp16",
+    cards: Annotated[int, typer.Option(help="Cards that hold the model together.")] = 1,
+    coefficients: Coefficients = "ecoserve",
+    lifetime_years: Annotated[float, typer.Option(help="Years that embodied carbon is spread over.")] = 4.0,
+    utilization: Annotated[
+        float, typer.Option(help="Share of its life a card is in use; its embodied carbon falls on that.")
+    ] = 1.0,
+    pue: Annotated[float, typer.Option(help="Power usage effectiveness.")] = 1.0,
+    plot: Annotated[Path | None, typer.Option(help="Draw it to this .svg, .png or .pdf file, too.")] = None,
+    output: OutputFormat = Output.TABLE,
+) -> int:
+    """Compare accelerators: operational and embodied grams per 1,000 tokens, by batch and grid."""
+    from ecoserve.cli.accelerators_command import STUDY_MODELS, AcceleratorsRequest, run_accelerators
+
+    request = AcceleratorsRequest(
+        models=tuple(name for text in model for name in _names(text)) if model else STUDY_MODELS,
+        gpus=_names(gpus),
+        intensities=_names(intensity),
+        batches=_names(batches),
+        precision=precision,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cards=cards,
+        coefficients=coefficients,
+        lifetime_years=lifetime_years,
+        utilization=utilization,
+        pue=pue,
+        plot=plot,
+    )
+    return run_accelerators(request, as_json=output is Output.JSON, console=table_console())
+
+
 def table_console() -> Console:
     """Return the console that tables go to, at most 100 columns wide."""
     console = Console(highlight=False)

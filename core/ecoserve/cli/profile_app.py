@@ -67,6 +67,20 @@ def import_(
 
 
 @profile_app.command()
+def suggest(
+    files: Annotated[
+        list[Path],
+        typer.Option("-f", "--file", help="Nodes, as of kubectl get nodes -o yaml, and HardwareProfiles."),
+    ],
+    output: OutputFormat = ProfileOutput.YAML,
+) -> int:
+    """Print a HardwareProfile to start from for each kind of node that is not known."""
+    from ecoserve.cli.profile_command import run_suggest
+
+    return run_suggest(files, as_json=output is ProfileOutput.JSON)
+
+
+@profile_app.command()
 def measure(
     endpoint: Annotated[str, typer.Option(help="OpenAI-compatible endpoint, such as http://host:8000.")],
     model: Annotated[str, typer.Option(help="Hugging Face name of the model.")],

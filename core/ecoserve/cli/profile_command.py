@@ -9,10 +9,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import yaml
+
 from ecoserve.api import HardwareProfile
 from ecoserve.catalog import MeasuredPoint, load_catalog
 from ecoserve.cli.app import progress_bar
+from ecoserve.cli.sources import read_sources
 from ecoserve.errors import InvalidInputError
+from ecoserve.fleet.hardware import matching_profile
+from ecoserve.fleet.suggestion import suggested_profiles
 from ecoserve.measuring.document import MeasuredOn, hardware_profile, profile_document, profile_yaml
 from ecoserve.measuring.endpoint import Endpoint
 from ecoserve.measuring.power import PrometheusPower
@@ -73,6 +78,22 @@ def run_import(files: Sequence[Path], on: MeasuredOn, *, as_json: bool) -> int:
     points = [point for result in results for point in result.points]
     tools = ", ".join(sorted({result.tool for result in results}))
     _show(hardware_profile(on, points, f"imported from {tools}", load_catalog()), as_json)
+    return 0
+
+
+def run_suggest(files: Sequence[Path], *, as_json: bool) -> int:
+    """Print profiles for nodes that neither the catalogue nor a given profile knows; returns the exit status."""
+    sources = read_sources(files, needs_servings=False)
+    profiles = sources.manifests.profiles
+    unmatched = [node for node in sources.nodes if matching_profile(node.labels, profiles) is None]
+    documents = suggested_profiles(unmatched, load_catalog())
+    if as_json:
+        json.dump([yaml.safe_load(document) for document in documents], sys.stdout, indent=2)
+        print()
+    else:
+        print("---\n".join(documents), end="")
+    if not documents:
+        print("every node is known", file=sys.stderr)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Which hardware a node is: by a HardwareProfile that matches its labels, else by its instance type."""
+"""What a HardwareProfile says a node is made of; `identity` reads the same off labels."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ecoserve.api import HardwareProfile, HardwareProfileSpec
-from ecoserve.api.labels import GPU_PRODUCT, INSTANCE_TYPE
 from ecoserve.api.measured import MeasuredProfileSpec
 from ecoserve.carbon import Lifetimes
 from ecoserve.catalog import Catalog, InstanceType, MeasuredPoint, MeasuredProfile
@@ -27,7 +26,8 @@ class HostShape:
 class Hardware:
     """What a node is made of, how long it is written off, and whether an unused one can be removed.
 
-    `shapes` are leaner ones in which such a node can be ordered.
+    `shapes` are leaner ones in which such a node can be ordered. `told_by` are the labels, beside the instance
+    type, that it was told by: nodes that differ in one are not alike.
     """
 
     instance: InstanceType
@@ -35,6 +35,7 @@ class Hardware:
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
     shapes: tuple[HostShape, ...] = ()
     profile: str | None = None
+    told_by: tuple[str, ...] = ()
 
 
 def matching_profile(
@@ -45,27 +46,10 @@ def matching_profile(
     return min(matching, key=lambda p: (-len(p.spec.match_labels), p.metadata.name), default=None)
 
 
-def identify(labels: Mapping[str, str], catalog: Catalog, profile: HardwareProfile | None) -> Hardware:
-    """Return a node's hardware; raises InvalidInputError that tells what to add where it is not known."""
-    if profile is not None:
-        return _from_profile(profile.metadata.name, profile.spec, catalog)
-    instance_type = labels.get(INSTANCE_TYPE)
-    if instance_type is not None and instance_type in catalog.instances:
-        instance = catalog.instance(instance_type)
-        return Hardware(instance=instance, supply=default_supply(instance))
-    product = labels.get(GPU_PRODUCT)
-    seen = f" (its {GPU_PRODUCT} is {product})" if product else ""
-    raise InvalidInputError(
-        f"label {INSTANCE_TYPE}",
-        instance_type,
-        f"it is not in the catalogue{seen}; add a HardwareProfile whose matchLabels pick this node",
-    )
-
-
 def check_profile(profile: HardwareProfile, catalog: Catalog) -> None:
     """Raise InvalidInputError naming what the catalogue doesn't know, whether or not a node matches the profile."""
     try:
-        _from_profile(profile.metadata.name, profile.spec, catalog)
+        hardware_of_profile(profile.metadata.name, profile.spec, catalog)
     except InvalidInputError as error:
         raise error.within(f"HardwareProfile {profile.metadata.name}") from None
 
@@ -75,7 +59,8 @@ def default_supply(instance: InstanceType) -> Supply:
     return "fixed" if instance.accelerator is None else "scalable"
 
 
-def _from_profile(name: str, spec: HardwareProfileSpec, catalog: Catalog) -> Hardware:
+def hardware_of_profile(name: str, spec: HardwareProfileSpec, catalog: Catalog) -> Hardware:
+    """Return what a profile says a node is; raises InvalidInputError for what the catalogue doesn't know."""
     instance = catalog.instance(spec.base) if spec.base is not None else _bare(name, spec, catalog)
     changes: dict[str, object] = {
         field_name: value

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ecoserve.api.labels import GPU_RESOURCE
+from ecoserve.api.labels import AMD_RESOURCE, GPU_RESOURCE
 from ecoserve.errors import InvalidInputError
 from ecoserve.units import GIB, parse_quantity
 
@@ -97,7 +97,9 @@ def _mapping(manifest: Mapping[str, Any], field: str, where: str) -> Mapping[str
 def resources_from(amounts: Mapping[str, Any], where: str) -> Resources:
     """Read a Kubernetes resource list; raises InvalidInputError naming `where` and the resource."""
     return Resources(
-        gpu=parse_quantity(amounts.get(GPU_RESOURCE, 0), f"{where}.{GPU_RESOURCE}"),
+        gpu=sum(
+            parse_quantity(amounts.get(name, 0), f"{where}.{name}") for name in (GPU_RESOURCE, AMD_RESOURCE)
+        ),
         cpu=parse_quantity(amounts.get("cpu", 0), f"{where}.cpu"),
         memory_gib=parse_quantity(amounts.get("memory", 0), f"{where}.memory") / GIB,
     )

@@ -12,11 +12,12 @@ from datetime import date
 from functools import reduce
 
 from ecoserve.api import HardwareProfile
-from ecoserve.api.labels import INSTALLED, INSTANCE_TYPE, ZONE
+from ecoserve.api.labels import AMD_RESOURCE, GPU_RESOURCE, INSTALLED, INSTANCE_TYPE, ZONE
 from ecoserve.carbon import Lifetimes
 from ecoserve.catalog import Catalog, InstanceType
 from ecoserve.errors import InvalidInputError
-from ecoserve.fleet.hardware import Hardware, HostShape, Supply, identify, matching_profile
+from ecoserve.fleet.hardware import Hardware, HostShape, Supply, matching_profile
+from ecoserve.fleet.identity import identify
 from ecoserve.fleet.nodes import NodeFacts, Resources
 
 Selector = tuple[tuple[str, str | None], ...]
@@ -48,6 +49,12 @@ class Pool:
     def nodes(self) -> int:
         """Nodes the plan may use."""
         return len(self.node_names)
+
+    @property
+    def accelerator_resource(self) -> str:
+        """The resource by which pods ask for an accelerator of such nodes."""
+        accelerator = self.instance.accelerator
+        return AMD_RESOURCE if accelerator is not None and accelerator.vendor == "AMD" else GPU_RESOURCE
 
     @property
     def ordered_instance(self) -> InstanceType:
@@ -84,8 +91,8 @@ def pools_from_nodes(
             continue
         profile = matching_profile(node.labels, profiles)
         try:
-            found = identify(node.labels, catalog, profile)
-            selector = _selector(node.labels, keys, profile)
+            found = identify(node, catalog, profile)
+            selector = _selector(node.labels, (*found.told_by, *keys), profile)
         except InvalidInputError as error:
             unknown.append(UnknownNode(name=node.name, reason=str(error)))
             continue
@@ -141,7 +148,7 @@ def _pool(
         return None
     labels = dict(selector)
     zone, installed = labels[ZONE] or "", labels.get(INSTALLED)
-    kind = hardware.profile or labels.get(INSTANCE_TYPE) or hardware.instance.id
+    kind = hardware.profile or hardware.instance.id
     name = pool_name(kind, zone, installed)
     if name in taken:
         name = _shortened(name, repr(selector))

@@ -7,10 +7,13 @@ where one configuration fills its devices and another its cores, and would be no
 """
 
 from collections import Counter
-from collections.abc import Mapping
+
+import numpy as np
 
 from ecoserve.planner.formulation import Formulation
-from ecoserve.planner.instance import ConfigurationSpec
+from ecoserve.planner.instance import ConfigurationSpec, PoolSpec
+from ecoserve.planner.offers import BOTH, PHASES, PREFILL
+from ecoserve.planner.program import Indices, Vector
 
 
 def fluid_bound(formulation: Formulation, online_shed: float = 0.0, offline_shed: float = 0.0) -> float:
@@ -19,66 +22,93 @@ def fluid_bound(formulation: Formulation, online_shed: float = 0.0, offline_shed
     allowed = {"online": online_shed, "offline": offline_shed}
     total = 0.0
     for traffic_class, budget in allowed.items():
-        slices = [s for s in formulation.spec.slices if s.traffic_class == traffic_class and s.name in costs]
-        for item in sorted(slices, key=lambda s: costs[s.name] / s.rate, reverse=True):
+        slices = [
+            (item, costs[place])
+            for place, item in enumerate(formulation.spec.slices)
+            if item.traffic_class == traffic_class and np.isfinite(costs[place])
+        ]
+        for item, cost in sorted(slices, key=lambda entry: entry[1] / entry[0].rate, reverse=True):
             rate = item.rate * formulation.counts.get(item.name, 1)
             spared = min(rate, budget)
             budget -= spared
-            total += costs[item.name] * (rate - spared) / item.rate
+            total += cost * (rate - spared) / item.rate
     return total
 
 
 def option_costs(formulation: Formulation) -> dict[tuple[str, str, str], float]:
     """Return what a whole slice costs on each (slice, configuration, phase), bought by the drop."""
-    objective = formulation.objective()
-    replica_costs = _replica_costs(formulation, objective)
+    spec, offered = formulation.spec, formulation.offered
     return {
-        (usable.option.slice, usable.option.configuration, usable.option.phase): objective.get(
-            usable.column, 0.0
+        (spec.slices[s].name, spec.configurations[c].name, PHASES[p]): cost
+        for s, c, p, cost in zip(
+            offered.slices.tolist(),
+            offered.configurations.tolist(),
+            offered.phases.tolist(),
+            offer_costs(formulation).tolist(),
+            strict=True,
         )
-        + usable.replicas * replica_costs[usable.option.configuration]
-        for usable in formulation.options
     }
 
 
-def _slice_costs(formulation: Formulation) -> dict[str, float]:
-    """Return the least cost of each whole slice that can be served at all."""
-    zone_of = {pool.name: pool.zone for pool in formulation.spec.pools}
-    configurations = {item.name: item for item in formulation.spec.configurations}
-    whole: dict[str, float] = {}
-    phases: dict[tuple[str, str, str], float] = {}
-    for (slice_name, configuration, phase), cost in option_costs(formulation).items():
-        if phase == "both":
-            whole[slice_name] = min(cost, whole.get(slice_name, cost))
-        else:
-            key = (slice_name, zone_of[configurations[configuration].pool], phase)
-            phases[key] = min(cost, phases.get(key, cost))
-    for (name, zone, phase), cost in phases.items():
-        if phase == "prefill" and (name, zone, "decode") in phases:
-            split = cost + phases[name, zone, "decode"]
-            whole[name] = min(split, whole.get(name, split))
-    return whole
+def offer_costs(formulation: Formulation) -> Vector:
+    """Return what a whole slice costs on each option that can be used, bought by the drop."""
+    objective, offered = formulation.objective(), formulation.offered
+    shares: Vector = offered.loads * replica_costs(formulation, objective)[offered.configurations]
+    return offered.within(objective) + shares
 
 
-def _replica_costs(formulation: Formulation, objective: Mapping[int, float]) -> dict[str, float]:
-    pools = {pool.name: pool for pool in formulation.spec.pools}
-    members: dict[str, list[ConfigurationSpec]] = {}
-    for item in formulation.spec.configurations:
+def offer_zones(formulation: Formulation) -> Indices:
+    """Return the zone of each option that can be used, by its place in the instance."""
+    spec = formulation.spec
+    zones = {zone.name: place for place, zone in enumerate(spec.zones)}
+    pools = {pool.name: zones[pool.zone] for pool in spec.pools}
+    return np.array([pools[item.pool] for item in spec.configurations], np.int64)[
+        formulation.offered.configurations
+    ]
+
+
+def _slice_costs(formulation: Formulation) -> Vector:
+    """Return the least cost of each whole slice, infinity where it cannot be served."""
+    offered, zones = formulation.offered, len(formulation.spec.zones)
+    costs = offer_costs(formulation)
+    least = np.full(len(formulation.spec.slices), np.inf)
+    whole = offered.phases == BOTH
+    np.minimum.at(least, offered.slices[whole], costs[whole])
+    if not whole.all():
+        phases = np.full((len(PHASES), len(least) * zones), np.inf)
+        keys = offered.slices * zones + offer_zones(formulation)
+        np.minimum.at(phases, (offered.phases[~whole], keys[~whole]), costs[~whole])
+        split = phases[PREFILL:].sum(axis=0).reshape(len(least), zones).min(axis=1)
+        least = np.minimum(least, split)
+    return least
+
+
+def binding_resources(formulation: Formulation) -> dict[str, int]:
+    """Return of each pool the resource that binds for most of its configurations, by its place."""
+    spec = formulation.spec
+    pools = {pool.name: pool for pool in spec.pools}
+    votes: dict[str, Counter[int]] = {}
+    for item in spec.configurations:
         if item.name in formulation.replicas:
-            members.setdefault(item.pool, []).append(item)
-    costs: dict[str, float] = {}
-    for pool_name, items in members.items():
-        capacity = pools[pool_name].node.resources.amounts()
-        ratios = {
-            item.name: [
-                a / c if c > 0 else 0.0 for a, c in zip(item.resources.amounts(), capacity, strict=True)
-            ]
-            for item in items
-        }
-        votes = Counter(values.index(max(values)) for values in ratios.values())
-        binding = min(votes, key=lambda index: (-votes[index], index))
-        node_cost = objective.get(formulation.nodes[pool_name], 0.0)
-        for item in items:
-            own = objective.get(formulation.replicas[item.name], 0.0)
-            costs[item.name] = own + ratios[item.name][binding] * node_cost
+            ratios = _ratios(item, pools[item.pool])
+            votes.setdefault(item.pool, Counter())[ratios.index(max(ratios))] += 1
+    return {name: min(found, key=lambda index: (-found[index], index)) for name, found in votes.items()}
+
+
+def replica_costs(formulation: Formulation, objective: Vector) -> Vector:
+    """Return what a replica of each configuration costs with its part of a node; 0 where it cannot be placed."""
+    spec = formulation.spec
+    pools = {pool.name: pool for pool in spec.pools}
+    binding = binding_resources(formulation)
+    costs = np.zeros(len(spec.configurations))
+    for place, item in enumerate(spec.configurations):
+        if item.name in formulation.replicas:
+            share = _ratios(item, pools[item.pool])[binding[item.pool]]
+            node_cost = objective[formulation.nodes[item.pool]]
+            costs[place] = objective[formulation.replicas[item.name]] + share * node_cost
     return costs
+
+
+def _ratios(item: ConfigurationSpec, pool: PoolSpec) -> list[float]:
+    capacity = pool.node.resources.amounts()
+    return [a / c if c > 0 else 0.0 for a, c in zip(item.resources.amounts(), capacity, strict=True)]

@@ -1,45 +1,44 @@
 """A point of the program made into a plan: whole replicas, packed nodes, and what they cost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
+import numpy as np
+
 from ecoserve.planner.formulation import Churn, Formulation
 from ecoserve.planner.packing import Item, Packing, pack
+from ecoserve.planner.program import Vector
 
 _NOISE = 1e-7
 """Solver feasibility tolerance: shares below it are none, and a load that exceeds whole replicas by it fits."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """Shares, replicas and nodes by name; `values` is the same as a point of the program."""
+    """Shares by option that can be used, replicas and nodes by name; `values` is the same as a point of the program."""
 
-    shares: Mapping[int, float]
+    shares: Vector
     replicas: Mapping[str, int]
     nodes: Mapping[str, int]
     shed: Mapping[str, float]
-    values: tuple[float, ...]
+    values: Vector
     packings: Mapping[str, Packing]
 
-    def total(self, coefficients: Mapping[int, float]) -> float:
+    def total(self, coefficients: Vector) -> float:
         """Return the sum of coefficients over the point."""
-        return sum(value * self.values[column] for column, value in coefficients.items())
+        return float(np.multiply(coefficients, self.values).sum())
 
     def fits(self, formulation: Formulation) -> bool:
         """Tell whether no pool needs more nodes than it has."""
         return all(self.nodes[pool.name] <= pool.nodes for pool in formulation.spec.pools)
 
 
-def candidate(formulation: Formulation, values: Sequence[float]) -> Candidate:
+def candidate(formulation: Formulation, values: Vector) -> Candidate:
     """Clean a solver's point: drop noise, drop replicas and nodes that nothing needs, pack the rest."""
-    upper = formulation.program.upper
-    shares = {
-        usable.column: min(upper[usable.column], values[usable.column])
-        for usable in formulation.options
-        if values[usable.column] > _NOISE
-    }
-    shed = {name: min(upper[c], values[c]) for name, c in formulation.shed.items() if values[c] > _NOISE}
+    clean = np.where(values > _NOISE, np.minimum(formulation.program.upper, values), 0.0)
+    shares = formulation.offered.within(clean)
+    shed = {name: float(clean[c]) for name, c in formulation.shed.items() if clean[c] > 0}
     replicas = _needed(formulation, shares, values)
     packings = pack_pools(formulation, replicas)
     nodes = {name: packings[name].nodes if name in packings else 0 for name in formulation.nodes}
@@ -59,15 +58,14 @@ def pack_pools(formulation: Formulation, replicas: Mapping[str, int]) -> dict[st
     return {pool: pack(entries, capacities[pool]) for pool, entries in items.items()}
 
 
-def _needed(formulation: Formulation, shares: Mapping[int, float], values: Sequence[float]) -> dict[str, int]:
-    loads: dict[str, float] = {}
-    for usable in formulation.options:
-        load = usable.replicas * shares.get(usable.column, 0.0)
-        loads[usable.option.configuration] = loads.get(usable.option.configuration, 0.0) + load
-    given = {name: round(values[column]) for name, column in formulation.replicas.items()}
+def _needed(formulation: Formulation, shares: Vector, values: Vector) -> dict[str, int]:
+    spec, offered = formulation.spec, formulation.offered
+    totals = np.bincount(offered.configurations, offered.loads * shares, len(spec.configurations)).tolist()
+    loads = {item.name: totals[place] for place, item in enumerate(spec.configurations)}
+    given = {name: round(float(values[column])) for name, column in formulation.replicas.items()}
     replicas = {}
     for name, count in given.items():
-        load = loads.get(name, 0.0)
+        load = loads[name]
         replicas[name] = min(count, ceil(load * (1 - 1e-6) - _NOISE)) if load > 0 else 0
         if formulation.churn is not None:  # one that idles is there because to stop it is churn, too
             replicas[name] = max(replicas[name], min(count, formulation.spec.held.get(name, 0)))
@@ -83,14 +81,13 @@ def _needed(formulation: Formulation, shares: Mapping[int, float], values: Seque
 
 def _point(
     formulation: Formulation,
-    shares: Mapping[int, float],
+    shares: Vector,
     shed: Mapping[str, float],
     replicas: Mapping[str, int],
     nodes: Mapping[str, int],
-) -> tuple[float, ...]:
-    point = [0.0] * len(formulation.program.lower)
-    for column, share in shares.items():
-        point[column] = share
+) -> Vector:
+    point = np.zeros(formulation.program.columns)
+    point[formulation.offered.columns] = shares
     for name, share in shed.items():
         point[formulation.shed[name]] = share
     for name, count in replicas.items():
@@ -105,7 +102,7 @@ def _point(
         point[column] = float(max(0, replicas[name] - formulation.spec.held.get(name, 0)))
     if formulation.churn is not None:
         _move(formulation, formulation.churn, replicas, point)
-    return tuple(point)
+    return point
 
 
 def churn(formulation: Formulation, replicas: Mapping[str, int]) -> int:
@@ -114,7 +111,7 @@ def churn(formulation: Formulation, replicas: Mapping[str, int]) -> int:
     return sum(abs(replicas.get(name, 0) - held.get(name, 0)) for name in replicas.keys() | held.keys())
 
 
-def _move(formulation: Formulation, columns: Churn, replicas: Mapping[str, int], point: list[float]) -> None:
+def _move(formulation: Formulation, columns: Churn, replicas: Mapping[str, int], point: Vector) -> None:
     held = formulation.spec.held
     for name, column in columns.up.items():
         point[column] = float(max(0, replicas[name] - held.get(name, 0)))

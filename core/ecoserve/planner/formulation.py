@@ -14,46 +14,28 @@ than a node and options without a usable rate are never offered. This formulatio
 text of the published EcoServe program is not public.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, inf
 
-from ecoserve.planner.instance import (
-    ConfigurationSpec,
-    InstanceSpec,
-    Objective,
-    OptionSpec,
-    PoolSpec,
-    ZoneSpec,
-)
-from ecoserve.planner.packing import fits, replicas_per_node
-from ecoserve.planner.program import Program, ProgramBuilder
-from ecoserve.units import GRAMS_PER_TONNE
+import numpy as np
 
-_LARGEST_SHARE = 1e7
-"""An option that would need more replicas than this for its slice is no option (and would spoil the scaling)."""
+from ecoserve.planner.instance import ConfigurationSpec, InstanceSpec, Objective, PoolSpec, ZoneSpec
+from ecoserve.planner.offers import BOTH, DECODE, PREFILL, Offered, Options, usable_options
+from ecoserve.planner.packing import fits, replicas_per_node
+from ecoserve.planner.program import Indices, Program, ProgramBuilder, Vector
+from ecoserve.units import GRAMS_PER_TONNE
 
 _MARGIN = 1e-9
 _LINKING_ROWS = 5_000
 """In programs with more slices on pools than this, whole nodes hardly matter and rows cost more than they save."""
-
-Coefficients = dict[int, float]
-
-
-@dataclass(frozen=True, slots=True)
-class UsableOption:
-    """An option that is offered: its column, and replicas and requests/s of one unit of it (a whole slice)."""
-
-    option: OptionSpec
-    column: int
-    replicas: float
-    rate: float
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Which row of the program means what: what duals are read by."""
 
+    cover: Mapping[str, int]
     capacity: Mapping[str, int]
     packing: Mapping[tuple[str, int], int]
     """By pool and index of the resource."""
@@ -71,13 +53,13 @@ class Churn:
     excess: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Formulation:
     """The program of an instance, and which column and row means what."""
 
     spec: InstanceSpec
     program: Program
-    options: tuple[UsableOption, ...]
+    offered: Offered
     replicas: Mapping[str, int]
     nodes: Mapping[str, int]
     shed: Mapping[str, int]
@@ -85,41 +67,41 @@ class Formulation:
     starts: Mapping[str, int]
     churn: Churn | None
     rows: Rows
-    metrics: Mapping[str, Coefficients]
+    metrics: Mapping[str, Vector]
     counts: Mapping[str, int]
 
-    def objective(self) -> Coefficients:
+    def objective(self) -> Vector:
         """Return the coefficients of the instance's objective; a price makes $ of its carbon."""
         total = self.combined(*OBJECTIVE_METRICS[self.spec.objective])
         dollars_per_gram = self.spec.carbon_price_per_tonne / GRAMS_PER_TONNE
         if dollars_per_gram > 0:
-            for column, grams in self.combined(*OBJECTIVE_METRICS["carbon"]).items():
-                total[column] = total.get(column, 0.0) + dollars_per_gram * grams
+            total += dollars_per_gram * self.combined(*OBJECTIVE_METRICS["carbon"])
         return total
 
-    def combined(self, *names: str) -> Coefficients:
-        """Return the sum of metrics as one set of coefficients."""
-        total: Coefficients = {}
+    def combined(self, *names: str) -> Vector:
+        """Return the sum of metrics, by column."""
+        total = np.zeros(self.program.columns)
         for name in names:
-            for column, value in self.metrics[name].items():
-                total[column] = total.get(column, 0.0) + value
+            total += self.metrics[name]
         return total
 
-    def shed_rate(self, traffic_class: str) -> Coefficients:
+    def shed_rate(self, traffic_class: str) -> Vector:
         """Return the coefficients of the requests/s of a class that are shed; missing replicas count as online."""
-        total = {
-            self.shed[item.name]: item.rate
-            for item in self.spec.slices
-            if item.traffic_class == traffic_class and item.name in self.shed
-        }
+        total = np.zeros(self.program.columns)
+        for item in self.spec.slices:
+            if item.traffic_class == traffic_class and item.name in self.shed:
+                total[self.shed[item.name]] = item.rate
         if traffic_class == "online" and self.missing:
             whole = sum(item.rate * self.counts.get(item.name, 1) for item in self.spec.slices) or 1.0
-            total |= dict.fromkeys(self.missing.values(), whole)
+            total[list(self.missing.values())] = whole
         return total
 
-    def churn_excess(self) -> Coefficients:
+    def churn_excess(self) -> Vector:
         """Return the coefficients of the replicas started and stopped beyond the budget."""
-        return {} if self.churn is None else {self.churn.excess: 1.0}
+        total = np.zeros(self.program.columns)
+        if self.churn is not None:
+            total[self.churn.excess] = 1.0
+        return total
 
 
 OBJECTIVE_METRICS: Mapping[Objective, tuple[str, ...]] = {
@@ -130,68 +112,95 @@ OBJECTIVE_METRICS: Mapping[Objective, tuple[str, ...]] = {
 }
 
 
-def formulate(spec: InstanceSpec, counts: Mapping[str, int] | None = None) -> Formulation:
-    """Write the program of an instance; `counts` tells how many equal whole slices a slice stands for."""
-    return _Writer(spec, counts or {}).write()
+def formulate(
+    spec: InstanceSpec, counts: Mapping[str, int] | None = None, options: Options | None = None
+) -> Formulation:
+    """Write the program of an instance; `counts` tells how many equal whole slices a slice stands for.
+
+    `options` are the instance's, as arrays, where they are at hand.
+    """
+    return _Writer(spec, counts or {}, options or Options.of(spec)).write()
 
 
 class _Writer:
     """Writes columns, then rows, in the order of the instance, so that equal instances give equal programs."""
 
-    def __init__(self, spec: InstanceSpec, counts: Mapping[str, int]) -> None:
+    def __init__(self, spec: InstanceSpec, counts: Mapping[str, int], options: Options) -> None:
         self.spec = spec
         self.counts = counts
+        self.options = options
         self.builder = ProgramBuilder()
         self.zones: dict[str, ZoneSpec] = {zone.name: zone for zone in spec.zones}
         self.pools: dict[str, PoolSpec] = {pool.name: pool for pool in spec.pools}
         self.placeable: dict[str, ConfigurationSpec] = {
             item.name: item for item in spec.configurations if self._placeable(item)
         }
-        self.rates = {item.name: item.rate for item in spec.slices if item.rate > 0}
-        self.metrics: dict[str, Coefficients] = {
-            name: {} for name in ("operational", "embodied", "cold_start", "watts", "cost", "latency")
-        }
-        self.total_rate = sum(rate * counts.get(name, 1) for name, rate in self.rates.items()) or 1.0
+        places = {pool.name: place for place, pool in enumerate(spec.pools)}
+        self.pool_of = np.array([places[item.pool] for item in spec.configurations], np.int64)
+        self.prices: list[tuple[str, int, float]] = []
 
     def write(self) -> Formulation:
-        shed = {name: self._share(name) for name in self.rates}
-        options = tuple(self._options())
-        needs: dict[str, float] = {}
-        for usable in options:
-            name = usable.option.configuration
-            count = self.counts.get(usable.option.slice, 1)
-            needs[name] = needs.get(name, 0.0) + usable.replicas * count
-        replicas = {name: self._replicas(item, needs.get(name, 0.0)) for name, item in self.placeable.items()}
+        spec = self.spec
+        copies = np.array([float(self.counts.get(item.name, 1)) for item in spec.slices])
+        rates = np.array([item.rate for item in spec.slices])
+        rated = np.flatnonzero(rates > 0)
+        first = self.builder.block(copies[rated], integer=not spec.divisible)
+        shed = {spec.slices[k].name: first + place for place, k in enumerate(rated.tolist())}
+        placeable = np.array([item.name in self.placeable for item in spec.configurations])
+        offered = usable_options(self.options, rates, placeable, spec.headroom, first + len(rated))
+        self.builder.block(copies[offered.slices], integer=not spec.divisible)
+        needed = np.bincount(
+            offered.configurations, offered.loads * copies[offered.slices], len(spec.configurations)
+        )
+        replicas = {
+            item.name: self._replicas(item, needed[k])
+            for k, item in enumerate(spec.configurations)
+            if item.name in self.placeable
+        }
         nodes = {name: self._nodes(pool) for name, pool in self.pools.items()}
         missing = {
             limit.name: self.builder.column(0.0, float(limit.min_replicas), integer=True)
-            for limit in self.spec.limits
+            for limit in spec.limits
             if limit.min_replicas > 0
         }
-        self._cover(options, shed)
-        capacity = self._capacity(options, replicas)
+        cover = self._cover(offered, shed, copies, rated)
+        capacity = self._capacity(offered, replicas)
         packing = self._packing(replicas, nodes)
-        self._linking(options, nodes)
+        self._linking(offered, nodes)
         least, most = self._limits(replicas, missing)
         churn, churn_row = self._churn(replicas)
         starts = self._cold_starts(replicas, churn)
+        program = self.builder.program()
         return Formulation(
-            spec=self.spec,
-            program=self.builder.program(),
-            options=options,
+            spec=spec,
+            program=program,
+            offered=offered,
             replicas=replicas,
             nodes=nodes,
             shed=shed,
             missing=missing,
             starts=starts,
             churn=churn,
-            rows=Rows(capacity, packing, least, most, churn_row),
-            metrics=self.metrics,
+            rows=Rows(cover, capacity, packing, least, most, churn_row),
+            metrics=self._metrics(offered, program.columns, float((rates * copies).sum()) or 1.0),
             counts=self.counts,
         )
 
-    def _share(self, name: str) -> int:
-        return self.builder.column(0.0, float(self.counts.get(name, 1)), integer=not self.spec.divisible)
+    def _metrics(self, offered: Offered, columns: int, total_rate: float) -> dict[str, Vector]:
+        metrics = {
+            name: np.zeros(columns)
+            for name in ("operational", "embodied", "cold_start", "watts", "cost", "latency")
+        }
+        for name, column, value in self.prices:
+            metrics[name][column] = value
+        zones = [self.zones[self.pools[item.pool].zone] for item in self.spec.configurations]
+        pue = np.array([zone.pue for zone in zones])[offered.configurations]
+        grams = np.array([zone.carbon_intensity for zone in zones])[offered.configurations]
+        watts = offered.rates * offered.joules * pue
+        metrics["watts"][offered.columns] = watts
+        metrics["operational"][offered.columns] = watts / 1000 * grams
+        metrics["latency"][offered.columns] = offered.rates * offered.latencies / total_rate
+        return metrics
 
     def _placeable(self, item: ConfigurationSpec) -> bool:
         pool = self.pools[item.pool]
@@ -206,21 +215,7 @@ class _Writer:
             ("cost", dollars),
         ):
             if value:
-                self.metrics[name][column] = value
-
-    def _options(self) -> Iterable[UsableOption]:
-        for option in self.spec.options:
-            rate = self.rates.get(option.slice, 0.0)
-            usable = option.max_rate * (1 - self.spec.headroom)
-            configuration = self.placeable.get(option.configuration)
-            if rate <= 0 or configuration is None or usable * _LARGEST_SHARE < rate:
-                continue
-            column = self._share(option.slice)
-            zone = self.zones[self.pools[configuration.pool].zone]
-            self._price(column, zone, rate * option.energy_per_request_joules, 0.0, 0.0)
-            if option.latency_seconds:
-                self.metrics["latency"][column] = rate * option.latency_seconds / self.total_rate
-            yield UsableOption(option, column, rate / usable, rate)
+                self.prices.append((name, column, value))
 
     def _replicas(self, item: ConfigurationSpec, needed: float) -> int:
         pool = self.pools[item.pool]
@@ -249,31 +244,37 @@ class _Writer:
         )
         return column
 
-    def _cover(self, options: Iterable[UsableOption], shed: Mapping[str, int]) -> None:
-        cover: dict[str, list[tuple[int, float]]] = {name: [(column, 1.0)] for name, column in shed.items()}
-        handover: dict[tuple[str, str], list[tuple[int, float]]] = {}
-        for usable in options:
-            option = usable.option
-            if option.phase != "decode":
-                cover[option.slice].append((usable.column, 1.0))
-            if option.phase != "both":
-                zone = self.pools[self.placeable[option.configuration].pool].zone
-                sign = 1.0 if option.phase == "prefill" else -1.0
-                handover.setdefault((option.slice, zone), []).append((usable.column, sign))
-        for name, entries in cover.items():
-            count = float(self.counts.get(name, 1))
-            self.builder.row(entries, count, count)
-        for entries in handover.values():
-            self.builder.row(entries, 0.0, 0.0)
+    def _cover(
+        self, offered: Offered, shed: Mapping[str, int], copies: Vector, rated: Indices
+    ) -> dict[str, int]:
+        place = np.full(len(copies), -1, np.int64)
+        place[rated] = np.arange(len(rated))
+        entered = offered.phases != DECODE
+        rows = np.concatenate([place[offered.slices[entered]], np.arange(len(rated))])
+        columns = np.concatenate([offered.columns[entered], np.array(list(shed.values()), np.int64)])
+        first = self.builder.rows(rows, columns, np.ones(len(rows)), copies[rated], copies[rated])
+        cover = {name: first + k for k, name in enumerate(shed)}
+        split = offered.phases != BOTH
+        if not split.any():
+            return cover
+        zone_names = list(self.zones)
+        zone_of = np.array([zone_names.index(pool.zone) for pool in self.pools.values()], np.int64)
+        zones = zone_of[self.pool_of[offered.configurations[split]]]
+        keys, rows = np.unique(offered.slices[split] * len(zone_names) + zones, return_inverse=True)
+        signs = np.where(offered.phases[split] == PREFILL, 1.0, -1.0)
+        self.builder.rows(rows, offered.columns[split], signs, np.zeros(len(keys)), np.zeros(len(keys)))
+        return cover
 
-    def _capacity(self, options: Iterable[UsableOption], replicas: Mapping[str, int]) -> dict[str, int]:
-        loads: dict[str, list[tuple[int, float]]] = {}
-        for usable in options:
-            loads.setdefault(usable.option.configuration, []).append((usable.column, usable.replicas))
-        return {
-            name: self.builder.row([*entries, (replicas[name], -1.0)], upper=0.0)
-            for name, entries in loads.items()
-        }
+    def _capacity(self, offered: Offered, replicas: Mapping[str, int]) -> dict[str, int]:
+        used = np.unique(offered.configurations)
+        place = np.full(len(self.spec.configurations), -1, np.int64)
+        place[used] = np.arange(len(used))
+        names = [self.spec.configurations[k].name for k in used.tolist()]
+        rows = np.concatenate([place[offered.configurations], np.arange(len(used))])
+        columns = np.concatenate([offered.columns, np.array([replicas[n] for n in names], np.int64)])
+        values = np.concatenate([offered.loads, np.full(len(used), -1.0)])
+        first = self.builder.rows(rows, columns, values, np.full(len(used), -inf), np.zeros(len(used)))
+        return {name: first + k for k, name in enumerate(names)}
 
     def _packing(self, replicas: Mapping[str, int], nodes: Mapping[str, int]) -> dict[tuple[str, int], int]:
         rows: dict[tuple[str, int], int] = {}
@@ -297,7 +298,7 @@ class _Writer:
                     self.builder.row([(replicas[item.name], 1.0), (nodes[name], -whole)], upper=0.0)
         return rows
 
-    def _linking(self, options: Iterable[UsableOption], nodes: Mapping[str, int]) -> None:
+    def _linking(self, offered: Offered, nodes: Mapping[str, int]) -> None:
         """Tie shares to nodes: a pool that is off serves no part of a slice.
 
         Implied for whole nodes, and what lifts the relaxation off fractions of them in small clusters. Rows of
@@ -305,15 +306,22 @@ class _Writer:
         """
         if self.counts:
             return
-        groups: dict[tuple[str, str, bool], list[tuple[int, float]]] = {}
-        for usable in options:
-            item = self.placeable[usable.option.configuration]
-            if any(item.resources.amounts()):
-                key = (usable.option.slice, item.pool, usable.option.phase == "decode")
-                groups.setdefault(key, []).append((usable.column, 1.0))
-        if len(groups) <= _LINKING_ROWS:
-            for (_, pool, _), entries in groups.items():
-                self.builder.row([*entries, (nodes[pool], -1.0)], upper=0.0)
+        takes = np.array([any(item.resources.amounts()) for item in self.spec.configurations])
+        chosen = takes[offered.configurations]
+        pools = self.pool_of[offered.configurations[chosen]]
+        decode = offered.phases[chosen] == DECODE
+        keys = (offered.slices[chosen] * len(self.pools) + pools) * 2 + decode
+        groups, rows = np.unique(keys, return_inverse=True)
+        if not 0 < len(groups) <= _LINKING_ROWS:
+            return
+        node_columns = np.array(list(nodes.values()), np.int64)[groups // 2 % len(self.pools)]
+        self.builder.rows(
+            np.concatenate([rows, np.arange(len(groups))]),
+            np.concatenate([offered.columns[chosen], node_columns]),
+            np.concatenate([np.ones(len(rows)), np.full(len(groups), -1.0)]),
+            np.full(len(groups), -inf),
+            np.zeros(len(groups)),
+        )
 
     def _limits(
         self, replicas: Mapping[str, int], missing: Mapping[str, int]
@@ -353,7 +361,7 @@ class _Writer:
         for name, item in self.placeable.items():
             if item.cold_start_grams > 0:
                 starts[name] = self.builder.column() if churn is None else churn.up[name]
-                self.metrics["cold_start"][starts[name]] = item.cold_start_grams
+                self.prices.append(("cold_start", starts[name], item.cold_start_grams))
                 if churn is None:
                     entries = [(replicas[name], 1.0), (starts[name], -1.0)]
                     self.builder.row(entries, upper=float(self.spec.held.get(name, 0)))

@@ -9,16 +9,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from math import ceil
 
-from ecoserve.planner.bounds import option_costs
+import numpy as np
+
+from ecoserve.planner.bounds import offer_costs, offer_zones
 from ecoserve.planner.candidate import Candidate, candidate, churn, pack_pools
-from ecoserve.planner.formulation import Formulation, UsableOption
+from ecoserve.planner.formulation import Formulation
+from ecoserve.planner.offers import BOTH, DECODE, PREFILL
+from ecoserve.planner.program import Vector
+
+Way = tuple[int, ...]
+"""One option, or a pair of them for two phases, by place."""
 
 _PAIRS = 8
 """So many of the best prefill and decode options of a zone are paired with each other."""
 
 
 def greedy_plan(
-    formulation: Formulation, shares: Sequence[float] = (), *, keep_held: bool = False
+    formulation: Formulation, shares: Vector | None = None, *, keep_held: bool = False
 ) -> Candidate:
     """Return a plan; `shares` is a point of the relaxation, by column, whose larger shares are tried first.
 
@@ -30,15 +37,19 @@ def greedy_plan(
 class _Greedy:
     """The loads and replicas placed so far."""
 
-    def __init__(self, formulation: Formulation, shares: Sequence[float]) -> None:
+    def __init__(self, formulation: Formulation, shares: Vector | None) -> None:
         self.formulation = formulation
-        self.shares = shares
-        self.costs = option_costs(formulation)
+        offered = formulation.offered
+        favoured = np.zeros(len(offered)) if shares is None else offered.within(shares)
+        self.ranks = list(zip((-favoured.round(6)).tolist(), offer_costs(formulation).tolist(), strict=True))
+        self.names = [formulation.spec.configurations[c].name for c in offered.configurations.tolist()]
+        self.needs = offered.loads.tolist()
+        self.zones = offer_zones(formulation)
         self.configurations = {item.name: item for item in formulation.spec.configurations}
         self.pools = {pool.name: pool for pool in formulation.spec.pools}
         self.loads = dict.fromkeys(formulation.replicas, 0.0)
         self.replicas = dict.fromkeys(formulation.replicas, 0)
-        self.values = [0.0] * len(formulation.program.lower)
+        self.values = np.zeros(formulation.program.columns)
 
     def plan(self, *, keep_held: bool) -> Candidate:
         if keep_held:
@@ -49,16 +60,16 @@ class _Greedy:
             for name in sorted(set(limit.configurations) & self.replicas.keys()):
                 while self._in(limit.configurations) < limit.min_replicas and self._raised({name: 1}):
                     pass
-        offered: dict[str, list[UsableOption]] = {}
-        for usable in self.formulation.options:
-            offered.setdefault(usable.option.slice, []).append(usable)
+        offers: dict[str, list[int]] = {}
+        for place, k in enumerate(self.formulation.offered.slices.tolist()):
+            offers.setdefault(self.formulation.spec.slices[k].name, []).append(place)
         order = sorted(
             (item for item in self.formulation.spec.slices if item.name in self.formulation.shed),
             key=lambda item: (item.traffic_class != "online", -item.rate),
         )
         for item in order:
             left = self.formulation.counts.get(item.name, 1)
-            for way in self._ways(offered.get(item.name, [])):
+            for way in self._ways(offers.get(item.name, [])):
                 while left and self._placed(way):
                     left -= 1
                 if not left:
@@ -73,7 +84,7 @@ class _Greedy:
     def _stop_idle(self) -> None:
         """Stop replicas without load, the most costly first, until the churn budget is used up."""
         objective = self.formulation.objective()
-        costs = {n: objective.get(column, 0.0) for n, column in self.formulation.replicas.items()}
+        costs = {n: float(objective[column]) for n, column in self.formulation.replicas.items()}
         left = (self.formulation.spec.churn_budget or 0) - churn(self.formulation, self.replicas)
         for name in sorted(self.replicas, key=lambda n: (-costs[n], n)):
             idle = min(self.replicas[name] - ceil(self.loads[name] * (1 - 1e-9)), left)
@@ -87,39 +98,33 @@ class _Greedy:
     def _in(self, group: Sequence[str]) -> int:
         return sum(self.replicas.get(name, 0) for name in set(group))
 
-    def _ways(self, offered: Sequence[UsableOption]) -> Iterator[tuple[UsableOption, ...]]:
+    def _ways(self, offers: Sequence[int]) -> Iterator[Way]:
         """Yield whole options and pairs of phases in one zone, the most promising first."""
-        whole = [(usable,) for usable in offered if usable.option.phase == "both"]
-        phases: dict[tuple[str, str], list[UsableOption]] = {}
-        for usable in offered:
-            if usable.option.phase != "both":
-                zone = self.pools[self.configurations[usable.option.configuration].pool].zone
-                phases.setdefault((zone, usable.option.phase), []).append(usable)
-        pairs: list[tuple[UsableOption, ...]] = []
-        for (zone, phase), prefills in phases.items():
-            if phase == "prefill":
-                decodes = sorted(phases.get((zone, "decode"), []), key=self._rank)[:_PAIRS]
-                pairs += product(sorted(prefills, key=self._rank)[:_PAIRS], decodes)
+        phases, zones = self.formulation.offered.phases, self.zones
+        ways: list[Way] = [(place,) for place in offers if phases[place] == BOTH]
+        split: dict[tuple[int, int], list[int]] = {}
+        for place in offers:
+            if phases[place] != BOTH:
+                split.setdefault((int(zones[place]), int(phases[place])), []).append(place)
+        for (zone, phase), prefills in split.items():
+            if phase == PREFILL:
+                decodes = sorted(split.get((zone, DECODE), []), key=self.ranks.__getitem__)[:_PAIRS]
+                ways += product(sorted(prefills, key=self.ranks.__getitem__)[:_PAIRS], decodes)
         yield from sorted(
-            [*whole, *pairs], key=lambda way: tuple(map(sum, zip(*map(self._rank, way), strict=True)))
+            ways, key=lambda way: tuple(map(sum, zip(*(self.ranks[place] for place in way), strict=True)))
         )
 
-    def _rank(self, usable: UsableOption) -> tuple[float, float]:
-        option = usable.option
-        share = self.shares[usable.column] if self.shares else 0.0
-        return (-round(share, 6), self.costs[option.slice, option.configuration, option.phase])
-
-    def _placed(self, way: Sequence[UsableOption]) -> bool:
+    def _placed(self, way: Way) -> bool:
         loads: dict[str, float] = {}
-        for usable in way:
-            name = usable.option.configuration
-            loads[name] = loads.get(name, self.loads[name]) + usable.replicas
+        for place in way:
+            name = self.names[place]
+            loads[name] = loads.get(name, self.loads[name]) + self.needs[place]
         needed = {name: ceil(load * (1 - 1e-9)) - self.replicas[name] for name, load in loads.items()}
         if not self._raised({name: count for name, count in needed.items() if count > 0}):
             return False
         self.loads |= loads
-        for usable in way:
-            self.values[usable.column] += 1.0
+        for place in way:
+            self.values[self.formulation.offered.first + place] += 1.0
         return True
 
     def _raised(self, added: Mapping[str, int]) -> bool:

@@ -19,11 +19,13 @@ That price decides between equal hours (the earlier one), and keeps work from wa
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ecoserve.planner.backlog import Work
 from ecoserve.planner.bounds import option_costs
-from ecoserve.planner.formulation import Coefficients, Formulation
+from ecoserve.planner.formulation import Formulation
 from ecoserve.planner.mathopt_backend import solve_linear
-from ecoserve.planner.program import Program, ProgramBuilder, Row, row
+from ecoserve.planner.program import Program, ProgramBuilder, Vector, dense_row
 
 LEAST_GAIN_PER_HOUR = 0.001
 """An hour of waiting must save at least this share of what the work emits."""
@@ -71,18 +73,11 @@ class _Spread:
         return self._answer(self.builder.program())
 
     def _append(self, stage: Stage) -> None:
-        program, offset = stage.formulation.program, len(self.builder.lower)
-        self.offsets.append(offset)
-        self.builder.lower += [
-            min(max(low, stage.running.get(column, 0.0)), high)
-            for column, (low, high) in enumerate(zip(program.lower, program.upper, strict=True))
-        ]
-        self.builder.upper += program.upper
-        self.builder.integer += program.integer
-        self.builder.rows += [
-            Row(item.lower, item.upper, tuple(c + offset for c in item.columns), item.coefficients)
-            for item in program.rows
-        ]
+        program = stage.formulation.program
+        lower = program.lower.copy()
+        for column, count in stage.running.items():
+            lower[column] = max(lower[column], count)
+        self.offsets.append(self.builder.append(program, np.minimum(lower, program.upper)))
 
     def _join(self, work: Work) -> None:
         parts: list[int] = []
@@ -108,43 +103,41 @@ class _Spread:
 
     def _answer(self, program: Program) -> Mapping[str, tuple[float, ...]] | None:
         """Serve all in time if that can be; else shed and be late as little as can be; then the grams."""
-        shed, late, grams = self._shed(), dict.fromkeys(self.late, 1.0), self._grams()
-        solution = solve_linear(program.bounded(dict.fromkeys([*shed, *late], (0.0, 0.0))), grams)
-        if not solution.values:
+        shed, grams = self._shed(program.columns), self._grams(program.columns)
+        late = np.zeros(program.columns)
+        late[self.late] = 1.0
+        solution = solve_linear(program.closed((shed > 0) | (late > 0)), grams)
+        if solution.point is None:
             for tier in (shed, late):
                 least = solve_linear(program, tier)
-                if not least.values:
+                if least.point is None:
                     return None
-                limit = sum(value * least.values[column] for column, value in tier.items())
-                slack = _TIER_TOLERANCE * (1.0 + limit)
-                program = program.constrained(row(list(tier.items()), upper=limit + slack))
+                limit = float((tier * least.point).sum())
+                program = program.constrained(dense_row(tier, upper=limit + _TIER_TOLERANCE * (1.0 + limit)))
             solution = solve_linear(program, grams)
-        if not solution.values:
+        if solution.point is None:
             return None
+        done = solution.point.tolist()
         return {
-            work.serving: tuple(
-                max(0.0, solution.values[column]) * work.total for column in self.parts[work.serving]
-            )
+            work.serving: tuple(max(0.0, done[column]) * work.total for column in self.parts[work.serving])
             for work in self.works
         }
 
-    def _shed(self) -> Coefficients:
+    def _shed(self, columns: int) -> Vector:
         """Requests/s of everything that is not scheduled work, and replicas that are missing."""
-        total: Coefficients = {}
+        total = np.zeros(columns)
         for stage, offset in zip(self.stages, self.offsets, strict=True):
-            scheduled = {name for names in stage.slices.values() for name in names}
-            for traffic_class in ("online", "offline"):
-                for column, rate in stage.formulation.shed_rate(traffic_class).items():
-                    total[column + offset] = rate
-            for name in scheduled:
-                total.pop(stage.formulation.shed[name] + offset, None)
+            formulation = stage.formulation
+            rates = formulation.shed_rate("online") + formulation.shed_rate("offline")
+            rates[[formulation.shed[name] for names in stage.slices.values() for name in names]] = 0.0
+            total[offset : offset + len(rates)] = rates
         return total
 
-    def _grams(self) -> Coefficients:
-        total: Coefficients = {}
+    def _grams(self, columns: int) -> Vector:
+        total = np.zeros(columns)
         for stage, offset in zip(self.stages, self.offsets, strict=True):
-            for column, value in stage.formulation.objective().items():
-                total[column + offset] = value * stage.hours
+            grams = stage.formulation.objective()
+            total[offset : offset + len(grams)] = grams * stage.hours
         for work in self.works:
             price = LEAST_GAIN_PER_HOUR * max(self._typical_grams(work.serving), _LEAST_GRAMS)
             for stage, column in zip(self.stages, self.waiting[work.serving], strict=True):

@@ -11,11 +11,15 @@ upper bound grows with the pool. The relaxation is convex, so the next node save
 
 from collections.abc import Iterator
 
-from ecoserve.planner.formulation import Coefficients, Formulation
-from ecoserve.planner.instance import BindingResult, MarginalsResult
+import numpy as np
+
+from ecoserve.planner.formulation import Formulation
+from ecoserve.planner.instance import BindingResult, MarginalsResult, PoolSpec
 from ecoserve.planner.mathopt_backend import Solution
 from ecoserve.planner.merging import Merged
+from ecoserve.planner.offers import DECODE
 from ecoserve.planner.packing import replicas_per_node
+from ecoserve.planner.program import Vector
 
 _THOUSAND_AN_HOUR = 1000 / 3600
 """Requests per second that make 1,000 more in an hour."""
@@ -24,92 +28,81 @@ _NOISE = 1e-9
 
 
 def marginals(
-    merged: Merged, formulation: Formulation, objective: Coefficients, relaxed: Solution
+    merged: Merged, formulation: Formulation, objective: Vector, relaxed: Solution
 ) -> MarginalsResult | None:
     """Return the prices that a relaxation of the formulation found; None where it has no duals."""
-    if not relaxed.reduced_costs:
+    if relaxed.point is None or relaxed.duals is None:
         return None
-    replicas = {
-        name: max(0.0, -relaxed.duals[row]) for name, row in sorted(formulation.rows.capacity.items())
-    }
+    duals, point = relaxed.duals, relaxed.point
+    replicas = {name: max(0.0, -float(duals[row])) for name, row in sorted(formulation.rows.capacity.items())}
+    program = formulation.program
+    costs = program.reduced_costs(objective, duals[: len(program.row_lower)])
+    at_bound = point >= program.upper * (1 - 1e-7)
+    held_down = np.where(at_bound, np.maximum(0.0, -costs), 0.0)  # what a higher upper bound would save
     nodes = {
-        pool.name: _node_value(formulation, relaxed, pool.name)
-        for pool in formulation.spec.pools
-        if pool.nodes > 0
+        pool.name: _node_value(formulation, held_down, pool) for pool in formulation.spec.pools if pool.nodes
     }
     return MarginalsResult(
-        slices=_slices(merged, formulation, objective, relaxed, replicas),
+        slices=_slices(merged, formulation, objective, point, replicas),
         replicas=replicas,
         nodes=nodes,
-        binding=tuple(_binding(formulation, relaxed, nodes)),
+        binding=tuple(_binding(formulation, duals, point, held_down, nodes)),
     )
 
 
 def _slices(
-    merged: Merged,
-    formulation: Formulation,
-    objective: Coefficients,
-    relaxed: Solution,
-    replicas: dict[str, float],
+    merged: Merged, formulation: Formulation, objective: Vector, point: Vector, replicas: dict[str, float]
 ) -> dict[str, float]:
-    spent: dict[str, float] = {}
-    served: dict[str, float] = {}
-    for usable in formulation.options:
-        share = relaxed.values[usable.column]
-        if share > _NOISE:
-            option = usable.option
-            price = objective.get(usable.column, 0.0) + usable.replicas * replicas[option.configuration]
-            spent[option.slice] = spent.get(option.slice, 0.0) + share * price
-            if option.phase != "decode":
-                served[option.slice] = served.get(option.slice, 0.0) + share * usable.rate
+    spec, offered = formulation.spec, formulation.offered
+    shares = offered.within(point)
+    shares = np.where(shares > _NOISE, shares, 0.0)
+    worth = np.array([replicas.get(item.name, 0.0) for item in spec.configurations])
+    prices = offered.within(objective) + offered.loads * worth[offered.configurations]
+    spent = np.bincount(offered.slices, shares * prices, len(spec.slices))
+    entered = shares * (offered.phases != DECODE)
+    served = np.bincount(offered.slices, entered * offered.rates, len(spec.slices))
     return {
-        item.name: spent[name] / served[name] * _THOUSAND_AN_HOUR
-        for name, group in merged.members.items()
-        if name in served
-        for item in group
-        if item.rate > 0
+        member.name: float(spent[place] / served[place]) * _THOUSAND_AN_HOUR
+        for place, item in enumerate(spec.slices)
+        if served[place] > 0
+        for member in merged.members[item.name]
+        if member.rate > 0
     }
 
 
-def _node_value(formulation: Formulation, relaxed: Solution, pool: str) -> float:
-    upper = formulation.program.upper
-    capacity = next(p for p in formulation.spec.pools if p.name == pool)
-    value = _held_down(relaxed, formulation.nodes[pool], upper)
+def _node_value(formulation: Formulation, held_down: Vector, pool: PoolSpec) -> float:
+    value = float(held_down[formulation.nodes[pool.name]])
     for item in formulation.spec.configurations:
-        if item.pool == pool and item.name in formulation.replicas:
-            whole = replicas_per_node(item.resources.amounts(), capacity.node.resources.amounts())
+        if item.pool == pool.name and item.name in formulation.replicas:
+            whole = replicas_per_node(item.resources.amounts(), pool.node.resources.amounts())
             column = formulation.replicas[item.name]
-            if upper[column] == whole * capacity.nodes:
-                value += whole * _held_down(relaxed, column, upper)
+            if formulation.program.upper[column] == whole * pool.nodes:
+                value += whole * float(held_down[column])
     return value
 
 
-def _held_down(relaxed: Solution, column: int, upper: tuple[float, ...]) -> float:
-    """Return what one unit more of a column at its upper bound would save."""
-    at_bound = relaxed.values[column] >= upper[column] * (1 - 1e-7)
-    return max(0.0, -relaxed.reduced_costs[column]) if at_bound else 0.0
-
-
-def _binding(formulation: Formulation, relaxed: Solution, nodes: dict[str, float]) -> Iterator[BindingResult]:
+def _binding(
+    formulation: Formulation, duals: Vector, point: Vector, held_down: Vector, nodes: dict[str, float]
+) -> Iterator[BindingResult]:
     rows = formulation.rows
     for pool, value in nodes.items():
         if value > _NOISE:
             yield BindingResult(kind="nodes", name=pool, value=value)
     for (pool, index), row in rows.packing.items():
-        value = -relaxed.duals[row] * relaxed.values[formulation.nodes[pool]]
+        value = -float(duals[row] * point[formulation.nodes[pool]])
         if value > _NOISE:
             yield BindingResult(kind="resource", name=pool, resource=_RESOURCES[index], value=value)
     for name, row in rows.least.items():
-        if relaxed.duals[row] > _NOISE:
-            yield BindingResult(kind="minReplicas", name=name, value=relaxed.duals[row])
+        if duals[row] > _NOISE:
+            yield BindingResult(kind="minReplicas", name=name, value=float(duals[row]))
     for name, row in rows.most.items():
-        if -relaxed.duals[row] > _NOISE:
-            yield BindingResult(kind="maxReplicas", name=name, value=-relaxed.duals[row])
+        if -duals[row] > _NOISE:
+            yield BindingResult(kind="maxReplicas", name=name, value=-float(duals[row]))
     for item in formulation.spec.configurations:
         column = formulation.replicas.get(item.name)
         if column is not None and formulation.program.upper[column] == item.max_replicas:
-            value = _held_down(relaxed, column, formulation.program.upper)
+            value = float(held_down[column])
             if value > _NOISE:
                 yield BindingResult(kind="maxReplicas", name=item.name, value=value)
-    if rows.churn is not None and -relaxed.duals[rows.churn] > _NOISE:
-        yield BindingResult(kind="churnBudget", value=-relaxed.duals[rows.churn])
+    if rows.churn is not None and -duals[rows.churn] > _NOISE:
+        yield BindingResult(kind="churnBudget", value=-float(duals[rows.churn]))

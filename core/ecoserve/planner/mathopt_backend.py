@@ -1,8 +1,10 @@
-"""The one module that talks to OR-Tools: linear programs by GLOP, mixed-integer programs by HiGHS, through MathOpt.
+"""The one module that talks to OR-Tools: linear programs by GLOP, mixed-integer programs by SCIP and HiGHS.
 
-Models go in as protocol buffers, which is several times faster than building them from Python objects. HiGHS
-behind MathOpt rejects a number of threads, so none is set; a MathOpt error surfaces as an `AttributeError`
-whose context holds the real message, which is unwrapped here.
+MathOpt is called below its Python objects, with protocol buffers filled from arrays: objects take longer than the
+solving does on programs of this size. HiGHS behind MathOpt rejects a number of threads, so none is set.
+
+Small mixed programs go to SCIP without presolve and cuts: a few integers beside shares of slices are
+branched on faster than they are prepared for. Large ones, and what SCIP leaves open, go to HiGHS.
 """
 
 import os
@@ -10,26 +12,39 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
-from ortools.math_opt import model_pb2  # type: ignore[import-untyped]
-from ortools.math_opt.python import mathopt  # type: ignore[import-untyped]
+import numpy as np
+from ortools.math_opt import (  # type: ignore[import-untyped]
+    callback_pb2,
+    model_parameters_pb2,
+    model_pb2,
+    model_update_pb2,
+    parameters_pb2,
+    result_pb2,
+    solution_pb2,
+)
+from ortools.math_opt.core.python import solver as core  # type: ignore[import-untyped]
+from pybind11_abseil.status import StatusNotOk  # type: ignore[import-untyped]
 
 from ecoserve.errors import EcoserveError
-from ecoserve.planner.program import Program
+from ecoserve.planner.program import Indices, Program, Vector, entry_order
 
 Status = Literal["optimal", "feasible", "infeasible", "unknown"]
 
-_STATUS: dict[mathopt.TerminationReason, Status] = {
-    mathopt.TerminationReason.OPTIMAL: "optimal",
-    mathopt.TerminationReason.FEASIBLE: "feasible",
-    mathopt.TerminationReason.INFEASIBLE: "infeasible",
-    mathopt.TerminationReason.INFEASIBLE_OR_UNBOUNDED: "infeasible",  # every objective here is bounded below
+_STATUS: dict[int, Status] = {
+    result_pb2.TERMINATION_REASON_OPTIMAL: "optimal",
+    result_pb2.TERMINATION_REASON_FEASIBLE: "feasible",
+    result_pb2.TERMINATION_REASON_INFEASIBLE: "infeasible",
+    # every objective here is bounded below
+    result_pb2.TERMINATION_REASON_INFEASIBLE_OR_UNBOUNDED: "infeasible",
 }
 
-
+_SMALL = 2_000
+"""Open columns up to which a mixed program goes to SCIP first."""
+_SMALL_SHARE = 0.3
 _STDOUT = 1
 _redirecting = threading.Lock()
 
@@ -38,180 +53,246 @@ class SolverError(EcoserveError):
     """The solver itself failed; its message is passed on."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Solution:
-    """A solver's answer: values by column (empty without a feasible point), a lower bound, duals of an LP."""
+    """A solver's answer: a point by column (None without a feasible one), a lower bound, duals of an LP by row."""
 
     status: Status
-    values: tuple[float, ...] = ()
+    point: Vector | None = None
     objective: float = 0.0
     bound: float = 0.0
-    reduced_costs: tuple[float, ...] = ()
-    duals: tuple[float, ...] = ()
+    duals: Vector | None = None
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The point as plain numbers, empty without one."""
+        return () if self.point is None else tuple(self.point.tolist())
 
 
-def solve_linear(program: Program, objective: Mapping[int, float]) -> Solution:
-    """Minimise the linear relaxation by GLOP; duals by row and reduced costs by column come along."""
-    model = build_model(program, objective, relaxed=True)
-    sparse = mathopt.ModelSolveParameters(
-        variable_values_filter=mathopt.VariableFilter(skip_zero_values=True),
-        reduced_costs_filter=mathopt.VariableFilter(skip_zero_values=True),
-    )
-    result = _run(model, mathopt.SolverType.GLOP, mathopt.SolveParameters(), sparse)
-    status = _STATUS.get(result.termination.reason, "unknown")
-    if not result.has_primal_feasible_solution():
-        return Solution(status)
-    has_duals = result.has_dual_feasible_solution()
-    return Solution(
-        status,
-        values=_by_column(program, result.variable_values()),
-        objective=result.objective_value(),
-        bound=result.objective_value() if status == "optimal" else result.dual_bound(),
-        reduced_costs=_by_column(program, result.reduced_costs()) if has_duals else (),
-        duals=tuple(result.dual_values(list(model.linear_constraints()))) if has_duals else (),
-    )
+def solve_linear(program: Program, objective: Vector) -> Solution:
+    """Minimise the linear relaxation by GLOP; duals by row come along."""
+    return LinearSession(program, objective, np.flatnonzero(program.open)).solve()
 
 
+@dataclass(slots=True, eq=False)
 class LinearSession:
-    """A linear relaxation that stays with GLOP, which starts each solve where the last one ended."""
+    """A linear relaxation that stays with GLOP, which starts each solve where the last one ended.
 
-    def __init__(self, program: Program, objective: Mapping[int, float]) -> None:
-        self._program = program
-        self._model = build_model(program, objective, relaxed=True)
-        self._by_id = {variable.id: variable for variable in self._model.variables()}
-        # Reading an answer takes longer than finding it, so only what is not zero is read.
-        self._reading = mathopt.ModelSolveParameters(
-            variable_values_filter=mathopt.VariableFilter(skip_zero_values=True),
-            dual_values_filter=mathopt.LinearConstraintFilter(filtered_items=()),
-            reduced_costs_filter=mathopt.VariableFilter(filtered_items=()),
-        )
-        self._solver = mathopt.IncrementalSolver(self._model, mathopt.SolverType.GLOP)
+    It knows only some columns of the program at first; others are added, and prices changed, between solves.
+    """
 
-    def solve(self, prices: Mapping[int, float]) -> Solution:
-        """Minimise with other objective coefficients on some columns; values come along, duals do not."""
+    program: Program
+    objective: Vector
+    columns: Indices
+    _solver: Any = field(init=False)
+    _places: Indices = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._places = np.full(self.program.columns, -1, np.int64)
+        self._places[self.columns] = np.arange(len(self.columns))
+        with _explained("GLOP"):
+            self._solver = core.new(
+                parameters_pb2.SOLVER_TYPE_GLOP,
+                _proto(self.program, self.objective, self.columns, relaxed=True),
+                parameters_pb2.SolverInitializerProto(),
+            )
+
+    def add(self, columns: Indices) -> None:
+        """Let the program use more of its columns, given in order."""
+        first = len(self.columns)
+        self._places[columns] = np.arange(first, first + len(columns))
+        self.columns = np.append(self.columns, columns)
+        update = model_update_pb2.ModelUpdateProto()
+        _fill_variables(update.new_variables, self.program, columns, first, relaxed=True)
+        ids = np.arange(first, first + len(columns))
+        _fill(update.objective_updates.linear_coefficients, ids, self.objective[columns])
+        places = self._places[self.program.entry_columns]
+        _fill_matrix(update.linear_constraint_matrix_updates, self.program, places, places >= first)
+        self._update(update)
+
+    def reprice(self, prices: Mapping[int, float]) -> None:
+        """Change objective coefficients."""
+        self.objective = self.objective.copy()
         for column, price in prices.items():
-            if column in self._by_id:
-                self._model.objective.set_linear_coefficient(self._by_id[column], price)
-        result = self._solver.solve(model_params=self._reading)
-        status = _STATUS.get(result.termination.reason, "unknown")
-        if not result.has_primal_feasible_solution():
-            return Solution(status)
-        objective = result.objective_value()
-        return Solution(
-            status,
-            values=_by_column(self._program, result.variable_values()),
-            objective=objective,
-            bound=objective if status == "optimal" else result.dual_bound(),
-        )
+            self.objective[column] = price
+        columns = np.array(sorted(c for c in prices if self._places[c] >= 0), np.int64)
+        columns = columns[np.argsort(self._places[columns])]
+        update = model_update_pb2.ModelUpdateProto()
+        _fill(update.objective_updates.linear_coefficients, self._places[columns], self.objective[columns])
+        self._update(update)
+
+    def solve(self) -> Solution:
+        """Minimise."""
+        with _explained("GLOP"):
+            result = self._solver.solve(
+                parameters_pb2.SolveParametersProto(),
+                model_parameters_pb2.ModelSolveParametersProto(),
+                None,
+                callback_pb2.CallbackRegistrationProto(),
+                None,
+                None,
+            )
+        return _solution(result, self.program, self.columns)
+
+    def _update(self, update: model_update_pb2.ModelUpdateProto) -> None:
+        with _explained("GLOP"):
+            if not self._solver.update(update):
+                raise SolverError("GLOP refused a change of its program")
 
 
 def solve_mixed(
     program: Program,
-    objective: Mapping[int, float],
+    objective: Vector | Mapping[int, float],
     *,
     relative_gap: float,
     time_limit_seconds: float,
-    hint: Sequence[float] = (),
+    hint: Sequence[float] | Vector = (),
 ) -> Solution:
-    """Minimise by HiGHS to the gap or until the time is up.
+    """Minimise to the gap or until the time is up.
 
     A hint is a point by column; HiGHS fails on one outside the columns' bounds, so such a hint is not given.
     Where it fails all the same it is asked again without, and then answers `unknown`.
     """
-    model = build_model(program, objective, relaxed=False)
-    parameters = mathopt.SolveParameters(
-        time_limit=timedelta(seconds=max(time_limit_seconds, 0.05)), relative_gap_tolerance=relative_gap
-    )
-    attempts = [None]
-    if hint and _within_bounds(program, hint):
-        values = {variable: hint[variable.id] for variable in model.variables()}
-        hints = [mathopt.SolutionHint(variable_values=values)]
-        attempts = [mathopt.ModelSolveParameters(solution_hints=hints), None]
-    for model_parameters in attempts:
-        try:
-            result = _run(model, mathopt.SolverType.HIGHS, parameters, model_parameters)
-        except SolverError:
-            continue
-        return _mixed_solution(program, result)
+    prices = objective if isinstance(objective, np.ndarray) else _dense(program, objective)
+    columns = np.flatnonzero(program.open)
+    model = _proto(program, prices, columns, relaxed=False)
+    point = np.asarray(hint, np.float64)
+    hinted = model_parameters_pb2.ModelSolveParametersProto()
+    if len(point) and bool(np.all((program.lower <= point) & (point <= program.upper))):
+        _fill(hinted.solution_hints.add().variable_values, np.arange(len(columns)), point[columns])
+    limit = max(time_limit_seconds, 0.05)
+    if len(columns) <= _SMALL:
+        found = _mixed(
+            "GSCIP",
+            program,
+            columns,
+            model,
+            _parameters(relative_gap, limit * _SMALL_SHARE, small=True),
+            hinted,
+        )
+        if found is not None and found.status in ("optimal", "infeasible"):
+            return found
+        limit *= 1 - _SMALL_SHARE
+    parameters = _parameters(relative_gap, limit, small=False)
+    plain = model_parameters_pb2.ModelSolveParametersProto()
+    for start in (hinted, plain) if hinted.solution_hints else (plain,):
+        found = _mixed("HIGHS", program, columns, model, parameters, start)
+        if found is not None:
+            return found
     return Solution("unknown")
 
 
-def _mixed_solution(program: Program, result: mathopt.SolveResult) -> Solution:
+def _mixed(
+    solver: str,
+    program: Program,
+    columns: Indices,
+    model: model_pb2.ModelProto,
+    parameters: parameters_pb2.SolveParametersProto,
+    start: model_parameters_pb2.ModelSolveParametersProto,
+) -> Solution | None:
+    """Return the answer of a solver, None where it failed."""
+    try:
+        with _quiet_stdout(), _explained(solver):
+            result = core.solve(
+                model,
+                parameters_pb2.SolverTypeProto.Value(f"SOLVER_TYPE_{solver}"),
+                parameters_pb2.SolverInitializerProto(),
+                parameters,
+                start,
+                None,
+                callback_pb2.CallbackRegistrationProto(),
+                None,
+                None,
+            )
+    except SolverError:
+        return None
+    return _solution(result, program, columns)
+
+
+def _parameters(relative_gap: float, seconds: float, *, small: bool) -> parameters_pb2.SolveParametersProto:
+    parameters = parameters_pb2.SolveParametersProto(relative_gap_tolerance=relative_gap)
+    parameters.time_limit.FromTimedelta(timedelta(seconds=seconds))
+    if small:
+        parameters.threads = 1
+        parameters.presolve = parameters.cuts = parameters_pb2.EMPHASIS_OFF
+        parameters.heuristics = parameters_pb2.EMPHASIS_LOW
+    return parameters
+
+
+def _solution(result: result_pb2.SolveResultProto, program: Program, columns: Indices) -> Solution:
     status = _STATUS.get(result.termination.reason, "unknown")
-    if not result.has_primal_feasible_solution():
+    feasible = solution_pb2.SOLUTION_STATUS_FEASIBLE
+    found = result.solutions[0] if result.solutions else None
+    if found is None or found.primal_solution.feasibility_status != feasible:
         return Solution(status)
-    return Solution(
-        status,
-        values=_by_column(program, result.variable_values()),
-        objective=result.objective_value(),
-        bound=result.dual_bound(),
-    )
+    point = np.zeros(program.columns)
+    values = found.primal_solution.variable_values
+    point[columns[np.array(values.ids, np.int64)]] = np.array(values.values, np.float64)
+    objective = found.primal_solution.objective_value
+    duals = None
+    if found.dual_solution.feasibility_status == feasible:
+        duals = np.zeros(len(program.row_lower))
+        duals[np.array(found.dual_solution.dual_values.ids, np.int64)] = (
+            found.dual_solution.dual_values.values
+        )
+    bound = result.termination.objective_bounds.dual_bound
+    linear = found.HasField("dual_solution")
+    return Solution(status, point, objective, objective if linear and status == "optimal" else bound, duals)
 
 
-def _within_bounds(program: Program, point: Sequence[float]) -> bool:
-    return all(
-        low <= value <= high for low, value, high in zip(program.lower, point, program.upper, strict=True)
-    )
-
-
-def build_model(program: Program, objective: Mapping[int, float], *, relaxed: bool) -> mathopt.Model:
-    """Return the model without columns that are fixed at zero; identifiers are the program's indices."""
-    return mathopt.Model.from_model_proto(_proto(program, objective, relaxed=relaxed))
-
-
-def _proto(program: Program, objective: Mapping[int, float], *, relaxed: bool) -> model_pb2.ModelProto:
+def _proto(program: Program, objective: Vector, columns: Indices, *, relaxed: bool) -> model_pb2.ModelProto:
+    """Return the model of some columns, given in order; identifiers are their places."""
     proto = model_pb2.ModelProto()
-    closed = {c for c, high in enumerate(program.upper) if high == 0.0 and program.lower[c] == 0.0}
-    kept = [c for c in range(len(program.lower)) if c not in closed]
-    proto.variables.ids.extend(kept)
-    proto.variables.lower_bounds.extend([program.lower[c] for c in kept])
-    proto.variables.upper_bounds.extend([program.upper[c] for c in kept])
-    proto.variables.integers.extend([program.integer[c] and not relaxed for c in kept])
-    proto.linear_constraints.ids.extend(range(len(program.rows)))
-    proto.linear_constraints.lower_bounds.extend([row.lower for row in program.rows])
-    proto.linear_constraints.upper_bounds.extend([row.upper for row in program.rows])
-    row_ids: list[int] = []
-    column_ids: list[int] = []
-    coefficients: list[float] = []
-    for index, row in enumerate(program.rows):
-        columns, values = row.columns, row.coefficients
-        if not closed.isdisjoint(columns):
-            pairs = [(c, v) for c, v in zip(columns, values, strict=True) if c not in closed]
-            columns, values = tuple(c for c, _ in pairs), tuple(v for _, v in pairs)
-        row_ids.extend([index] * len(columns))
-        column_ids.extend(columns)
-        coefficients.extend(values)
-    matrix = proto.linear_constraint_matrix
-    matrix.row_ids.extend(row_ids)
-    matrix.column_ids.extend(column_ids)
-    matrix.coefficients.extend(coefficients)
-    prices = sorted((c, value) for c, value in objective.items() if c not in closed)
-    proto.objective.linear_coefficients.ids.extend([c for c, _ in prices])
-    proto.objective.linear_coefficients.values.extend([value for _, value in prices])
+    _fill_variables(proto.variables, program, columns, 0, relaxed=relaxed)
+    rows = len(program.row_lower)
+    proto.linear_constraints.ids.extend(range(rows))
+    proto.linear_constraints.lower_bounds.extend(program.row_lower.tolist())
+    proto.linear_constraints.upper_bounds.extend(program.row_upper.tolist())
+    places = np.full(program.columns, -1, np.int64)
+    places[columns] = np.arange(len(columns))
+    places = places[program.entry_columns]
+    _fill_matrix(proto.linear_constraint_matrix, program, places, places >= 0)
+    _fill(proto.objective.linear_coefficients, np.arange(len(columns)), objective[columns])
     return proto
 
 
-def _by_column(program: Program, values: Mapping[mathopt.Variable, float]) -> tuple[float, ...]:
-    """Return values for every column of the program, zero for those left out of the model."""
-    dense = [0.0] * len(program.lower)
-    for variable, value in values.items():
-        dense[variable.id] = value
-    return tuple(dense)
+def _fill_variables(variables: Any, program: Program, columns: Indices, first: int, *, relaxed: bool) -> None:
+    variables.ids.extend(range(first, first + len(columns)))
+    variables.lower_bounds.extend(program.lower[columns].tolist())
+    variables.upper_bounds.extend(program.upper[columns].tolist())
+    variables.integers.extend([False] * len(columns) if relaxed else program.integer[columns].tolist())
 
 
-def _run(
-    model: mathopt.Model,
-    solver: mathopt.SolverType,
-    parameters: mathopt.SolveParameters,
-    model_parameters: mathopt.ModelSolveParameters | None,
-) -> mathopt.SolveResult:
+def _fill_matrix(matrix: Any, program: Program, places: Indices, chosen: Any) -> None:
+    rows, columns = program.entry_rows[chosen], places[chosen]
+    values = program.entry_values[chosen]
+    order = entry_order(rows, columns)
+    if order is not None:
+        rows, columns, values = rows[order], columns[order], values[order]
+    matrix.row_ids.extend(rows.tolist())
+    matrix.column_ids.extend(columns.tolist())
+    matrix.coefficients.extend(values.tolist())
+
+
+def _fill(sparse: Any, ids: Indices, values: Vector) -> None:
+    sparse.ids.extend(ids.tolist())
+    sparse.values.extend(values.tolist())
+
+
+def _dense(program: Program, objective: Mapping[int, float]) -> Vector:
+    prices = np.zeros(program.columns)
+    for column, price in objective.items():
+        prices[column] = price
+    return prices
+
+
+@contextmanager
+def _explained(solver: str) -> Iterator[None]:
+    """Turn what OR-Tools raises into an error with its message."""
     try:
-        with _quiet_stdout():
-            return mathopt.solve(model, solver, params=parameters, model_params=model_parameters)
-    except (AttributeError, RuntimeError, ValueError) as error:
-        raise SolverError(
-            f"{solver.name} could not solve the program: {error.__context__ or error}"
-        ) from error
+        yield
+    except (AttributeError, RuntimeError, ValueError, StatusNotOk) as error:
+        raise SolverError(f"{solver} could not solve the program: {error.__context__ or error}") from error
 
 
 @contextmanager

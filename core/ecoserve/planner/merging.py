@@ -9,41 +9,61 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ecoserve.planner.instance import FlowResult, InstanceSpec, OptionSpec, SliceSpec
+import numpy as np
+
+from ecoserve.planner.instance import FlowResult, InstanceSpec, SliceSpec
+from ecoserve.planner.offers import Options
+from ecoserve.planner.program import Indices
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Merged:
-    """The smaller instance, the members of each of its slices, and how many whole ones it stands for."""
+    """The smaller instance with its options, the members of each of its slices, how many whole ones it stands for."""
 
     spec: InstanceSpec
+    options: Options
     members: Mapping[str, tuple[SliceSpec, ...]]
     counts: Mapping[str, int]
 
 
 def merge_slices(spec: InstanceSpec) -> Merged:
     """Merge equal slices; the first of each group gives its name."""
-    profiles: dict[str, list[OptionSpec]] = {item.name: [] for item in spec.slices}
-    for option in spec.options:
-        profiles[option.slice].append(option)
-    groups: dict[object, list[SliceSpec]] = {}
-    for item in spec.slices:
-        served = tuple(
-            (o.configuration, o.max_rate, o.energy_per_request_joules, o.latency_seconds, o.phase)
-            for o in profiles[item.name]
-        )
+    options = Options.of(spec)
+    groups: dict[object, list[int]] = {}
+    for place, (item, served) in enumerate(zip(spec.slices, _profiles(spec, options), strict=True)):
         rate = item.rate > 0 if spec.divisible else item.rate
-        groups.setdefault((item.traffic_class, rate, served), []).append(item)
-    members = {group[0].name: tuple(group) for group in groups.values()}
+        groups.setdefault((item.traffic_class, rate, served), []).append(place)
+    members = {spec.slices[group[0]].name: tuple(spec.slices[k] for k in group) for group in groups.values()}
     if len(members) == len(spec.slices):
-        return Merged(spec, members, {})
+        return Merged(spec, options, members, {})
     slices = tuple(
         group[0].model_copy(update={"rate": sum(item.rate for item in group)}) if spec.divisible else group[0]
         for group in members.values()
     )
-    options = tuple(option for option in spec.options if option.slice in members)
+    places = np.full(len(spec.slices), -1, np.int64)
+    places[[group[0] for group in groups.values()]] = np.arange(len(groups))
+    kept = np.flatnonzero(places[options.slices] >= 0)
+    smaller = spec.model_copy(
+        update={"slices": slices, "options": tuple(spec.options[k] for k in kept.tolist())}
+    )
     counts = {} if spec.divisible else {name: len(group) for name, group in members.items()}
-    return Merged(spec.model_copy(update={"slices": slices, "options": options}), members, counts)
+    return Merged(smaller, options.chosen(kept).renumbered(places), members, counts)
+
+
+def _profiles(spec: InstanceSpec, options: Options) -> list[bytes]:
+    """Return of each slice what serves it, and how, in a form that can be compared."""
+    order = np.lexsort((options.phases, options.configurations, options.slices))
+    figures = np.column_stack(
+        [
+            options.configurations[order],
+            options.phases[order],
+            options.max_rates[order],
+            options.joules[order],
+            options.latencies[order],
+        ]
+    )
+    ends: Indices = np.cumsum(np.bincount(options.slices, minlength=len(spec.slices)))
+    return [figures[a:b].tobytes() for a, b in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)]
 
 
 def split_flows(merged: Merged, flows: Iterable[FlowResult]) -> tuple[FlowResult, ...]:
@@ -53,7 +73,12 @@ def split_flows(merged: Merged, flows: Iterable[FlowResult]) -> tuple[FlowResult
     """
     if not merged.counts:
         return tuple(
-            flow.model_copy(update={"slice": item.name, "rate": flow.rate * item.rate / total})
+            FlowResult(
+                slice=item.name,
+                configuration=flow.configuration,
+                rate=flow.rate * item.rate / total,
+                phase=flow.phase,
+            )
             for flow in flows
             for group in (merged.members[flow.slice],)
             for total in (sum(item.rate for item in group),)
@@ -71,7 +96,11 @@ def split_flows(merged: Merged, flows: Iterable[FlowResult]) -> tuple[FlowResult
             queue = decoded[flow.slice, zones[flow.configuration]]
         for _ in range(round(flow.rate / merged.members[flow.slice][0].rate)):
             item = queue.popleft()
-            dealt.append(flow.model_copy(update={"slice": item.name, "rate": item.rate}))
+            dealt.append(
+                FlowResult(
+                    slice=item.name, configuration=flow.configuration, rate=item.rate, phase=flow.phase
+                )
+            )
             if flow.phase == "prefill":
                 decoded.setdefault((flow.slice, zones[flow.configuration]), deque()).append(item)
     return tuple(dealt)

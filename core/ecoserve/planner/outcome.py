@@ -1,9 +1,13 @@
 """A plan and its bounds as the result that is written to files."""
 
+import numpy as np
+
 from ecoserve.planner.candidate import Candidate, churn
 from ecoserve.planner.formulation import Formulation
 from ecoserve.planner.instance import BoundsResult, FlowResult, MarginalsResult, PlanningResult
 from ecoserve.planner.merging import Merged, split_flows, split_unserved
+from ecoserve.planner.offers import PHASES
+from ecoserve.planner.program import Vector
 
 
 def chain(fluid: float, linear: float, mixed: float, plan: float) -> BoundsResult:
@@ -25,18 +29,11 @@ def outcome(
     spec = formulation.spec
     objective = plan.total(formulation.objective())
     gap = max(0.0, objective - bounds.mip) / abs(objective) if abs(objective) > 1e-12 else 0.0
-    missing = {name: round(plan.values[c]) for name, c in formulation.missing.items() if plan.values[c] > 0.5}
+    missing = {
+        name: round(float(plan.values[c])) for name, c in formulation.missing.items() if plan.values[c] > 0.5
+    }
     proven = gap <= max(spec.relative_gap, 1e-6)
-    flows = tuple(
-        FlowResult(
-            slice=usable.option.slice,
-            configuration=usable.option.configuration,
-            rate=usable.rate * plan.shares[usable.column],
-            phase=usable.option.phase,
-        )
-        for usable in formulation.options
-        if usable.column in plan.shares
-    )
+    flows = flows_of(formulation, plan.shares)
     unserved = {item.name: item.rate * plan.shed.get(item.name, 0.0) for item in spec.slices}
     if len(merged.members) < sum(map(len, merged.members.values())):
         flows = split_flows(merged, flows)
@@ -62,4 +59,22 @@ def outcome(
         churn=churn(formulation, plan.replicas),
         marginals=prices,
         solve_seconds=seconds,
+    )
+
+
+def flows_of(formulation: Formulation, shares: Vector) -> tuple[FlowResult, ...]:
+    """Return what flows, from shares by option that can be used."""
+    spec, offered = formulation.spec, formulation.offered
+    used = np.flatnonzero(shares)
+    return tuple(
+        FlowResult(
+            slice=spec.slices[s].name, configuration=spec.configurations[c].name, rate=rate, phase=PHASES[p]
+        )
+        for s, c, p, rate in zip(
+            offered.slices[used].tolist(),
+            offered.configurations[used].tolist(),
+            offered.phases[used].tolist(),
+            (offered.rates[used] * shares[used]).tolist(),
+            strict=True,
+        )
     )

@@ -20,19 +20,22 @@ Every result carries fluid ≤ LP ≤ MIP ≤ plan, and the prices at the margin
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import ceil, floor, inf
+from math import floor, inf
+
+import numpy as np
 
 from ecoserve.planner.bounds import fluid_bound
 from ecoserve.planner.candidate import Candidate, candidate, pack_pools
 from ecoserve.planner.cuts import packing_cut
-from ecoserve.planner.formulation import Coefficients, Formulation, formulate
+from ecoserve.planner.formulation import Formulation, formulate
 from ecoserve.planner.greedy import greedy_plan
 from ecoserve.planner.instance import BoundsResult, PlanningInstance, PlanningResult
 from ecoserve.planner.marginals import marginals
-from ecoserve.planner.mathopt_backend import Solution, solve_linear, solve_mixed
+from ecoserve.planner.mathopt_backend import Solution, solve_mixed
 from ecoserve.planner.merging import merge_slices
 from ecoserve.planner.outcome import chain, outcome
-from ecoserve.planner.program import Program, row
+from ecoserve.planner.pricing import Relaxation
+from ecoserve.planner.program import Program, Vector, dense_row
 
 _FULL_SEARCH_COLUMNS = 8_000
 """Up to so many columns HiGHS gets the whole program; beyond, only those that the LP calls promising."""
@@ -53,7 +56,7 @@ _TIE_BREAKS: Mapping[str, tuple[str, ...]] = {
     "cost": ("operational", "embodied"),
 }
 
-Solve = Callable[[Program, Coefficients], Solution]
+Solve = Callable[[Program, Vector], Solution]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ def solve(instance: PlanningInstance) -> PlanningResult:
     """Solve an instance; capacity that is short gives a result with `unserved`, never an exception."""
     started = time.perf_counter()
     merged = merge_slices(instance.spec)
-    formulation = formulate(merged.spec, merged.counts)
+    formulation = formulate(merged.spec, merged.counts, merged.options)
     search = _Search(formulation, deadline=started + instance.spec.time_limit_seconds)
     best, bounds, relaxed = search.run()
     prices = marginals(merged, formulation, search.objective, relaxed)
@@ -87,7 +90,7 @@ def solve(instance: PlanningInstance) -> PlanningResult:
 
 
 class _Search:
-    """One run over one formulation; keeps the deadline and the cuts found so far."""
+    """One run over one formulation; keeps the deadline and the options found to be of use."""
 
     def __init__(self, formulation: Formulation, deadline: float) -> None:
         self.formulation = formulation
@@ -99,27 +102,27 @@ class _Search:
             formulation.shed_rate("offline"),
             formulation.churn_excess(),
         )
+        self.relaxation = Relaxation(formulation)
 
     def run(self) -> tuple[Candidate, BoundsResult, Solution]:
         """Return the plan, its bounds, and the relaxation that sheds what the plan sheds."""
-        relaxed, allowance = self._lexicographic(self.formulation.program, solve_linear)
+        relaxed, allowance = self._lexicographic(self.formulation.program, self.relaxation.solve)
         start = self._start(relaxed)
-        if (
-            relaxed.reduced_costs
-            and allowance.nothing
-            and len(self.formulation.program.lower) > _SMALL_COLUMNS
-        ):
+        costs = self._reduced_costs(relaxed)
+        if costs is not None and allowance.nothing and self.formulation.program.columns > _SMALL_COLUMNS:
             for promising in _PROMISING:
                 if self._good_enough(relaxed, start):
                     break
-                start = self._better(start, self._restricted(relaxed, start, promising))
-        if relaxed.values and allowance.nothing and self._good_enough(relaxed, start):
+                start = self._better(start, self._restricted(relaxed, costs, start, promising))
+        if allowance.nothing and self._good_enough(relaxed, start):
             program, _ = self._promising(relaxed, start, allowance)
             best, mip_bound = self._settled(program, allowance, start), relaxed.bound
         else:
             best, allowance, mip_bound = self._mixed(relaxed, start, allowance)
         if not allowance.nothing:
-            relaxed = solve_linear(self._allowing(self.formulation.program, allowance), self.objective)
+            relaxed = self.relaxation.solve(
+                self._allowing(self.formulation.program, allowance), self.objective
+            )
         online, offline, _ = allowance.tiers
         fluid = fluid_bound(self.formulation, online, offline)
         return best, chain(fluid, relaxed.bound, mip_bound, best.total(self.objective)), relaxed
@@ -127,12 +130,22 @@ class _Search:
     def _left(self) -> float:
         return max(0.05, self.deadline - time.perf_counter())
 
+    def _reduced_costs(self, relaxed: Solution) -> Vector | None:
+        if relaxed.duals is None:
+            return None
+        program = self.formulation.program
+        return program.reduced_costs(self.objective, relaxed.duals[: len(program.row_lower)])
+
     def _mixed_solver(self, hint: Candidate, gap: float) -> Solve:
-        def run(program: Program, objective: Coefficients) -> Solution:
+        def run(program: Program, objective: Vector) -> Solution:
             # A cut appends columns to the program: the hint then leaves them at zero.
-            values = (*hint.values, *[0.0] * (len(program.lower) - len(hint.values)))
+            values = np.append(hint.values, np.zeros(program.columns - len(hint.values)))
             return solve_mixed(
-                program, objective, relative_gap=gap, time_limit_seconds=self._left(), hint=values
+                program,
+                np.append(objective, np.zeros(program.columns - len(objective))),
+                relative_gap=gap,
+                time_limit_seconds=self._left(),
+                hint=values,
             )
 
         return run
@@ -146,16 +159,17 @@ class _Search:
         """
         if not short:
             solution = run(self._allowing(program, Allowance()), self.objective)
-            if solution.values or solution.status == "unknown":
+            if solution.point is not None or solution.status == "unknown":
                 return solution, Allowance()
         allowance = _ANYTHING
         for index, tier in enumerate(self.tiers):
-            if not tier:
+            if not tier.any():
                 allowance = allowance.with_tier(index, 0.0)
                 continue
             solution = run(self._allowing(program, allowance), tier)
-            if solution.values:
-                allowance = allowance.with_tier(index, max(0.0, _total(tier, solution)))
+            if solution.point is not None:
+                reached = float((tier * solution.point[: len(tier)]).sum())
+                allowance = allowance.with_tier(index, max(0.0, reached))
             elif index == 0:
                 return solution, Allowance()
         return run(self._allowing(program, allowance), self.objective), allowance
@@ -164,26 +178,26 @@ class _Search:
         """Return the program with what each tier may reach bounded."""
         for tier, limit in zip(self.tiers, allowance.tiers, strict=True):
             if limit <= 0.0:
-                program = program.bounded(dict.fromkeys(tier, (0.0, 0.0)))
-            elif tier and limit < inf:
+                program = program.closed(np.flatnonzero(tier))
+            elif tier.any() and limit < inf:
                 slack = _TIER_TOLERANCE * (1.0 + limit)
-                program = program.constrained(row(list(tier.items()), upper=limit + slack))
+                program = program.constrained(dense_row(tier, upper=limit + slack))
         return program
 
     def _start(self, relaxed: Solution) -> Candidate:
         """Return the best of the quick plans: rounded or greedy, and what runs, where churn is bounded."""
         keep_held = self.formulation.churn is not None
         kept = self._routed(self.spec.held) if keep_held and self.spec.divisible else None
-        start = self._round(relaxed) or greedy_plan(self.formulation, relaxed.values)
+        start = self._round(relaxed) or greedy_plan(self.formulation, relaxed.point)
         if keep_held:
-            start = self._better(start, greedy_plan(self.formulation, relaxed.values, keep_held=True))
+            start = self._better(start, greedy_plan(self.formulation, relaxed.point, keep_held=True))
         return self._better(start, kept)
 
     def _round(self, relaxed: Solution) -> Candidate | None:
         """Round replicas up where the pools can hold them, route the flows again; None for whole slices."""
-        if not relaxed.values or not self.spec.divisible:
+        if relaxed.point is None or not self.spec.divisible:
             return None
-        wanted = {name: relaxed.values[column] for name, column in self.formulation.replicas.items()}
+        wanted = {name: float(relaxed.point[column]) for name, column in self.formulation.replicas.items()}
         counts = {name: floor(value + 1e-6) for name, value in wanted.items()}
         pools = {pool.name: pool.nodes for pool in self.spec.pools}
         by_pool: dict[str, list[str]] = {}
@@ -204,45 +218,43 @@ class _Search:
     def _good_enough(self, relaxed: Solution, plan: Candidate) -> bool:
         """Tell whether a plan serves everything within the gap, as the linear bound alone proves."""
         return (
-            not any(plan.total(tier) > 0 for tier in self.tiers)
+            relaxed.point is not None
+            and not any(plan.total(tier) > 0 for tier in self.tiers)
             and plan.total(self.objective) <= relaxed.bound * (1 + self.spec.relative_gap) + 1e-9
         )
 
-    def _restricted(self, relaxed: Solution, start: Candidate, promising: float) -> Candidate | None:
+    def _restricted(
+        self, relaxed: Solution, costs: Vector, start: Candidate, promising: float
+    ) -> Candidate | None:
         """Search among the columns that the linear program calls promising, and what the start uses."""
-        limit = promising * abs(relaxed.bound)
-        lower = self.formulation.program.lower
-        closed = {
-            column: (0.0, 0.0)
-            for column, cost in enumerate(relaxed.reduced_costs)
-            if cost > limit and lower[column] == 0.0 and start.values[column] == 0.0
-        }
+        program = self.formulation.program
+        dear = (costs > promising * abs(relaxed.bound)) & (program.lower == 0.0) & (start.values == 0.0)
         found = solve_mixed(
-            self._allowing(self.formulation.program, Allowance()).bounded(closed),
+            self._allowing(program, Allowance()).closed(dear),
             self.objective,
             relative_gap=max(self.spec.relative_gap / 2, _LEAST_FIRST_GAP),
             time_limit_seconds=_FIRST_SHARE * self._left(),
             hint=start.values,
         )
-        if not found.values:
+        if found.point is None:
             return None
-        made = candidate(self.formulation, found.values)
+        made = candidate(self.formulation, found.point)
         return made if made.fits(self.formulation) else None
 
     def _routed(self, counts: Mapping[str, int]) -> Candidate | None:
         """Return the best plan with these replicas at most, or None where they do not pack."""
-        fixed = {
-            column: (0.0, float(counts.get(name, 0))) for name, column in self.formulation.replicas.items()
-        }
-        for usable in self.formulation.options:
-            if counts.get(usable.option.configuration, 0) == 0:
-                fixed[usable.column] = (0.0, 0.0)  # implied, and a smaller program
-        relaxed, _ = self._lexicographic(self.formulation.program.bounded(fixed), solve_linear)
-        if not relaxed.values:
+        program, offered = self.formulation.program, self.formulation.offered
+        upper = program.upper.copy()
+        for name, column in self.formulation.replicas.items():
+            upper[column] = counts.get(name, 0)
+        running = np.array([counts.get(item.name, 0) > 0 for item in self.spec.configurations])
+        upper[offered.columns[~running[offered.configurations]]] = 0.0  # implied, and a smaller program
+        relaxed, _ = self._lexicographic(program.capped(upper), self.relaxation.solve)
+        if relaxed.point is None:
             return None
-        values = list(relaxed.values)
-        for column in self.formulation.replicas.values():
-            values[column] = float(ceil(values[column] - 1e-6))
+        values = relaxed.point.copy()
+        columns = list(self.formulation.replicas.values())
+        values[columns] = np.ceil(values[columns] - 1e-6)
         made = candidate(self.formulation, values)
         return made if made.fits(self.formulation) and self._within_limits(made) else None
 
@@ -263,20 +275,20 @@ class _Search:
         for _ in range(_MAX_CUT_ROUNDS):
             run = self._mixed_solver(best, self.spec.relative_gap)
             solution, allowance = self._lexicographic(program, run, short=not allowance.nothing)
-            if not solution.values:
+            if solution.point is None:
                 break
             if first_bound is None:
                 first_bound = relaxed.bound if restricted else solution.bound
-            found = candidate(self.formulation, solution.values)
+            found = candidate(self.formulation, solution.point[: len(best.values)])
             if found.fits(self.formulation):
                 best = self._better(best, found)
-            overflowing = self._overflowing(found, solution)
+            overflowing = self._overflowing(found, solution.point)
             if not restricted:
                 bound = max(first_bound, solution.bound)
             if not overflowing or self._left() <= 0.05:
                 break
             program = packing_cut(self.formulation, program, found, overflowing)
-        if len(program.lower) == len(best.values):  # cuts add columns of their own
+        if program.columns == len(best.values):  # cuts add columns of their own
             best = self._settled(program, allowance, best)
         reached = Allowance(tuple(best.total(tier) for tier in self.tiers))
         if all(have <= most + 1e-6 for have, most in zip(reached.tiers, allowance.tiers, strict=True)):
@@ -291,25 +303,22 @@ class _Search:
         besides, and only the full linear bound holds then.
         """
         program = self.formulation.program
-        if not relaxed.reduced_costs or not allowance.nothing:
+        costs = self._reduced_costs(relaxed)
+        if costs is None or not allowance.nothing:
             return program, False
         if any(rounded.total(tier) > 0 for tier in self.tiers):
             return program, False  # what it sheds made it cheap: it bounds no plan that serves everything
         room = (rounded.total(self.objective) - relaxed.bound) * (1 + 1e-6) + 1e-9
-        large = len(program.lower) > _FULL_SEARCH_COLUMNS
-        limit = _PROMISING[-1] * abs(relaxed.bound) if large else inf
-        bounds: dict[int, tuple[float, float]] = {}
+        dear = (costs > 0) & (rounded.values <= 0) & (program.lower == 0)
+        most = room / np.where(dear, costs, 1.0)
+        most = np.where(program.integer, np.floor(most + 1e-9), most)
+        most[most < _LEAST_SHARE] = 0.0
         restricted = False
-        for column, cost in enumerate(relaxed.reduced_costs):
-            if cost <= 0 or rounded.values[column] > 0 or program.lower[column] != 0:
-                continue
-            most = floor(room / cost + 1e-9) if program.integer[column] else room / cost
-            most = 0.0 if most < _LEAST_SHARE else most
-            if cost > limit and most > 0:
-                most, restricted = 0.0, True
-            if most < program.upper[column]:
-                bounds[column] = (0.0, float(most))
-        return program.bounded(bounds), restricted
+        if program.columns > _FULL_SEARCH_COLUMNS:
+            unproven = dear & (costs > _PROMISING[-1] * abs(relaxed.bound)) & (most > 0)
+            restricted = bool(unproven.any())
+            most[unproven] = 0.0
+        return program.capped(np.where(dear, most, inf)), restricted
 
     def _settled(self, program: Program, allowance: Allowance, best: Candidate) -> Candidate:
         """Among plans as good as the best take the cheapest (performance) or the greenest (energy, cost).
@@ -317,10 +326,10 @@ class _Search:
         What is compared with a carbon plan must not look worse than its objective makes it.
         """
         second = self.formulation.combined(*_TIE_BREAKS.get(self.spec.objective, ()))
-        if not second:
+        if not second.any():
             return best
         limit = best.total(self.objective) * (1 + 1e-6) + 1e-9
-        equal = self._allowing(program, allowance).constrained(row(list(self.objective.items()), upper=limit))
+        equal = self._allowing(program, allowance).constrained(dense_row(self.objective, upper=limit))
         settled = solve_mixed(
             equal,
             second,
@@ -328,9 +337,9 @@ class _Search:
             time_limit_seconds=self._left(),
             hint=best.values,
         )
-        if not settled.values:
+        if settled.point is None:
             return best
-        found = candidate(self.formulation, settled.values)
+        found = candidate(self.formulation, settled.point)
         return found if found.total(self.objective) <= limit and found.fits(self.formulation) else best
 
     def _better(self, best: Candidate, found: Candidate | None) -> Candidate:
@@ -339,14 +348,10 @@ class _Search:
     def _rank(self, plan: Candidate) -> tuple[float, ...]:
         return (*(round(plan.total(tier), 6) for tier in self.tiers), plan.total(self.objective))
 
-    def _overflowing(self, found: Candidate, solution: Solution) -> dict[str, int]:
+    def _overflowing(self, found: Candidate, point: Vector) -> dict[str, int]:
         """Return the pools that need more nodes than the program paid for, with the nodes needed."""
         return {
             name: found.nodes[name]
             for name, column in self.formulation.nodes.items()
-            if found.nodes[name] > round(solution.values[column])
+            if found.nodes[name] > round(float(point[column]))
         }
-
-
-def _total(coefficients: Coefficients, solution: Solution) -> float:
-    return sum(value * solution.values[column] for column, value in coefficients.items())

@@ -9,12 +9,17 @@ under the new intensities, which tells how much a plan made anew could save at m
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from ecoserve.errors import InvalidInputError, UnknownNameError
+from ecoserve.planner.bounds import offer_zones
 from ecoserve.planner.formulation import Formulation, formulate
 from ecoserve.planner.instance import FlowResult, PlanningInstance, PlanningResult
-from ecoserve.planner.mathopt_backend import LinearSession, SolverError
+from ecoserve.planner.mathopt_backend import SolverError
 from ecoserve.planner.merging import merge_slices, split_flows
-from ecoserve.planner.program import Program, row
+from ecoserve.planner.outcome import flows_of
+from ecoserve.planner.pricing import PricedSession, Relaxation
+from ecoserve.planner.program import Program, Row
 
 _NOISE = 1e-7
 
@@ -39,75 +44,74 @@ class HeldPlan:
         if plan.status == "infeasible":
             raise InvalidInputError("status", plan.status, "a plan that serves everything is needed")
         self._merged = merge_slices(spec)
-        self._formulation = formulate(self._merged.spec)
+        self._formulation = formulate(self._merged.spec, options=self._merged.options)
         self._zones = {zone.name: zone.carbon_intensity for zone in spec.zones}
-        first = len(self._formulation.program.lower)
+        first = self._formulation.program.columns
         self._columns = {name: first + index for index, name in enumerate(self._zones)}
-        served = dict.fromkeys(self._formulation.shed.values(), (0.0, 0.0))
-        program = _with_zones(self._formulation, self._columns).bounded(served)
+        program = _with_zones(self._formulation, self._columns)
+        program = program.closed(np.array(list(self._formulation.shed.values()), np.int64))
         if self._formulation.churn is not None:  # what is compared with the plan may move no more than it did
             excess = max(0, plan.churn - (spec.churn_budget or 0))
             program = program.bounded({self._formulation.churn.excess: (0.0, float(excess))})
-        self._bound = LinearSession(program, self._prices())
-        self._held = LinearSession(program.bounded(_running(self._formulation, plan)), self._prices())
+        prices = np.append(self._formulation.metrics["embodied"], list(self._zones.values()))
+        held = _running(self._formulation, program, plan)
+        relaxation = Relaxation(self._formulation)
+        shed = np.array(list(self._formulation.shed.values()), np.int64)
+        relaxation.solve(self._formulation.program.closed(shed), self._formulation.objective())
+        relaxation.solve(held, prices)  # both to learn which options are of use
+        self._bound = PricedSession(self._formulation, program, prices, relaxation.useful)
+        self._held = PricedSession(self._formulation, held, prices, relaxation.useful)
 
     def reroute(self, intensities: Mapping[str, float]) -> Rerouted:
         """Return the least gCO2e/h of the running replicas; zones that are not named keep their intensity."""
-        solution = self._held.solve(self._changed(intensities))
-        if not solution.values:
+        self._change(intensities)
+        solution = self._held.solve()
+        if solution.point is None:
             raise SolverError("the held replicas cannot serve the load that they were planned for")
-        flows = tuple(
-            FlowResult(
-                slice=usable.option.slice,
-                configuration=usable.option.configuration,
-                rate=usable.rate * solution.values[usable.column],
-                phase=usable.option.phase,
-            )
-            for usable in self._formulation.options
-            if solution.values[usable.column] > _NOISE
-        )
+        shares = self._formulation.offered.within(solution.point)
+        flows = flows_of(self._formulation, np.where(shares > _NOISE, shares, 0.0))
         return Rerouted(solution.objective, split_flows(self._merged, flows))
 
     def lower_bound(self, intensities: Mapping[str, float]) -> float:
         """Return gCO2e/h that no plan under these intensities can be below."""
-        return self._bound.solve(self._changed(intensities)).bound
+        self._change(intensities)
+        return self._bound.solve().bound
 
-    def _prices(self) -> dict[int, float]:
-        prices = dict(self._formulation.metrics["embodied"])
-        return prices | {column: self._zones[name] for name, column in self._columns.items()}
-
-    def _changed(self, intensities: Mapping[str, float]) -> dict[int, float]:
+    def _change(self, intensities: Mapping[str, float]) -> None:
         for name, grams in intensities.items():
             if name not in self._zones:
                 raise UnknownNameError("zone", name, self._zones)
             if not 0 <= grams <= 1e15:
                 raise InvalidInputError(f"intensity of {name}", grams, "grams per kWh from zero up")
             self._zones[name] = grams
-        return {column: self._zones[name] for name, column in self._columns.items()}
+        prices = {column: self._zones[name] for name, column in self._columns.items()}
+        self._bound.session.reprice(prices)
+        self._held.session.reprice(prices)
 
 
 def _with_zones(formulation: Formulation, columns: Mapping[str, int]) -> Program:
     """Return the program with kilowatts per zone as columns."""
-    pools = {pool.name: pool.zone for pool in formulation.spec.pools}
-    zones = {item.name: pools[item.pool] for item in formulation.spec.configurations}
-    places = {usable.column: zones[usable.option.configuration] for usable in formulation.options}
-    places |= {column: zones[name] for name, column in formulation.replicas.items()}
-    places |= {column: pools[name] for name, column in formulation.nodes.items()}
-    entries: dict[str, list[tuple[int, float]]] = {name: [(column, -1.0)] for name, column in columns.items()}
-    for column, watts in formulation.metrics["watts"].items():
-        entries[places[column]].append((column, watts / 1000))
-    rows = [row(values, 0.0, 0.0) for values in entries.values()]
+    spec = formulation.spec
+    pools = {pool.name: pool.zone for pool in spec.pools}
+    zones = {item.name: pools[item.pool] for item in spec.configurations}
+    places = np.full(formulation.program.columns, -1, np.int64)
+    places[list(formulation.replicas.values())] = [columns[zones[name]] for name in formulation.replicas]
+    places[list(formulation.nodes.values())] = [columns[pools[name]] for name in formulation.nodes]
+    of_zone = np.array([columns[zone.name] for zone in spec.zones], np.int64)
+    places[formulation.offered.columns] = of_zone[offer_zones(formulation)]
+    watts = formulation.metrics["watts"]
+    rows = []
+    for column in columns.values():
+        members = np.flatnonzero((places == column) & (watts != 0))
+        rows.append(Row(0.0, 0.0, np.append(members, column), np.append(watts[members] / 1000, -1.0)))
     return formulation.program.extended(len(columns), *rows)
 
 
-def _running(formulation: Formulation, plan: PlanningResult) -> dict[int, tuple[float, float]]:
-    """Return bounds that fix replicas and nodes, and close the options of what does not run."""
-    fixed: dict[int, tuple[float, float]] = {}
-    for name, column in formulation.replicas.items():
-        fixed[column] = (float(plan.replicas[name]), float(plan.replicas[name]))
-    for name, column in formulation.nodes.items():
-        fixed[column] = (float(plan.nodes[name]), float(plan.nodes[name]))
-    for usable in formulation.options:
-        if plan.replicas[usable.option.configuration] == 0:
-            fixed[usable.column] = (0.0, 0.0)
-    return fixed
+def _running(formulation: Formulation, program: Program, plan: PlanningResult) -> Program:
+    """Return the program with replicas and nodes fixed, and the options of what does not run closed."""
+    running = np.array([plan.replicas[item.name] > 0 for item in formulation.spec.configurations])
+    idle = ~running[formulation.offered.configurations]
+    fixed = {column: float(plan.replicas[name]) for name, column in formulation.replicas.items()}
+    fixed |= {column: float(plan.nodes[name]) for name, column in formulation.nodes.items()}
+    closed = program.closed(formulation.offered.columns[idle])
+    return closed.bounded({column: (count, count) for column, count in fixed.items()})

@@ -14,6 +14,7 @@ from typing import Any
 
 from ecoserve.api import LLMServing
 from ecoserve.api.labels import (
+    AMD_RESOURCE,
     API_VERSION,
     CLASS,
     CLASS_OFFLINE,
@@ -52,6 +53,7 @@ class Wanted:
     cpu_cores: float
     memory_gib: float
     replicas: int
+    accelerator_resource: str = GPU_RESOURCE
 
     @property
     def key(self) -> Key:
@@ -82,6 +84,7 @@ def wanted_of(placements: Iterable[Placement], selectors: Mapping[str, Selector]
                 cpu_cores=item.cpu_cores,
                 memory_gib=item.memory_gib,
                 replicas=item.replicas,
+                accelerator_resource=item.accelerator_resource,
             )
         )
     return tuple(made)
@@ -166,7 +169,8 @@ def _pod_spec(pod: Mapping[str, Any], wanted: Wanted, serving: LLMServing) -> di
     if serving.spec.placement.node_selector:
         result["nodeSelector"] = {**(pod.get("nodeSelector") or {}), **serving.spec.placement.node_selector}
     if wanted.tensor_parallel:
-        result["tolerations"] = _tolerating_gpus(pod.get("tolerations") or [])
+        tolerations = pod.get("tolerations") or []
+        result["tolerations"] = _tolerating(wanted.accelerator_resource, tolerations)
     if wanted.scheduling_class == CLASS_OFFLINE:
         result["priorityClassName"] = OFFLINE_PRIORITY_CLASS
     return result
@@ -205,22 +209,24 @@ def _resources(given: Mapping[str, Any], wanted: Wanted) -> dict[str, Any]:
     requests = {**(given.get("requests") or {})}
     limits = {**(given.get("limits") or {})}
     for resources in (requests, limits):
-        for name in (GPU_RESOURCE, "cpu", "memory"):
+        for name in (GPU_RESOURCE, AMD_RESOURCE, "cpu", "memory"):
             resources.pop(name, None)
     if wanted.cpu_cores > 0:
         requests["cpu"] = f"{math.ceil(wanted.cpu_cores * 1000)}m"
     if wanted.memory_gib > 0:
         requests["memory"] = f"{math.ceil(wanted.memory_gib * 1024)}Mi"
     if wanted.tensor_parallel:
-        requests[GPU_RESOURCE] = limits[GPU_RESOURCE] = str(wanted.tensor_parallel)
+        requests[wanted.accelerator_resource] = limits[wanted.accelerator_resource] = str(
+            wanted.tensor_parallel
+        )
     rest = {key: value for key, value in given.items() if key != "limits"}
     return {**rest, "requests": requests, **({"limits": limits} if limits else {})}
 
 
-def _tolerating_gpus(tolerations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    if any(each.get("key") == GPU_RESOURCE for each in tolerations):
+def _tolerating(resource: str, tolerations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    if any(each.get("key") == resource for each in tolerations):
         return list(tolerations)
-    return [*tolerations, {"key": GPU_RESOURCE, "operator": "Exists", "effect": "NoSchedule"}]
+    return [*tolerations, {"key": resource, "operator": "Exists", "effect": "NoSchedule"}]
 
 
 def _name(readable: str) -> str:

@@ -9,7 +9,8 @@ import yaml
 from ecoserve.api import HardwareProfile
 from ecoserve.catalog import load_catalog
 from ecoserve.cli.app import run
-from ecoserve.fleet.hardware import identify
+from ecoserve.fleet.identity import identify
+from ecoserve.fleet.nodes import NodeFacts, Resources
 
 RUN = {
     "model_id": "meta-llama/Llama-3.1-8B-Instruct",
@@ -22,6 +23,12 @@ RUN = {
     "mean_ttft_ms": 250.0,
     "mean_tpot_ms": 25.0,
 }
+
+NODE = NodeFacts(
+    name="n",
+    labels={"node.kubernetes.io/instance-type": "p5.48xlarge"},
+    allocatable=Resources(gpu=8, cpu=190, memory_gib=2000),
+)
 
 
 @pytest.fixture
@@ -36,7 +43,7 @@ def test_an_imported_profile_is_a_hardware_profile_that_nodes_match(result: str,
     document = yaml.safe_load(capsys.readouterr().out)
     profile = HardwareProfile.model_validate(document)
     assert profile.spec.match_labels == {"node.kubernetes.io/instance-type": "p5.48xlarge"}
-    hardware = identify(profile.spec.match_labels, load_catalog(), profile)
+    hardware = identify(NODE, load_catalog(), profile)
     (measured,) = hardware.instance.measured
     assert (measured.tensor_parallel, measured.precision, measured.origin) == (
         1, "bf16", "imported from vllm bench serve",

@@ -102,6 +102,16 @@ def test_a_gpu_replica_asks_for_devices_cores_and_memory_on_the_engine_only() ->
     }
 
 
+def test_accelerators_are_asked_for_by_the_resource_of_their_vendor() -> None:
+    template = {
+        "spec": {"containers": [{"name": "engine", "resources": {"limits": {"nvidia.com/gpu": "1"}}}]}
+    }
+    amd = wanted(accelerator_resource="amd.com/gpu")
+    pod = pod_of(build_deployment(amd, serving(template=template), 1))
+    assert pod["containers"][0]["resources"]["limits"] == {"amd.com/gpu": "2"}
+    assert {"key": "amd.com/gpu", "operator": "Exists", "effect": "NoSchedule"} in pod["tolerations"]
+
+
 def test_without_a_container_named_engine_the_first_is_the_engine() -> None:
     template = {
         "spec": {"containers": [{"name": "a", "image": "x", "args": ARGS}, {"name": "b", "image": "y"}]}

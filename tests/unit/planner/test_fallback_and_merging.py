@@ -44,7 +44,7 @@ def test_equal_whole_slices_are_counted_and_dealt_out_with_both_phases_in_one_zo
     problem = instance(divisible=False)
     merged = merge_slices(problem.spec)
     assert merged.counts == {"s0": 6}
-    assert len(formulate(merged.spec, merged.counts).options) == 4
+    assert len(formulate(merged.spec, merged.counts).offered) == 4
     result = solve(problem)
     assert result.status == "optimal"
     assert sum(result.nodes.values()) == 3

@@ -238,7 +238,7 @@ def test_stages_lose_nothing_against_the_whole_program(seed: int, objective: str
     problem = generated(seed, objective)
     staged = solve(problem)
     formulation = formulate(problem.spec)
-    whole = formulation.program.bounded(dict.fromkeys(formulation.shed.values(), (0.0, 0.0)))
+    whole = formulation.program.closed(list(formulation.shed.values()))
     plain = solve_mixed(whole, formulation.objective(), relative_gap=0.01, time_limit_seconds=60)
     assert staged.status == "optimal"
     assert staged.objective <= plain.objective * 1.0101

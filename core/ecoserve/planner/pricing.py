@@ -1,0 +1,137 @@
+"""The linear relaxation by column generation: few options at first, then those that its prices call for.
+
+Of a slice's hundreds of options a handful are of any use. GLOP starts with the cheapest of each slice, bought by
+the drop; the duals price all others at once, and those that would pay come in, until none does. What is
+still short then (prices are exact to a tolerance) is taken off the bound, so that it holds for the whole program.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ecoserve.planner.bounds import binding_resources
+from ecoserve.planner.coarse import least_of_groups, promising_offers
+from ecoserve.planner.formulation import Formulation
+from ecoserve.planner.mathopt_backend import LinearSession, Solution
+from ecoserve.planner.offers import PHASES
+from ecoserve.planner.program import Flags, Indices, Program, Vector
+
+_WHOLE = 3_000
+"""Up to so many options all of them are taken at once."""
+_FIRST = 4
+"""Options of a slice (and zone, where its phases are split) to start with."""
+_PER_ROUND = 4
+"""Options of a slice and phase that come in together."""
+_TOLERANCE = 1e-8
+_SERVED = 1e-7
+
+
+class Relaxation:
+    """The relaxation of one formulation under changing bounds and objectives; remembers which options were of use."""
+
+    def __init__(self, formulation: Formulation, whole: int = _WHOLE) -> None:
+        self._formulation = formulation
+        self._large = len(formulation.offered) > whole
+        self.useful: Flags = np.ones(len(formulation.offered), np.bool_)
+
+    def solve(self, program: Program, objective: Vector) -> Solution:
+        """Minimise over all options that the program leaves open."""
+        if self._large:
+            self.useful = promising_offers(self._formulation, program, objective, _FIRST)
+            self._large = False
+        solution = self._generated(program, objective)
+        if solution.status != "infeasible" or self.useful.all():
+            return solution
+        shed = np.array(list(self._formulation.shed.values()), np.int64)
+        elastic = program.bounded({int(c): (0.0, float(self._formulation.program.upper[c])) for c in shed})
+        price = np.zeros(program.columns)
+        price[shed] = 1.0
+        least = self._generated(elastic, price)
+        if least.point is None or least.objective > _SERVED:
+            return solution
+        return self._generated(program, objective)
+
+    def _generated(self, program: Program, objective: Vector) -> Solution:
+        priced = PricedSession(self._formulation, program, objective, self.useful)
+        solution = priced.solve()
+        self.useful = self.useful | priced.active
+        return solution
+
+
+class PricedSession:
+    """One program that stays with GLOP; `active` are the options that it knows by now."""
+
+    def __init__(self, formulation: Formulation, program: Program, objective: Vector, active: Flags) -> None:
+        offered = formulation.offered
+        known = program.open
+        known[offered.columns] &= active
+        self.formulation = formulation
+        self.active: Flags = offered.within(known)
+        self.session = LinearSession(program, objective, np.flatnonzero(known))
+        self._lift = _Lift(formulation)
+
+    def solve(self) -> Solution:
+        """Minimise over all options that the program leaves open."""
+        program, offered = self.session.program, self.formulation.offered
+        left = offered.within(program.open) & ~self.active
+        while True:
+            solution = self.session.solve()
+            if solution.duals is None:
+                return solution
+            duals = self._lift.lifted(program, self.session.objective, solution.duals)
+            solution = replace(solution, duals=duals)
+            if not left.any():
+                return solution
+            costs = offered.within(program.reduced_costs(self.session.objective, duals))
+            short = self._shortfall(np.where(left, costs, 0.0))
+            if short <= _TOLERANCE * abs(solution.objective) + 1e-12:
+                return replace(solution, bound=solution.objective - short)
+            added = _most_wanted(offered.slices * len(PHASES) + offered.phases, costs, left)
+            left[added] = False
+            self.active[added] = True
+            self.session.add(offered.columns[added])
+
+    def _shortfall(self, costs: Vector) -> float:
+        """Return how much less the rest of the options could make the objective, at most."""
+        offered = self.formulation.offered
+        least = np.zeros(len(self.formulation.spec.slices) * len(PHASES))
+        np.minimum.at(least, offered.slices * len(PHASES) + offered.phases, costs)
+        spec, counts = self.formulation.spec, self.formulation.counts
+        copies = np.array([float(counts.get(item.name, 1)) for item in spec.slices])
+        return -float((least.reshape(-1, len(PHASES)).sum(axis=1) * copies).sum())
+
+
+class _Lift:
+    """Raises prices that an optimal solution leaves open: of replicas and nodes that it does not use.
+
+    Rows of capacity and packing have nothing on their right-hand side, so their prices may rise as far as replicas
+    and nodes cover their own cost, and the bound stays. Prices that are too low call for options of no use.
+    """
+
+    def __init__(self, formulation: Formulation) -> None:
+        rows = formulation.rows
+        pools = {pool.name: pool.node.resources.amounts() for pool in formulation.spec.pools}
+        binding = [
+            (rows.packing[name, index], formulation.nodes[name], pools[name][index])
+            for name, index in binding_resources(formulation).items()
+            if (name, index) in rows.packing
+        ]
+        self._packing = np.array([row for row, _, _ in binding], np.int64)
+        self._nodes = np.array([column for _, column, _ in binding], np.int64)
+        self._amounts = np.array([amount for _, _, amount in binding])
+        self._capacity = np.array(list(rows.capacity.values()), np.int64)
+        self._replicas = np.array([formulation.replicas[name] for name in rows.capacity], np.int64)
+
+    def lifted(self, program: Program, objective: Vector, duals: Vector) -> Vector:
+        """Return the raised duals."""
+        duals = duals.copy()
+        spare = np.maximum(0.0, program.reduced_costs(objective, duals)[self._nodes])
+        duals[self._packing] -= spare / self._amounts
+        spare = np.maximum(0.0, program.reduced_costs(objective, duals)[self._replicas])
+        duals[self._capacity] -= spare
+        return duals
+
+
+def _most_wanted(groups: Indices, costs: Vector, left: Flags) -> Indices:
+    wanted = np.flatnonzero(left & (costs < 0))
+    return np.sort(wanted[least_of_groups(groups[wanted], costs[wanted], _PER_ROUND)])
