@@ -136,11 +136,24 @@ def explain_serving(name: str, namespace: NamespaceOption = "", output: OutputOp
             item["reason"],
         )
     _print(table)
+    _print_offline(status.get("offline"))
     for condition in status.get("conditions", []):
         _print(f"{condition['type']}: {condition['status']} ({condition['reason']}): {condition['message']}")
     _print_design_points(status.get("designPoints", []))
     if status.get("savedPercent") is not None:
         _print(f"saved against the cost-optimal placement: {status['savedPercent']:g} %")
+
+
+def _print_offline(offline: Body | None) -> None:
+    """Say until when offline work waits, and why."""
+    if offline is None:
+        return
+    until = f", until {offline['waitsUntil']}" if "waitsUntil" in offline else ""
+    rate = f", {offline['requestsPerSecond']:.3g} requests/s run" if "requestsPerSecond" in offline else ""
+    _print(
+        f"offline work ({offline['reason']}): {offline['message']}; as of {offline['asOf']} "
+        f"{offline['backlogRequests']:.0f} requests wait{until}{rate}"
+    )
 
 
 @explain.command("pod")

@@ -25,6 +25,7 @@ from ecoserve_operator.kube import LLM_SERVING, ApiRefusedError, ApiUnreachableE
 from ecoserve_operator.leader import Leadership
 from ecoserve_operator.loop import Loop
 from ecoserve_operator.planning.comparer import Comparer
+from ecoserve_operator.planning.deferral import Deferral
 from ecoserve_operator.planning.planner import Planner
 from ecoserve_operator.reconcile import Reconciler
 from ecoserve_operator.reporting.metrics import Metrics
@@ -110,13 +111,18 @@ async def serve(settings: Settings) -> None:
         comparer = Comparer(settings, lambda: world.nudges.give("design points"))
         planner = Planner(settings)
         signals = GridSignals(api, settings.hold_seconds)
+        clock, catalog = _clock(settings), load_catalog()
+        deferral = Deferral(
+            world, signals, catalog, clock, settings, lambda: world.nudges.give("offline schedule")
+        )
         reconciler = Reconciler(
             world=world,
-            clock=_clock(settings),
+            clock=clock,
             settings=settings,
-            catalog=load_catalog(),
+            catalog=catalog,
             signals=signals,
             planner=planner,
+            deferral=deferral,
             comparer=comparer,
             actor=Actor(api, world, metrics, settings.progress_timeout_seconds),
             reporter=Reporter(api, world),
@@ -135,6 +141,7 @@ async def serve(settings: Settings) -> None:
             asyncio.create_task(leadership.run(), name="lease"),
             asyncio.create_task(act(), name="loop"),
             asyncio.create_task(comparer.run(), name="design points"),
+            asyncio.create_task(deferral.run(), name="offline schedules"),
         ]
         registry = build_registry(world, api)
         _add_probes(registry, world, loop, leadership)

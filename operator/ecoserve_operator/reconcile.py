@@ -11,6 +11,7 @@ from ecoserve_operator.acting.actor import Acted, Actor
 from ecoserve_operator.clock import Clock
 from ecoserve_operator.planning.comparer import Comparer
 from ecoserve_operator.planning.decision import Taken, missing_pool
+from ecoserve_operator.planning.deferral import Deferral
 from ecoserve_operator.planning.planner import Decision, Planner
 from ecoserve_operator.planning.snapshot import View, view_world
 from ecoserve_operator.reporting.metrics import Metrics
@@ -39,6 +40,7 @@ class Reconciler:
     catalog: Catalog
     signals: GridSignals
     planner: Planner
+    deferral: Deferral
     comparer: Comparer
     actor: Actor
     reporter: Reporter
@@ -48,7 +50,9 @@ class Reconciler:
         """Make one pass; `since` is when its first reason came up. Returns seconds until the next is due."""
         now = self.clock.now()
         readings = self.signals.readings(list(self.world.zones.values()), now)
-        decision, is_new = await self.planner.decide(self._view(readings, now), self._running())
+        view = self.deferral.ordered(self._view(readings, now), now)
+        decision, is_new = await self.planner.decide(view, self._running())
+        self.deferral.note(decision, now)
         planned_at = time.monotonic()
         if is_new and not self._still_valid(decision, readings, now):
             return 0.0
@@ -108,10 +112,11 @@ class Reconciler:
                 running.get(record.full_name, ()),
                 self.comparer.latest,
                 decision.decided_at,
+                self.deferral.orders.get(record.full_name),
             )
         await self._report_zones(readings)
         await self.reporter.report_phase(_phase(decision, acted))
-        self.metrics.show(decision.choices.values(), readings)
+        self.metrics.show(decision.choices.values(), readings, self.deferral.orders)
 
     async def _report_zones(self, readings: Mapping[str, Reading]) -> None:
         taken = taken_zones(self.world.zones.values())
@@ -125,6 +130,8 @@ class Reconciler:
         step = self.settings.load_step_seconds
         next_load = now + timedelta(seconds=step - now.timestamp() % step)
         steps = [reading.next_step for reading in readings.values() if reading.next_step is not None]
+        order_ends = self.deferral.due()
+        steps += [] if order_ends is None else [order_ends]
         until = [self.clock.real_seconds_until(moment) for moment in (next_load, *steps)]
         waiting = self.actor.seconds_until_timeout()
         until += [] if waiting is None else [waiting]

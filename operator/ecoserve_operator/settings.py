@@ -37,6 +37,8 @@ class Settings:
     """Longest time between two reconciliations: level-triggered even if an event was missed."""
     load_step_seconds: float = 900.0
     """Simulated time between two looks at the daily load profile: hourly figures, four points each."""
+    horizon_hours: int = 24
+    """How far ahead offline work is scheduled: the cycle of a day, which is what grids and load repeat."""
     plan_limit_seconds: float = 30.0
     """Hard limit on a plan: a planner that takes longer is killed and the placement held."""
     hysteresis_fraction: float = 0.01

@@ -262,6 +262,28 @@ class DesignPoint(ApiModel):
     cost_per_hour: NonNegative
 
 
+class WaitingRequests(ApiModel):
+    """Offline requests that wait, by when the first of them came."""
+
+    arrived_at: str
+    requests: NonNegative
+
+
+class OfflineStatus(ApiModel):
+    """What offline work does, as of a time; with the rate it tells what waits at any later time, too."""
+
+    as_of: str
+    requests_per_second: (
+        Annotated[NonNegative, Field(description="Rate of work; left out where work runs as it comes.")]
+        | None
+    ) = None
+    backlog_requests: NonNegative = 0.0
+    backlog: Annotated[tuple[WaitingRequests, ...], Field(max_length=48)] = ()
+    waits_until: str | None = None
+    reason: str = ""
+    message: str = ""
+
+
 class LLMServingStatus(ApiModel):
     """Observed state of an LLMServing."""
 
@@ -280,6 +302,9 @@ class LLMServingStatus(ApiModel):
     plan: Annotated[str, Field(description="Identity of the plan behind this state.")] = ""
     last_planned: str | None = None
     reason: Annotated[str, Field(description="Why the placement is what it is.")] = ""
+    offline: (
+        Annotated[OfflineStatus, Field(description="What offline work that may wait does now.")] | None
+    ) = None
     conditions: Annotated[
         tuple[Condition, ...],
         Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from ecoserve.api import LLMServing
 from ecoserve.api.llmserving import Mode
 from ecoserve.catalog import Catalog
 from ecoserve.errors import InvalidInputError, UnknownNameError
@@ -119,11 +120,22 @@ def mode_of(record: ServingRecord) -> Mode | None:
     return record.serving.spec.policy.mode if record.serving is not None else None
 
 
+def demand_of(record: ServingRecord, serving: LLMServing, catalog: Catalog, time: datetime) -> ServingDemand:
+    """What a serving asks for at a time; only the work of one that is enforced waits.
+
+    Raises InvalidInputError for what its spec names and nobody knows.
+    """
+    demand = serving_demand(serving, catalog, time)
+    if demand.offline is None or mode_of(record) is Mode.ENFORCE:
+        return demand
+    return replace(demand, offline=replace(demand.offline, defers=False))
+
+
 def _demand(record: ServingRecord, catalog: Catalog, load_time: datetime) -> ServingDemand | Refusal:
     if record.serving is None:
         return Refusal(reason=Reason.INVALID_SPEC, problem=record.problem)
     try:
-        return serving_demand(record.serving, catalog, load_time)
+        return demand_of(record, record.serving, catalog, load_time)
     except UnknownNameError as error:
         return Refusal(reason=Reason.UNKNOWN_NAME, problem=str(error))
     except InvalidInputError as error:

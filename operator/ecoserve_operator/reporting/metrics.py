@@ -11,7 +11,9 @@ from prometheus_client import (
     start_http_server,
 )
 
+from ecoserve.planner.backlog import total
 from ecoserve_operator.planning.decision import Choice
+from ecoserve_operator.planning.offline import Order
 from ecoserve_operator.signals.intensity import Reading
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -47,14 +49,24 @@ class Metrics:
             "serving_held", "1 where the last good placement is held.", "serving", "reason"
         )
 
+        self.backlog = self._gauge(
+            "offline_backlog_requests",
+            "Offline requests that waited when the present order began.",
+            "serving",
+        )
+
     def serve(self, host: str, port: int) -> None:
         """Serve /metrics from a thread of its own."""
         start_http_server(port, addr=host, registry=self.registry)
 
-    def show(self, choices: Iterable[Choice], readings: Mapping[str, Reading]) -> None:
+    def show(
+        self, choices: Iterable[Choice], readings: Mapping[str, Reading], orders: Mapping[str, Order]
+    ) -> None:
         """Show the present decision and readings; what no longer exists disappears."""
-        for gauge in (self.intensity, self.stale, self.grams, self.replicas, self.held):
+        for gauge in (self.intensity, self.stale, self.grams, self.replicas, self.held, self.backlog):
             gauge.clear()
+        for name, order in orders.items():
+            self.backlog.labels(name).set(total(order.backlog))
         for zone, reading in readings.items():
             self.intensity.labels(zone).set(reading.grams_per_kwh)
             self.stale.labels(zone).set(reading.stale)

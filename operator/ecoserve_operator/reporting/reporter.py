@@ -21,6 +21,7 @@ from ecoserve_operator.kube import (
 )
 from ecoserve_operator.planning.calls import Comparison
 from ecoserve_operator.planning.decision import Choice, Taken
+from ecoserve_operator.planning.offline import Order
 from ecoserve_operator.planning.planner import Decision
 from ecoserve_operator.reporting import placement_plan as plans
 from ecoserve_operator.reporting.conditions import Verdict, settle, transitions
@@ -71,11 +72,14 @@ class Reporter:
         deployments: Iterable[DeploymentRecord],
         comparison: Comparison | None,
         decided_at: datetime,
+        order: Order | None,
     ) -> None:
         """Write an LLMServing's status and the events of what changed in it."""
         before = self._world.reported.get(record.key, Reported())
         conditions = settle(verdicts, before.conditions, record.generation, datetime.now(UTC))
-        status = build_status(record, choice, conditions, deployments, comparison, self.plan_id, decided_at)
+        status = build_status(
+            record, choice, conditions, deployments, comparison, self.plan_id, decided_at, order
+        )
         if choice is None or choice.taken is Taken.HELD:
             status = with_kept(status, before.body)
         if not is_news(status, before.body) or not await self._write(LLM_SERVING, record, status):

@@ -6,10 +6,12 @@ from typing import Any
 
 from ecoserve.api.base import Condition
 from ecoserve.api.gridzone import GridZoneStatus
-from ecoserve.api.llmserving import LLMServingStatus, PoolShare
+from ecoserve.api.llmserving import LLMServingStatus, OfflineStatus, PoolShare, WaitingRequests
+from ecoserve.planner.backlog import total
 from ecoserve.planner.plan import Placement
 from ecoserve_operator.planning.calls import Comparison
 from ecoserve_operator.planning.decision import Choice, Taken
+from ecoserve_operator.planning.offline import Order
 from ecoserve_operator.signals.intensity import Reading
 from ecoserve_operator.watch.records import DeploymentRecord, ServingRecord
 
@@ -27,6 +29,7 @@ def build_status(
     comparison: Comparison | None,
     plan_id: str,
     planned_at: datetime,
+    order: Order | None = None,
 ) -> dict[str, Any]:
     """The status of an LLMServing, as it is applied."""
     ready: dict[str, int] = {}
@@ -51,6 +54,7 @@ def build_status(
         plan=plan_id,
         last_planned=_written(planned_at),
         reason=_reason(choice),
+        offline=_offline(order) if order is not None else None,
         conditions=conditions,
     )
     return status.model_dump(by_alias=True, mode="json", exclude_none=True)
@@ -98,6 +102,22 @@ def _share(item: Placement, ready: int) -> PoolShare:
         operational_grams_per_hour=round(item.operational_grams_per_hour, _DIGITS),
         embodied_grams_per_hour=round(item.embodied_grams_per_hour, _DIGITS),
         reason=item.reason,
+    )
+
+
+def _offline(order: Order) -> OfflineStatus:
+    """What offline work does, as of when its order began: that and the rate tell what waits at any later time."""
+    return OfflineStatus(
+        as_of=_written(order.since),
+        requests_per_second=order.done_per_second,
+        backlog_requests=round(total(order.backlog), _DIGITS),
+        backlog=tuple(
+            WaitingRequests(arrived_at=_written(cohort.arrived_at), requests=round(cohort.requests, _DIGITS))
+            for cohort in order.backlog
+        ),
+        waits_until=None if order.waits_until is None else _written(order.waits_until),
+        reason=order.reason.value,
+        message=order.message,
     )
 
 

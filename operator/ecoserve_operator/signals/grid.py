@@ -87,6 +87,22 @@ class GridSignals:
         self._last = readings
         return readings
 
+    def series(self, zones: Iterable[ZoneRecord]) -> dict[str, tuple[IntensitySeries, bool]]:
+        """The series behind each zone that nodes stand in, and whether it repeats; none where a reading is stale."""
+        records = list(zones)
+        taken = taken_zones(records)
+        found: dict[str, tuple[IntensitySeries, bool]] = {}
+        for record in records:
+            wanted = _wanted(record.grid) if record.grid is not None else None
+            source = self._sources.get(wanted) if wanted is not None else None
+            last = self._last.get(record.name)
+            if record.grid is None or wanted is None or source is None or source.series is None:
+                continue
+            if last is not None and not last.stale and record.name not in taken:
+                for zone in record.grid.spec.zones or (record.name,):
+                    found[zone] = (source.series, wanted.place.repeat)
+        return found
+
     async def _read(self, wanted: _Wanted) -> _Source:
         place = wanted.place
         where = f"ConfigMap {place.namespace}/{place.name}"

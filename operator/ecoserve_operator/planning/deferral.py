@@ -1,0 +1,126 @@
+"""Deferral in the operator: forecasts from what is watched, a schedule beside the loop, orders in the snapshot."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from ecoserve.catalog import Catalog
+from ecoserve.errors import InvalidInputError
+from ecoserve.fleet.snapshot import Snapshot
+from ecoserve.planner.horizon import may_wait
+from ecoserve.planner.outlook import GridSeries, Outlook
+from ecoserve.workload.forecast import of_intensity
+from ecoserve_operator.clock import Clock
+from ecoserve_operator.planning.offline import OfflineWork, Order
+from ecoserve_operator.planning.planner import Decision
+from ecoserve_operator.planning.scheduler import Arguments, Question, Scheduler
+from ecoserve_operator.planning.snapshot import View, demand_of
+from ecoserve_operator.settings import Settings
+from ecoserve_operator.signals.grid import GridSignals
+from ecoserve_operator.watch.world import World
+
+_SCHEDULE_TAKES = 4
+"""A schedule may take this many times as long as a plan."""
+
+
+class Deferral:
+    """What a reconciliation asks about offline work."""
+
+    def __init__(
+        self,
+        world: World,
+        signals: GridSignals,
+        catalog: Catalog,
+        clock: Clock,
+        settings: Settings,
+        done: Callable[[], None],
+    ) -> None:
+        self._world = world
+        self._signals = signals
+        self._catalog = catalog
+        self._clock = clock
+        self._horizon_hours = settings.horizon_hours
+        self._work = OfflineWork()
+        self._scheduler = Scheduler(_SCHEDULE_TAKES * settings.plan_limit_seconds, done)
+        self._decision: Decision | None = None
+
+    @property
+    def orders(self) -> Mapping[str, Order]:
+        """What each serving's offline work is told now, by `namespace/name`."""
+        return self._work.orders
+
+    def due(self) -> datetime | None:
+        """When the next order ends."""
+        return self._work.due()
+
+    async def run(self) -> None:
+        """Make schedules for ever."""
+        await self._scheduler.run()
+
+    def ordered(self, view: View, now: datetime) -> View:
+        """The view with the offline rates that are ordered; asks for a new schedule where the last does not hold."""
+        snapshot = view.snapshot
+        if any(may_wait(demand) for demand in snapshot.servings):
+            self._scheduler.want(
+                self._question(snapshot), lambda: self._arguments(snapshot), snapshot.zones, now
+            )
+        else:
+            self._scheduler.forget()
+        reported = {
+            record.full_name: self._world.reported[record.key].body
+            if record.key in self._world.reported
+            else {}
+            for record in self._world.servings.values()
+        }
+        changed = self._work.ordered(snapshot, self._scheduler.latest, reported, self._arrivals, now)
+        return replace(view, snapshot=changed)
+
+    def note(self, decision: Decision, now: datetime) -> None:
+        """Take down what a decision serves of the offline work."""
+        self._decision = decision
+        if self._work.note(decision, now):
+            self._world.nudges.give("offline work that finds no room")
+
+    def _question(self, snapshot: Snapshot) -> Question:
+        midnight = self._clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+        series = self._signals.series(self._world.zones.values())
+        return Question(
+            pools=snapshot.pools,
+            demands=self._at(snapshot, midnight).servings,
+            series=series,
+            constants={
+                zone.name: zone.carbon_intensity for zone in snapshot.zones if zone.name not in series
+            },
+        )
+
+    def _arguments(self, snapshot: Snapshot) -> Arguments:
+        now = self._clock.now()
+        outlook = Outlook(
+            snapshot_at=lambda time: self._at(snapshot, time),
+            grids={
+                zone: GridSeries(series=of_intensity(series), repeat=repeat)
+                for zone, (series, repeat) in self._signals.series(self._world.zones.values()).items()
+            },
+        )
+        plan = self._decision.plan if self._decision is not None else None
+        return outlook.intervals(now, self._horizon_hours), self._work.waiting(now, self._arrivals), plan
+
+    def _at(self, snapshot: Snapshot, time: datetime) -> Snapshot:
+        """The snapshot with the demand of another time; supply and grid stay."""
+        records = {record.full_name: record for record in self._world.servings.values()}
+        servings = []
+        for demand in snapshot.servings:
+            record = records.get(demand.name)
+            if record is not None and record.serving is not None:
+                servings.append(demand_of(record, record.serving, self._catalog, time))
+        return replace(snapshot, servings=tuple(servings))
+
+    def _arrivals(self, name: str, time: datetime) -> float:
+        record = next((item for item in self._world.servings.values() if item.full_name == name), None)
+        if record is None or record.serving is None:
+            return 0.0
+        try:
+            offline = demand_of(record, record.serving, self._catalog, time).offline
+        except InvalidInputError:
+            return 0.0  # its status says why it can't be planned
+        return 0.0 if offline is None else offline.rate_per_second
