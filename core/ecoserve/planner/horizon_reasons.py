@@ -80,7 +80,7 @@ def _why(
         return ScheduleReason.NOTHING, "no work has come"
     if step.short[serving] > least:
         return ScheduleReason.CAPACITY, f"every node that may serve it is full; {left:.0f} requests wait"
-    if left <= least and total(before) <= least:
+    if left <= least and (total(before) <= least or not schedule.defers):
         return ScheduleReason.AT_ONCE, _why_at_once(schedule)
     if index + 1 == len(schedule.intervals):
         return ScheduleReason.HORIZON_ENDS, "the schedule ends here, and leaves nothing over"
