@@ -1,6 +1,6 @@
 """Carbon: embodied and operational, amortisation, coefficient sets, grid intensity, marginal carbon."""
 
-from ecoserve.carbon.account import Account, NodeShape, Terms, account_of, accounts_by_set, shape_of
+from ecoserve.carbon.account import Account, AccountTerms, NodeShape, account_of, accounts_by_set, shape_of
 from ecoserve.carbon.amortisation import Amortisation, AmortisationMethod
 from ecoserve.carbon.coefficients import ECOSERVE, CoefficientSet, coefficient_set, coefficient_sets
 from ecoserve.carbon.embodied import (
@@ -42,6 +42,7 @@ from ecoserve.carbon.signal import (
 __all__ = [
     "ECOSERVE",
     "Account",
+    "AccountTerms",
     "Accounting",
     "Amortisation",
     "AmortisationMethod",
@@ -59,7 +60,6 @@ __all__ = [
     "PowerModel",
     "Scope",
     "Signal",
-    "Terms",
     "accelerator_embodied",
     "accelerators_kg",
     "account_of",

@@ -48,7 +48,7 @@ class NodeShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class AccountTerms:
     """What an account is made under. PUE 1 and a utilisation of 0.8 are the EcoServe authors'.
 
     An account shares out what was emitted, so its intensity is average; a marginal one tells of changes.
@@ -109,7 +109,7 @@ def shape_of(instance: InstanceType) -> NodeShape:
     )
 
 
-def account_of(shape: NodeShape, terms: Terms, coefficients: CoefficientSet = ECOSERVE) -> Account:
+def account_of(shape: NodeShape, terms: AccountTerms, coefficients: CoefficientSet = ECOSERVE) -> Account:
     """Return the account of a shape; raises InvalidInputError where the set has no figure for its card."""
     gpu = None if shape.accelerator is None else accelerator_embodied(shape.accelerator, coefficients)
     host = None if shape.host is None else host_embodied(shape.host, coefficients)
@@ -141,7 +141,7 @@ def _cards_kg(card: EmbodiedCarbon | None, count: int, *, alone: bool) -> float:
 
 
 def accounts_by_set(
-    shape: NodeShape, terms: Terms
+    shape: NodeShape, terms: AccountTerms
 ) -> tuple[Mapping[str, Account], Mapping[str, InvalidInputError]]:
     """Return the account under each set, and why others have none: no figure for the card."""
     found: dict[str, Account] = {}

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from ecoserve.carbon import (
     Account,
+    AccountTerms,
     Amortisation,
     AmortisationMethod,
     AverageIntensity,
@@ -18,7 +19,6 @@ from ecoserve.carbon import (
     Lifetimes,
     NodeShape,
     PowerModel,
-    Terms,
     account_of,
     accounts_by_set,
     coefficient_set,
@@ -81,7 +81,7 @@ def run_footprint(request: FootprintRequest, *, as_json: bool, console: Console)
     return 0
 
 
-def _terms(request: FootprintRequest) -> Terms:
+def _terms(request: FootprintRequest) -> AccountTerms:
     """Return the terms; raises InvalidInputError naming the option of the first one that makes no sense."""
     utilization = _within("--utilization", request.utilization, 0, 1, "a share from 0 to 1")
     years = {
@@ -110,7 +110,7 @@ def _terms(request: FootprintRequest) -> Terms:
         accelerator_age_years=ages["--accelerator-age"],
     )
     amortisation.counted_share(utilization)
-    return Terms(
+    return AccountTerms(
         intensity=AverageIntensity(
             grams_per_kwh=_within(
                 "--intensity",

@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ecoserve.carbon import Account, AmortisationMethod, EmbodiedCarbon, NodeShape, Part, Terms
+from ecoserve.carbon import Account, AccountTerms, AmortisationMethod, EmbodiedCarbon, NodeShape, Part
 from ecoserve.carbon.coefficients import AcceleratorMethod, vendor_figures
 from ecoserve.catalog import InstanceType
 
@@ -74,7 +74,9 @@ class Subject:
         return tuple(names)
 
 
-def document(subject: Subject, terms: Terms, account: Account, over_sets: OverSets | None) -> dict[str, Any]:
+def document(
+    subject: Subject, terms: AccountTerms, account: Account, over_sets: OverSets | None
+) -> dict[str, Any]:
     """Return an account as plain values, unrounded; a crossover that does not exist is null."""
     spread, years = terms.amortisation, terms.amortisation.effective
     coefficients = account.coefficients
@@ -181,7 +183,7 @@ def _vendor(subject: Subject) -> dict[str, Any] | None:
 
 
 def show(
-    subject: Subject, terms: Terms, account: Account, over_sets: OverSets | None, console: Console
+    subject: Subject, terms: AccountTerms, account: Account, over_sets: OverSets | None, console: Console
 ) -> None:
     """Print the parts, the totals and, where asked for, the range over the sets."""
     console.print(_part_table(subject, account))
@@ -215,7 +217,7 @@ def _part_table(subject: Subject, account: Account) -> Table:
     return table
 
 
-def _total_lines(subject: Subject, terms: Terms, account: Account) -> Iterator[str]:
+def _total_lines(subject: Subject, terms: AccountTerms, account: Account) -> Iterator[str]:
     shape, spread = subject.shape, terms.amortisation
     if account.gpu is not None and account.host is not None:
         yield (

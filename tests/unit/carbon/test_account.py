@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoserve.carbon import (
+    AccountTerms,
     Amortisation,
     AmortisationMethod,
     AverageIntensity,
@@ -15,7 +16,6 @@ from ecoserve.carbon import (
     MarginalIntensity,
     NodeShape,
     PowerModel,
-    Terms,
     account_of,
     accounts_by_set,
     coefficient_set,
@@ -52,7 +52,7 @@ def node(card="h100-sxm", count=8, dram_gb=2000.0, ssd_gb=22720.0, cpu_watts=350
 )
 def test_nodes_of_the_published_table(shape, coefficients, gpu, host, total, grams, kilowatts, crossover):
     found = account_of(
-        shape, Terms(intensity=AverageIntensity(grams_per_kwh=261)), coefficient_set(coefficients)
+        shape, AccountTerms(intensity=AverageIntensity(grams_per_kwh=261)), coefficient_set(coefficients)
     )
     assert [round(kg, 1) for kg in (found.gpu_kg, found.host_kg, found.node_kg)] == [gpu, host, total]
     assert round(found.embodied_grams_per_hour, 1) == grams
@@ -63,18 +63,18 @@ def test_nodes_of_the_published_table(shape, coefficients, gpu, host, total, gra
 
 @pytest.mark.parametrize(("intensity", "grams"), [(17, 80.9), (261, 1242.4), (501, 2384.8)])
 def test_operational_grams_of_the_published_node(intensity, grams):
-    found = account_of(node(), Terms(intensity=AverageIntensity(grams_per_kwh=intensity)))
+    found = account_of(node(), AccountTerms(intensity=AverageIntensity(grams_per_kwh=intensity)))
     assert round(found.operational_grams_per_hour, 1) == grams
 
 
 def test_an_account_takes_average_intensity_only():
     with pytest.raises(InvalidInputError, match="average"):
-        Terms(intensity=MarginalIntensity(grams_per_kwh=700))
+        AccountTerms(intensity=MarginalIntensity(grams_per_kwh=700))
 
 
 def test_a_card_on_its_own_is_not_rounded():
     shape = NodeShape(accelerator=CATALOG.accelerator("t4"), accelerator_count=3, host=None)
-    found = account_of(shape, Terms(intensity=AverageIntensity(grams_per_kwh=261)))
+    found = account_of(shape, AccountTerms(intensity=AverageIntensity(grams_per_kwh=261)))
     assert found.node_kg == 3 * found.gpu_kg
     assert found.host_kg == 0
     assert found.rated_watts == 210
@@ -84,15 +84,15 @@ def test_at_the_crossover_both_parts_are_equal():
     for model in PowerModel:
         terms = {"power_model": model, "pue": 1.3, "utilization": 0.4}
         crossover = account_of(
-            node(), Terms(intensity=AverageIntensity(grams_per_kwh=0), **terms)
+            node(), AccountTerms(intensity=AverageIntensity(grams_per_kwh=0), **terms)
         ).crossover_grams_per_kwh
         assert crossover is not None
-        found = account_of(node(), Terms(intensity=AverageIntensity(grams_per_kwh=crossover), **terms))
+        found = account_of(node(), AccountTerms(intensity=AverageIntensity(grams_per_kwh=crossover), **terms))
         assert found.operational_grams_per_hour == pytest.approx(found.embodied_grams_per_hour)
 
 
 def test_what_draws_nothing_has_no_crossover():
-    idle = account_of(node(), Terms(intensity=AverageIntensity(grams_per_kwh=261), utilization=0))
+    idle = account_of(node(), AccountTerms(intensity=AverageIntensity(grams_per_kwh=261), utilization=0))
     assert idle.crossover_grams_per_kwh is None
     assert idle.operational_grams_per_hour == 0
 
@@ -100,7 +100,7 @@ def test_what_draws_nothing_has_no_crossover():
 def test_hosts_and_accelerators_on_their_own_clocks():
     def grams(**years: float) -> float:
         spread = Amortisation(lifetimes=Lifetimes(**years))
-        terms = Terms(intensity=AverageIntensity(grams_per_kwh=261), amortisation=spread)
+        terms = AccountTerms(intensity=AverageIntensity(grams_per_kwh=261), amortisation=spread)
         return account_of(node(), terms).embodied_grams_per_hour
 
     assert grams(host_years=10, accelerator_years=3) == pytest.approx(
@@ -112,7 +112,7 @@ def test_by_age_only_what_outlives_its_plan_gets_cheaper():
     def grams(age: float) -> float:
         spread = Amortisation(method=AmortisationMethod.AGE, host_age_years=age)
         return account_of(
-            node(), Terms(intensity=AverageIntensity(grams_per_kwh=0), amortisation=spread)
+            node(), AccountTerms(intensity=AverageIntensity(grams_per_kwh=0), amortisation=spread)
         ).embodied_grams_per_hour
 
     assert grams(3) == grams(0)
@@ -122,15 +122,17 @@ def test_by_age_only_what_outlives_its_plan_gets_cheaper():
 def test_by_use_an_hour_carries_the_idle_ones_and_the_crossover_stays():
     spread = Amortisation(method=AmortisationMethod.USE)
     by_use = account_of(
-        node(), Terms(intensity=AverageIntensity(grams_per_kwh=261), amortisation=spread, utilization=0.25)
+        node(),
+        AccountTerms(intensity=AverageIntensity(grams_per_kwh=261), amortisation=spread, utilization=0.25),
     )
-    even = account_of(node(), Terms(intensity=AverageIntensity(grams_per_kwh=261), utilization=0.25))
+    even = account_of(node(), AccountTerms(intensity=AverageIntensity(grams_per_kwh=261), utilization=0.25))
     assert by_use.embodied_grams_per_hour == pytest.approx(4 * even.embodied_grams_per_hour)
     assert by_use.operational_grams_per_hour == pytest.approx(5.95 * 261)
     assert by_use.crossover_grams_per_kwh == pytest.approx(even.crossover_grams_per_kwh)
     with pytest.raises(InvalidInputError, match="utilization"):
         account_of(
-            node(), Terms(intensity=AverageIntensity(grams_per_kwh=261), amortisation=spread, utilization=0)
+            node(),
+            AccountTerms(intensity=AverageIntensity(grams_per_kwh=261), amortisation=spread, utilization=0),
         )
 
 
@@ -147,7 +149,7 @@ def test_every_account_is_finite_and_adds_up(card, name, dram, ssd, watts, years
     spread = Amortisation(
         lifetimes=Lifetimes(host_years=years, accelerator_years=years), method=method, host_age_years=7
     )
-    terms = Terms(
+    terms = AccountTerms(
         intensity=AverageIntensity(grams_per_kwh=300),
         utilization=share,
         amortisation=spread,
@@ -165,7 +167,7 @@ def test_every_account_is_finite_and_adds_up(card, name, dram, ssd, watts, years
 @given(SETS, GB, GB, GB)
 def test_more_memory_or_disk_never_weighs_less(name, one, other, fixed):
     low, high = sorted((one, other))
-    terms, chosen = Terms(intensity=AverageIntensity(grams_per_kwh=261)), coefficient_set(name)
+    terms, chosen = AccountTerms(intensity=AverageIntensity(grams_per_kwh=261)), coefficient_set(name)
     for less, more in (
         (node(dram_gb=low, ssd_gb=fixed), node(dram_gb=high, ssd_gb=fixed)),
         (node(dram_gb=fixed, ssd_gb=low), node(dram_gb=fixed, ssd_gb=high)),
@@ -177,13 +179,15 @@ def test_more_memory_or_disk_never_weighs_less(name, one, other, fixed):
 def test_monotone_in_intensity_and_lifetime(one, other, years, longer):
     low, high = sorted((one, other))
     assert (
-        account_of(node(), Terms(intensity=AverageIntensity(grams_per_kwh=low))).operational_grams_per_hour
+        account_of(
+            node(), AccountTerms(intensity=AverageIntensity(grams_per_kwh=low))
+        ).operational_grams_per_hour
         <= account_of(
-            node(), Terms(intensity=AverageIntensity(grams_per_kwh=high))
+            node(), AccountTerms(intensity=AverageIntensity(grams_per_kwh=high))
         ).operational_grams_per_hour
     )
     short, long = (
-        Terms(
+        AccountTerms(
             intensity=AverageIntensity(grams_per_kwh=0),
             amortisation=Amortisation(lifetimes=Lifetimes(host_years=y, accelerator_years=y)),
         )
@@ -197,7 +201,7 @@ def test_monotone_in_intensity_and_lifetime(one, other, years, longer):
 @pytest.mark.parametrize("name", sorted(CATALOG.instances))
 def test_every_set_has_an_account_or_a_reason(name):
     found, gaps = accounts_by_set(
-        shape_of(CATALOG.instance(name)), Terms(intensity=AverageIntensity(grams_per_kwh=261))
+        shape_of(CATALOG.instance(name)), AccountTerms(intensity=AverageIntensity(grams_per_kwh=261))
     )
     assert found.keys() | gaps.keys() == coefficient_sets().keys()
     assert not found.keys() & gaps.keys()
