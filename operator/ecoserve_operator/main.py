@@ -12,12 +12,15 @@ import signal
 import socket
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import kopf
 import typer
 
 from ecoserve.catalog import load_catalog
+from ecoserve.catalog.loading import catalog_in_use
+from ecoserve.catalog.overlay import extended_catalog
 from ecoserve.errors import EcoserveError, InvalidInputError
 from ecoserve_operator.acting.actor import Actor
 from ecoserve_operator.clock import Clock, ReplayClock, SystemClock
@@ -72,6 +75,10 @@ def run(
     compare_interval: Annotated[
         float, typer.Option(envvar="ECOSERVE_COMPARE_INTERVAL", help="Least seconds between design points.")
     ] = _DEFAULTS.compare_interval_seconds,
+    catalog: Annotated[
+        list[Path] | None,
+        typer.Option(envvar="ECOSERVE_CATALOG", help="Catalogue files with hardware and models of your own."),
+    ] = None,
 ) -> None:
     """Place LLM servings by carbon: watch, plan, act, report."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -89,7 +96,8 @@ def run(
             progress_timeout_seconds=progress_timeout,
             compare_interval_seconds=compare_interval,
         )
-        asyncio.run(serve(settings))
+        with catalog_in_use(extended_catalog(catalog or ())):
+            asyncio.run(serve(settings))
     except InvalidInputError as error:
         typer.echo(f"ecoserve-operator: {error}", err=True)
         raise typer.Exit(2) from None

@@ -6,7 +6,8 @@ enter without one. YAML names are camelCase, the fields' names are their snake_c
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields, replace
 from importlib import resources
 from typing import Any, TypeVar, cast
@@ -19,7 +20,7 @@ from ecoserve.errors import InvalidInputError, UnknownNameError
 
 _T = TypeVar("_T")
 
-_LISTS = ("product_labels", "cpu_models")
+LISTS = ("product_labels", "cpu_models")
 
 _PRECISION_SUFFIXES = tuple(
     (re.compile(f"[-_.](?:{pattern})$", re.IGNORECASE), precision)
@@ -44,12 +45,12 @@ class Catalog:
 
     def accelerator(self, accelerator_id: str) -> Accelerator:
         """Return the accelerator; raise UnknownNameError where there is none of that id."""
-        return _look_up("accelerator", self.accelerators, accelerator_id)
+        return look_up("accelerator", self.accelerators, accelerator_id)
 
     def accelerator_by_product(self, product: str) -> Accelerator:
         """Return the accelerator that a node's label names so; raise UnknownNameError where there is none."""
         known = {label: item for item in self.accelerators.values() for label in item.product_labels}
-        return _look_up("accelerator product", known, product)
+        return look_up("accelerator product", known, product)
 
     def cpu_by_model(self, cpu_model: str) -> Cpu | None:
         """Return a processor of that `vendor/family/model`, or None."""
@@ -57,11 +58,11 @@ class Catalog:
 
     def cpu(self, cpu_id: str) -> Cpu:
         """Return the processor; raise UnknownNameError where there is none of that id."""
-        return _look_up("cpu", self.cpus, cpu_id)
+        return look_up("cpu", self.cpus, cpu_id)
 
     def instance(self, instance_id: str) -> InstanceType:
         """Return the instance type; raise UnknownNameError where there is none of that id."""
-        return _look_up("instance", self.instances, instance_id)
+        return look_up("instance", self.instances, instance_id)
 
     def model(self, name: str) -> ModelArchitecture:
         """Return the model; raise UnknownNameError where there is none of that name.
@@ -85,14 +86,33 @@ class Catalog:
         return next((m for known, m in self.models.items() if known.casefold().endswith(ending)), None)
 
 
-def _look_up(kind: str, known: Mapping[str, _T], name: str) -> _T:
+def look_up(kind: str, known: Mapping[str, _T], name: str) -> _T:
+    """Return what is known by that name; raise UnknownNameError where nothing is."""
     if name not in known:
         raise UnknownNameError(kind, name, known)
     return known[name]
 
 
-@functools.cache
 def load_catalog() -> Catalog:
+    """Return the catalogue of this process: the shipped one, with the files it was extended by."""
+    return _in_use[-1] if _in_use else shipped_catalog()
+
+
+_in_use: list[Catalog] = []
+
+
+@contextmanager
+def catalog_in_use(catalog: Catalog) -> Iterator[None]:
+    """Make `load_catalog` return this one, for the run of a command; the program's start decides, nothing else."""
+    _in_use.append(catalog)
+    try:
+        yield
+    finally:
+        _in_use.pop()
+
+
+@functools.cache
+def shipped_catalog() -> Catalog:
     """Read the catalogue shipped with the package; cached, as it is never written."""
     accelerators = _section("accelerators", Accelerator)
     cpus = _section("cpus", Cpu)
@@ -127,8 +147,8 @@ def _with_parts(
     accelerator = entry["accelerator"]
     return {
         **entry,
-        "cpu": [_look_up("cpu", cpus, cpu_id), cpu_source],
-        "accelerator": None if accelerator is None else _look_up("accelerator", accelerators, accelerator),
+        "cpu": [look_up("cpu", cpus, cpu_id), cpu_source],
+        "accelerator": None if accelerator is None else look_up("accelerator", accelerators, accelerator),
     }
 
 
@@ -170,7 +190,9 @@ def build_entry(cls: type[_T], name: str, entry: Mapping[str, Any], citations: M
     sources: dict[str, str] = {}
     for key, value in entry.items():
         field = snake_case(key)
-        if isinstance(value, list) and field not in _LISTS:
+        if isinstance(value, list) and field not in LISTS:
+            if len(value) != 2:  # a value and the key of its source
+                raise InvalidInputError(f"{name}.{key}", value, "[value, source]")
             value, source = value
             if source not in citations:
                 raise InvalidInputError(f"{name}.{key}", source, f"sources here are {', '.join(citations)}")

@@ -57,8 +57,19 @@ app.add_typer(profile_app, name="profile")
 
 
 @app.callback()
-def ecoserve() -> None:
+def ecoserve(
+    context: typer.Context,
+    catalog: Annotated[
+        list[Path] | None,
+        typer.Option(envvar="ECOSERVE_CATALOG", help="Catalogue files with hardware and models of your own."),
+    ] = None,
+) -> None:
     """Carbon-aware placement of LLM serving: plan, compare and explain, with or without a cluster."""
+    if catalog:
+        from ecoserve.catalog.loading import catalog_in_use
+        from ecoserve.catalog.overlay import extended_catalog
+
+        context.with_resource(catalog_in_use(extended_catalog(catalog)))
 
 
 @app.command()
