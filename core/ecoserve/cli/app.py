@@ -264,12 +264,20 @@ def refresh(
         float, typer.Option(help="Fall of the grid's intensity each year (IEA: 3.6 % a year to 2027).")
     ] = 0.036,
     accelerator_gain: Annotated[
-        float, typer.Option(help="More work per joule and device with each generation (A100 to B200: 45 %).")
+        float, typer.Option(help="More work per joule with each generation (A100 to B200: 45 %).")
     ] = 0.45,
+    accelerator_power_growth: Annotated[
+        float, typer.Option(help="More watts per device with each generation (A100 to B200: 58 %).")
+    ] = 0.0,
+    accelerator_embodied_growth: Annotated[
+        float, typer.Option(help="More embodied carbon per device with each generation.")
+    ] = 0.0,
     generation_years: Annotated[float, typer.Option(help="Years between generations.")] = 2.0,
     host_gain: Annotated[float, typer.Option(help="Less power of a host with each generation.")] = 0.0,
-    host_years: Annotated[int, typer.Option(help="Years a host lasts at most.")] = 10,
-    accelerator_years: Annotated[int, typer.Option(help="Years an accelerator lasts at most.")] = 6,
+    host_years: Annotated[
+        int, typer.Option(help="Years a host lasts at most where no HardwareProfile says so.")
+    ] = 10,
+    accelerator_years: Annotated[int, typer.Option(help="The same of an accelerator.")] = 6,
     utilization: Annotated[
         float, typer.Option(help="Share of full load that today's hardware runs at.")
     ] = 0.8,
@@ -279,6 +287,10 @@ def refresh(
     ] = None,
     coefficients: Coefficients = "ecoserve",
     at: Annotated[str | None, typer.Option(help="When the plan begins, ISO 8601; default: now.")] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Draw the comparison and the purchases to this .svg, .png or .pdf file."),
+    ] = None,
     output: OutputFormat = Output.TABLE,
 ) -> int:
     """Plan over years when to keep, buy and retire hosts and accelerators, each on their own clock."""
@@ -290,11 +302,14 @@ def refresh(
         intensities=tuple(intensity or ()),
         coefficients=coefficients,
         at=at,
+        plot=plot,
         assumptions=Assumptions(
             horizon_years=horizon,
             demand_growth=demand_growth,
             grid_decarbonisation=grid_decarbonisation,
             accelerator_gain=accelerator_gain,
+            accelerator_power_growth=accelerator_power_growth,
+            accelerator_embodied_growth=accelerator_embodied_growth,
             generation_years=generation_years,
             host_gain=host_gain,
             host_years=host_years,

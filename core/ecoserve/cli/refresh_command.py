@@ -13,6 +13,8 @@ from rich.table import Table
 
 from ecoserve.carbon import coefficient_set
 from ecoserve.cli.app import progress_bar
+from ecoserve.cli.plotting import check_plot
+from ecoserve.cli.refresh_plot import plot_refresh
 from ecoserve.cli.sources import parse_time, read_sources
 from ecoserve.errors import InvalidInputError
 from ecoserve.refresh.assumptions import Assumptions
@@ -32,12 +34,15 @@ class RefreshRequest:
     intensities: tuple[str, ...]
     coefficients: str
     at: str | None
+    plot: Path | None
     assumptions: Assumptions
 
 
 def run_refresh(request: RefreshRequest, *, as_json: bool, console: Console) -> int:
     """Plan and print; returns the exit status."""
     begins = parse_time(request.at)
+    if request.plot is not None:
+        check_plot(request.plot)
     sources = read_sources(request.files, request.intensities, needs_servings=False)
     snapshot = sources.snapshot_at(begins, mean_intensity=True)
     coefficients = coefficient_set(request.coefficients)
@@ -50,6 +55,8 @@ def run_refresh(request: RefreshRequest, *, as_json: bool, console: Console) -> 
         )
     with progress_bar("planning the years") as progress:
         plan = plan_refresh(kinds, request.assumptions, begins.date(), progress=progress)
+    if request.plot is not None:
+        plot_refresh(plan, request.plot)
     if as_json:
         json.dump(document(plan, coefficients.name), sys.stdout, indent=2)
         print()
@@ -107,6 +114,8 @@ def _kind_document(kind: Kind, schedule: Schedule) -> dict[str, Any]:
         "sku": kind.sku,
         "zone": kind.zone,
         "nodes": kind.nodes,
+        "hostYears": kind.host_years,
+        "acceleratorYears": kind.accelerator_years,
         "operationalKg": schedule.operational_kg,
         "embodiedKg": schedule.embodied_kg,
         "gap": schedule.gap,
@@ -126,11 +135,17 @@ def _show(plan: RefreshPlan, coefficients: str, console: Console) -> None:
     console.print(_verdict(plan))
     console.print(
         f"Assumed: demand {assumed.demand_growth:+.1%} a year; grid {-assumed.grid_decarbonisation:+.1%} a year; "
-        f"accelerators {assumed.accelerator_gain:+.0%} work per joule and hosts {assumed.host_gain:+.0%} every "
-        f"{assumed.generation_years:g} years; they last {assumed.accelerator_years} and {assumed.host_years} years; "
+        f"accelerators {assumed.accelerator_gain:+.0%} work per joule, {assumed.accelerator_power_growth:+.0%} watts, "
+        f"{assumed.accelerator_embodied_growth:+.0%} embodied and hosts {assumed.host_gain:+.0%} work per joule every "
+        f"{assumed.generation_years:g} years; they last {assumed.accelerator_years} and {assumed.host_years} years"
+        f"{' where no HardwareProfile says otherwise' if _stated(plan) else ''}; "
         f"utilization {assumed.utilization:.0%}; coefficients {coefficients}."
     )
     console.print(_move_table(plan))
+
+
+def _stated(plan: RefreshPlan) -> bool:
+    return any(kind.host_years or kind.accelerator_years for kind in plan.kinds)
 
 
 def _verdict(plan: RefreshPlan) -> str:
@@ -159,7 +174,7 @@ def _comparison(plan: RefreshPlan) -> Table:
     for years, uniform in plan.uniform.items():
         name = f"everything every {years} years"
         if uniform is None:
-            table.add_row(name, "", "", "", "not possible: hardware does not last so long")
+            table.add_row(name, "", "", "", "not possible: it does not last")
         else:
             saved = plan.saved_share(years)
             table.add_row(name, *_tonnes(uniform), "" if saved is None else f"{saved:.1%}")

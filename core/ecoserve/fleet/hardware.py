@@ -23,16 +23,28 @@ class HostShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StatedYears:
+    """How long a profile says that hosts and accelerators are kept; None where it says nothing."""
+
+    host: float | None = None
+    accelerator: float | None = None
+
+
+UNSTATED = StatedYears()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
     """What a node is made of, how long it is written off, and whether an unused one can be removed.
 
-    `shapes` are leaner ones in which such a node can be ordered. `told_by` are the labels, beside the instance
-    type, that it was told by: nodes that differ in one are not alike.
+    `lifetimes` are the stated years, or the defaults. `shapes` are leaner ones in which such a node can be ordered.
+    `told_by` are the labels, beside the instance type, that it was told by: nodes that differ in one are not alike.
     """
 
     instance: InstanceType
     supply: Supply
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    stated_years: StatedYears = UNSTATED
     shapes: tuple[HostShape, ...] = ()
     profile: str | None = None
     told_by: tuple[str, ...] = ()
@@ -86,6 +98,7 @@ def hardware_of_profile(name: str, spec: HardwareProfileSpec, catalog: Catalog) 
         instance=instance,
         supply=supply,
         lifetimes=lifetimes,
+        stated_years=StatedYears(host=spec.host_lifetime_years, accelerator=spec.accelerator_lifetime_years),
         shapes=_shapes(spec, instance, supply),
         profile=name,
     )

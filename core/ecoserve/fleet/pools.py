@@ -16,7 +16,7 @@ from ecoserve.api.labels import AMD_RESOURCE, GPU_RESOURCE, INSTALLED, INSTANCE_
 from ecoserve.carbon import Lifetimes
 from ecoserve.catalog import Catalog, InstanceType
 from ecoserve.errors import InvalidInputError
-from ecoserve.fleet.hardware import Hardware, HostShape, Supply, matching_profile
+from ecoserve.fleet.hardware import UNSTATED, Hardware, HostShape, StatedYears, Supply, matching_profile
 from ecoserve.fleet.identity import identify
 from ecoserve.fleet.nodes import NodeFacts, Resources
 
@@ -42,6 +42,8 @@ class Pool:
     node_names: tuple[str, ...]
     node_resources: Resources
     selector: Selector
+    profile: str | None = None
+    stated_years: StatedYears = UNSTATED
     shapes: tuple[HostShape, ...] = ()
     ordered: HostShape | None = None
 
@@ -162,6 +164,8 @@ def _pool(
         node_names=tuple(node.name for node in usable),
         node_resources=least,
         selector=selector,
+        profile=hardware.profile,
+        stated_years=hardware.stated_years,
         shapes=hardware.shapes,
     )
 

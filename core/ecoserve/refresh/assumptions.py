@@ -15,13 +15,16 @@ class Assumptions:
     - `demand_growth` per year. 0: nothing is known of it.
     - `grid_decarbonisation` per year. 0.036: the mean yearly fall of the world's power sector, 445 g/kWh in
       2024 to 400 in 2027 (IEA, Electricity 2025).
-    - `accelerator_gain`, more work per joule and per device, with each generation. 0.45: the geometric mean of
+    - `accelerator_gain`, more work per joule, with each generation. 0.45: the geometric mean of
       the gains in bf16 FLOP/s per watt (1.70) and in memory bandwidth per watt (1.23) from A100 SXM over H100
       to B200, by the catalogue: prefill follows the one, decode the other.
+    - `accelerator_power_growth`, more watts per device with each generation; with the gain, more work per device,
+      too. 0: a device like the one before. A100 SXM over H100 to B200 went from 400 to 700 to 1,000 W, 0.58.
+    - `accelerator_embodied_growth`, more kgCO2e per device with each generation. 0.
     - `generation_years` between generations. 2: those three came out in 2020, 2022 and 2024.
     - `host_gain`, less power for the same host, with each generation. 0: what a host draws beside busy
       accelerators is mostly idle power, of which no trend is known well enough.
-    - `host_years`, `accelerator_years`: how long hardware can be kept. 10 for hosts, as in EcoServe's Recycle;
+    - `host_years`, `accelerator_years`: how long hardware can be kept where no HardwareProfile says so. 10 for hosts, as in EcoServe's Recycle;
       6 for accelerators, the server lifetime of GreenSKU (ISCA'24).
     - `utilization` at which today's hardware is run, and no device above it. 0.8: EcoServe's calculator.
     """
@@ -30,6 +33,8 @@ class Assumptions:
     demand_growth: float = 0.0
     grid_decarbonisation: float = 0.036
     accelerator_gain: float = 0.45
+    accelerator_power_growth: float = 0.0
+    accelerator_embodied_growth: float = 0.0
     generation_years: float = 2.0
     host_gain: float = 0.0
     host_years: int = 10
@@ -42,6 +47,8 @@ class Assumptions:
         _within("demand growth per year", self.demand_growth, -0.9, 10)
         _within("grid decarbonisation per year", self.grid_decarbonisation, 0, 1)
         _within("accelerator gain per generation", self.accelerator_gain, 0, 10)
+        _within("accelerator power growth per generation", self.accelerator_power_growth, -0.9, 10)
+        _within("accelerator embodied growth per generation", self.accelerator_embodied_growth, -0.9, 10)
         _within("years per generation", self.generation_years, 0.25, years)
         _within("host gain per generation", self.host_gain, 0, 10)
         _within("host years", self.host_years, 1, years)

@@ -1,5 +1,7 @@
-"""What stands today: nodes of one type in one zone, in batches by age, with the watts and kilograms of one."""
+"""What stands today: nodes of one kind in one zone, in batches by age, with the watts and kilograms of one."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -14,7 +16,9 @@ from ecoserve.carbon import (
 )
 from ecoserve.catalog import InstanceType
 from ecoserve.errors import InvalidInputError
+from ecoserve.fleet.pools import Pool
 from ecoserve.fleet.snapshot import Snapshot, Zone, signal_of
+from ecoserve.refresh.assumptions import LONGEST_HORIZON_YEARS
 
 _DAYS_PER_YEAR = 365.25
 
@@ -41,7 +45,11 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """Nodes of one instance type in one zone; `accelerators` is None where they have none."""
+    """Nodes alike but for their age in one zone; `accelerators` is None where they have none.
+
+    `sku` is the HardwareProfile or the instance type. A HardwareProfile may state for how many years hosts and
+    accelerators are kept.
+    """
 
     sku: str
     zone: str
@@ -51,10 +59,12 @@ class Kind:
     accelerators: Part | None
     accelerators_per_node: int
     batches: tuple[Batch, ...]
+    host_years: int | None = None
+    accelerator_years: int | None = None
 
     @property
     def name(self) -> str:
-        """Instance type and zone."""
+        """What it is and where."""
         return f"{self.sku} in {self.zone}"
 
     @property
@@ -73,20 +83,26 @@ def kinds_of(
 ) -> tuple[Kind, ...]:
     """Return the kinds of node in a snapshot. Nodes without an installation date count as new.
 
-    Raises InvalidInputError for a date after the snapshot's, and where average and marginal intensities meet.
+    Raises InvalidInputError for a date after the snapshot's, a stated life below a year, and where average and
+    marginal intensities meet.
     """
     signal_of(snapshot.zones)
     today = snapshot.taken_at.date()
-    found: dict[tuple[str, str], dict[float, int]] = {}
-    instances: dict[str, InstanceType] = {}
+    found: dict[tuple[str, str], dict[InstanceType, list[Pool]]] = {}
     for pool in snapshot.pools:
-        instances[pool.instance.id] = pool.instance
-        ages = found.setdefault((pool.instance.id, pool.zone), {})
-        age = _age_years(pool.installed, today, pool.name)
-        ages[age] = ages.get(age, 0) + pool.nodes
+        alike = found.setdefault((pool.profile or pool.instance.id, pool.zone), {})
+        alike.setdefault(pool.instance, []).append(pool)
     return tuple(
-        _kind(instances[sku], snapshot.zone(zone), ages, utilization, coefficients)
-        for (sku, zone), ages in sorted(found.items())
+        _kind(
+            sku if number == 1 else f"{sku} #{number}",
+            snapshot.zone(zone),
+            pools,
+            today,
+            utilization,
+            coefficients,
+        )
+        for (sku, zone), alike in sorted(found.items())
+        for number, pools in enumerate(alike.values(), start=1)
     )
 
 
@@ -101,13 +117,31 @@ def _age_years(installed: str | None, today: date, pool: str) -> float:
     return days / _DAYS_PER_YEAR
 
 
+def _stated_years(years: float | None, sku: str, what: str) -> int | None:
+    if years is None:
+        return None
+    if not 1 <= years <= LONGEST_HORIZON_YEARS:
+        raise InvalidInputError(
+            f"HardwareProfile {sku}: {what}",
+            years,
+            f"a plan by years takes 1 to {LONGEST_HORIZON_YEARS}; a part of a year is left out",
+        )
+    return math.floor(years)
+
+
 def _kind(
-    instance: InstanceType,
+    sku: str,
     zone: Zone,
-    ages: dict[float, int],
+    pools: Sequence[Pool],
+    today: date,
     utilization: float,
     coefficients: CoefficientSet,
 ) -> Kind:
+    instance, stated = pools[0].instance, pools[0].stated_years
+    ages: dict[float, int] = {}
+    for pool in pools:
+        age = _age_years(pool.installed, today, pool.name)
+        ages[age] = ages.get(age, 0) + pool.nodes
     accelerator, count = instance.accelerator, instance.accelerator_count
     host_dynamic, cards = 0.0, None
     if accelerator is None:
@@ -120,7 +154,7 @@ def _kind(
             dynamic_watts=count * max(0.0, accelerator.tdp_watts - idle) * utilization,
         )
     return Kind(
-        sku=instance.id,
+        sku=sku,
         zone=zone.name,
         carbon_intensity=zone.carbon_intensity,
         pue=zone.pue,
@@ -132,4 +166,6 @@ def _kind(
         accelerators=cards,
         accelerators_per_node=count,
         batches=tuple(Batch(nodes=ages[age], age_years=age) for age in sorted(ages, reverse=True)),
+        host_years=_stated_years(stated.host, sku, "hostLifetimeYears"),
+        accelerator_years=_stated_years(stated.accelerator, sku, "acceleratorLifetimeYears"),
     )

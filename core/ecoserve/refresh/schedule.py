@@ -7,8 +7,8 @@ and a host carries any generation of accelerators. Rows, for each year:
     work        Σ speed × busy accelerators of a cohort = demand, at most as many busy as serve
     slots       accelerators in service ≤ hosts in service (a node without accelerators works by itself)
 
-A newer accelerator does more work with the same power, so fewer of them and fewer hosts are needed; work goes
-where a joule does most. What is bought is charged whole where it retires within the horizon, and by the share
+A newer accelerator does more work per joule, and by its watts per device, so fewer of them and fewer hosts are
+needed; work goes where a joule does most. What is bought is charged whole where it retires within the horizon, and by the share
 of its possible life that it served where it is still in service at the end. What stands today was emitted
 long ago and charges nothing, kept or not.
 
@@ -40,7 +40,8 @@ class RefreshError(EcoserveError):
 class Cohort:
     """Parts alike in age: `born` in a year of the horizon, or before it (-1) with so many `nodes`.
 
-    `speed` is the work of one as a multiple of today's; `draw` its power; `last` the year it must retire by.
+    `speed`, `draw` and `weight` are the work, the power and the embodied carbon of one as multiples of today's;
+    `last` is the year it must retire by.
     """
 
     born: int
@@ -48,6 +49,7 @@ class Cohort:
     last: int
     speed: float
     draw: float
+    weight: float = 1.0
 
     @property
     def start(self) -> int:
@@ -91,7 +93,10 @@ def separate_schedule(kind: Kind, assumptions: Assumptions, known: Sequence[Sche
     found = model.solve(model.program, hint=() if best is None else best.values)
     schedules = [schedule for schedule in (found, best) if schedule is not None]
     if not schedules:
-        raise RefreshError(f"no refresh schedule was found for {kind.name} within {_SECONDS_PER_KIND:g} s")
+        raise RefreshError(
+            f"no refresh schedule was found for {kind.name} within {_SECONDS_PER_KIND:g} s; "
+            "a shorter horizon or smaller gains make it easier"
+        )
     return min(schedules, key=lambda schedule: schedule.total_kg)
 
 
@@ -100,10 +105,10 @@ def uniform_schedule(kind: Kind, assumptions: Assumptions, every_years: int) -> 
 
     The first time is when the oldest nodes reach that age. None where hardware does not last so long.
     """
-    if every_years > min(assumptions.host_years, assumptions.accelerator_years):
+    model = _Model(kind, assumptions)
+    if every_years > min(model.host_years, model.accelerator_years):
         return None
     first = max(0, ceil(every_years - kind.oldest_years - 1e-9))
-    model = _Model(kind, assumptions)
     return model.solve(model.refreshed_in(range(first, assumptions.horizon_years, every_years)))
 
 
@@ -113,6 +118,8 @@ class _Model:
     def __init__(self, kind: Kind, assumptions: Assumptions) -> None:
         self.kind, self.assumptions = kind, assumptions
         self.horizon = assumptions.horizon_years
+        self.host_years = kind.host_years or assumptions.host_years
+        self.accelerator_years = kind.accelerator_years or assumptions.accelerator_years
         self.builder = ProgramBuilder()
         self.operational: Coefficients = {}
         self.embodied: Coefficients = {}
@@ -121,10 +128,12 @@ class _Model:
             for year in range(self.horizon)
         ]
         self.demand = [kind.nodes * assumptions.demand(year) for year in range(self.horizon)]
-        self.hosts = self._spans(kind.host, list(self._cohorts(assumptions.host_years, hosts=True)))
+        slowest = min([1.0, *(cohort.speed for cohort in self._cohorts(1, hosts=False))])
+        self.most = ceil(max(self.demand) / slowest - 1e-9)
+        self.hosts = self._spans(kind.host, list(self._cohorts(self.host_years, hosts=True)))
         self.sets: dict[tuple[Cohort, int], int] = {}
         if kind.accelerators is not None:
-            cohorts = list(self._cohorts(assumptions.accelerator_years, hosts=False))
+            cohorts = list(self._cohorts(self.accelerator_years, hosts=False))
             self.sets = self._spans(kind.accelerators, cohorts)
             self._work(kind.accelerators, cohorts)
         self._slots()
@@ -173,28 +182,35 @@ class _Model:
             standing[last] = standing.get(last, 0) + batch.nodes
         for last, nodes in standing.items():
             yield Cohort(born=-1, nodes=nodes, last=last, speed=1.0, draw=1.0)
+        assumed = self.assumptions
+        power, embodied = assumed.accelerator_power_growth, assumed.accelerator_embodied_growth
         for year in range(self.horizon):
-            generations = self.assumptions.generations(self.kind.oldest_years + year)
-            yield Cohort(
-                born=year,
-                nodes=None,
-                last=min(self.horizon, year + life_years),
-                speed=1.0 if hosts else (1 + self.assumptions.accelerator_gain) ** generations,
-                draw=(1 + self.assumptions.host_gain) ** -generations if hosts else 1.0,
-            )
+            generations = assumed.generations(self.kind.oldest_years + year)
+            last = min(self.horizon, year + life_years)
+            if hosts:
+                draw = (1 + assumed.host_gain) ** -generations
+                yield Cohort(born=year, nodes=None, last=last, speed=1.0, draw=draw)
+            else:
+                yield Cohort(
+                    born=year,
+                    nodes=None,
+                    last=last,
+                    speed=((1 + assumed.accelerator_gain) * (1 + power)) ** generations,
+                    draw=(1 + power) ** generations,
+                    weight=(1 + embodied) ** generations,
+                )
 
     def _spans(self, part: Part, cohorts: Sequence[Cohort]) -> dict[tuple[Cohort, int], int]:
         """Add a column for each cohort and year of retirement, with its price."""
         spans: dict[tuple[Cohort, int], int] = {}
-        most = ceil(max(self.demand) - 1e-9)
         for cohort in cohorts:
             ends = range(cohort.born + 1, cohort.last + 1)
             for end in ends:
-                column = self.builder.column(0.0, float(cohort.nodes or most), integer=True)
+                column = self.builder.column(0.0, float(cohort.nodes or self.most), integer=True)
                 watts = part.idle_watts * cohort.draw
                 self.operational[column] = watts * sum(self.kg_per_watt[cohort.start : end])
                 if cohort.nodes is None:
-                    self.embodied[column] = part.kg * self._charged(cohort, end, part)
+                    self.embodied[column] = part.kg * cohort.weight * self._charged(cohort, end, part)
                 spans[cohort, end] = column
             if cohort.nodes is not None:
                 standing = float(cohort.nodes)
@@ -205,7 +221,7 @@ class _Model:
         """Return the share of a purchase's embodied carbon that counts within the horizon."""
         if end < self.horizon:
             return 1.0
-        life = self.assumptions.host_years if part is self.kind.host else self.assumptions.accelerator_years
+        life = self.host_years if part is self.kind.host else self.accelerator_years
         return (self.horizon - cohort.born) / life
 
     def _work(self, part: Part, cohorts: Sequence[Cohort]) -> None:
@@ -215,7 +231,7 @@ class _Model:
                 serving = _serving(self.sets, year, cohort)
                 if serving:
                     busy = self.builder.column()
-                    self.operational[busy] = part.dynamic_watts * self.kg_per_watt[year]
+                    self.operational[busy] = part.dynamic_watts * cohort.draw * self.kg_per_watt[year]
                     self.builder.row([(busy, 1.0), *((column, -1.0) for column, _ in serving)], upper=0.0)
                     work.append((busy, cohort.speed))
             self.builder.row(work, demand, demand)

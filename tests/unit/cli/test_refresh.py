@@ -68,6 +68,8 @@ def test_a_series_of_intensity_counts_by_its_mean(capsys: pytest.CaptureFixture[
         (["-f", FLEET, "--intensity", "300", "--horizon", "0"], "horizon"),
         (["-f", FLEET, "--intensity", "300", "--demand-growth", "nan"], "demand growth"),
         (["-f", FLEET, "--intensity", "300", "--coefficients", "ecoserv"], "ecoserve"),
+        (["-f", FLEET, "--intensity", "300", "--accelerator-power-growth", "-2"], "power growth"),
+        (["-f", FLEET, "--intensity", "300", "--plot", "refresh.txt"], "--plot"),
         (["-f", FLEET, "--intensity", "300", "--at", "2020-01-01"], "installed"),
         (["-f", str(EXAMPLES / "gridzones.yaml")], "fleet file"),
     ],
@@ -80,3 +82,20 @@ def test_bad_input_is_one_sentence(
     assert captured.out == ""
     assert len(captured.err.splitlines()) == 1
     assert words in captured.err
+
+
+def test_a_picture_is_drawn(fleet: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "refresh.svg"
+    assert run([*fleet, "--plot", str(picture)]) == 0
+    assert "<svg" in picture.read_text()
+    assert "everything every 3 years" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_what_a_profile_says_is_heeded(fleet: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    profiles = str(EXAMPLES / "hardwareprofiles.yaml")
+    assert run([*fleet, "-f", profiles, "--output", "json"]) == 0
+    kinds = {kind["sku"]: kind for kind in json.loads(capsys.readouterr().out)["kinds"]}
+    assert set(kinds) == {"lean-h100", "lean-l4"}
+    assert {(kind["hostYears"], kind["acceleratorYears"]) for kind in kinds.values()} == {(10, 3)}

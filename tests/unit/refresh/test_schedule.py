@@ -51,6 +51,8 @@ def assumptions(draw: st.DrawFn) -> Assumptions:
         demand_growth=draw(st.sampled_from([0.0, 0.15, 0.5, -0.2])),
         grid_decarbonisation=draw(st.sampled_from([0.0, 0.036, 0.3])),
         accelerator_gain=draw(st.sampled_from([0.0, 0.2, 0.45, 1.5])),
+        accelerator_power_growth=draw(st.sampled_from([0.0, 0.58, -0.3])),
+        accelerator_embodied_growth=draw(st.sampled_from([0.0, 0.5])),
         generation_years=draw(st.sampled_from([1.0, 2.0])),
         host_gain=draw(st.sampled_from([0.0, 0.2])),
         host_years=draw(st.integers(3, 10)),
@@ -84,7 +86,14 @@ def test_separate_is_never_worse_than_any_uniform_refresh(kind: Kind, years: Ass
 @given(kinds, assumptions())
 def test_without_gains_nothing_is_replaced_before_the_end_of_its_life(kind: Kind, years: Assumptions) -> None:
     growth = max(0.0, years.demand_growth)
-    years = replace(years, accelerator_gain=0.0, host_gain=0.0, demand_growth=growth)
+    years = replace(
+        years,
+        accelerator_gain=0.0,
+        accelerator_power_growth=0.0,
+        accelerator_embodied_growth=0.0,
+        host_gain=0.0,
+        demand_growth=growth,
+    )
     kind = replace(kind, carbon_intensity=max(1.0, kind.carbon_intensity))
     assert not early(separate_schedule(kind, years), kind, years)
 
@@ -119,6 +128,33 @@ def test_more_embodied_carbon_never_buys_more(kind: Kind, years: Assumptions, fa
     assert dear_plan.embodied_kg / factor <= cheap_plan.embodied_kg + slack + 1e-6
 
 
+@settings(max_examples=6, deadline=None)
+@given(kinds, assumptions(), st.sampled_from([0.0, 0.05, 0.5]))
+def test_a_faster_cleaning_grid_never_emits_more(kind: Kind, years: Assumptions, more: float) -> None:
+    """Any schedule emits no more on it, so the least one does not."""
+    cleaner = replace(years, grid_decarbonisation=min(1.0, years.grid_decarbonisation + more))
+    slow, fast = separate_schedule(kind, years), separate_schedule(kind, cleaner)
+    assert fast.total_kg <= slow.total_kg * TOLERANCE + 1e-6
+
+
+@settings(max_examples=6, deadline=None)
+@given(kinds, assumptions(), st.integers(0, 4), st.integers(0, 4))
+def test_hardware_that_lasts_longer_never_emits_more(
+    kind: Kind, years: Assumptions, hosts: int, accelerators: int
+) -> None:
+    """Every schedule is still possible and charged no more. What a profile states goes before what is assumed."""
+    longer = replace(
+        kind,
+        host_years=years.host_years + hosts,
+        accelerator_years=years.accelerator_years + accelerators,
+    )
+    short, long = separate_schedule(kind, years), separate_schedule(longer, years)
+    assert long.total_kg <= short.total_kg * TOLERANCE + 1e-6
+    alike = replace(kind, host_years=years.host_years, accelerator_years=years.accelerator_years)
+    assumed = replace(years, host_years=1, accelerator_years=1)
+    assert separate_schedule(alike, assumed).total_kg == pytest.approx(short.total_kg, rel=TOLERANCE - 1)
+
+
 def brute_force_kg(kind: Kind, years: Assumptions) -> float:
     """Try every way for one node today to be followed by up to four, work given to the fastest first."""
     assert kind.accelerators is not None
@@ -136,12 +172,23 @@ def brute_force_kg(kind: Kind, years: Assumptions) -> float:
         more = [list(many) for n in range(5) for many in combinations_with_replacement(bought, n)]
         return [[first, *many] for first in standing for many in more]
 
-    def speed(born: int) -> float:
+    def grown(by: float, born: int) -> float:
+        """Return a yearly cohort's multiple of today's, by so much with each generation."""
         age = kind.batches[0].age_years + born
-        return 1.0 if born < 0 else (1 + years.accelerator_gain) ** int(age // years.generation_years)
+        return 1.0 if born < 0 else (1 + by) ** int(age // years.generation_years)
 
-    def charged(part: Part, life: int, cohorts: list[tuple[int, int]]) -> float:
-        shares = (1.0 if end < horizon else (horizon - born) / life for born, end in cohorts if born >= 0)
+    def draw(born: int) -> float:
+        return grown(years.accelerator_power_growth, born)
+
+    def speed(born: int) -> float:
+        return grown(years.accelerator_gain, born) * draw(born)
+
+    def charged(part: Part, life: int, cohorts: list[tuple[int, int]], growth: float = 0.0) -> float:
+        shares = (
+            grown(growth, born) * (1.0 if end < horizon else (horizon - born) / life)
+            for born, end in cohorts
+            if born >= 0
+        )
         return part.kg * sum(shares)
 
     def alive(cohorts: list[tuple[int, int]], year: int) -> list[int]:
@@ -149,12 +196,14 @@ def brute_force_kg(kind: Kind, years: Assumptions) -> float:
 
     def accelerators_kg(cohorts: list[tuple[int, int]]) -> float | None:
         assert kind.accelerators is not None
-        total = charged(kind.accelerators, years.accelerator_years, cohorts)
+        growth = years.accelerator_embodied_growth
+        total = charged(kind.accelerators, years.accelerator_years, cohorts, growth)
         for year in range(horizon):
             todo = (1 + years.demand_growth) ** year
-            for born in sorted(alive(cohorts, year), key=speed, reverse=True):
+            for born in sorted(alive(cohorts, year), reverse=True):  # later ones do more per joule
                 done = min(todo, speed(born))
-                watts = kind.accelerators.idle_watts + kind.accelerators.dynamic_watts * done / speed(born)
+                dynamic = kind.accelerators.dynamic_watts * done / speed(born)
+                watts = draw(born) * (kind.accelerators.idle_watts + dynamic)
                 total, todo = total + watts / 1000 * price[year], todo - done
             if todo > 1e-9:
                 return None
@@ -184,14 +233,19 @@ def brute_force_kg(kind: Kind, years: Assumptions) -> float:
 
 
 @pytest.mark.parametrize(("age", "gain"), [(0.0, 0.0), (0.0, 2.0), (1.5, 0.45), (3.0, 0.45)])
-@pytest.mark.parametrize(("growth", "cards_kg"), [(0.0, 800.0), (0.3, 50.0), (-0.2, 4_000.0)])
+@pytest.mark.parametrize(
+    ("growth", "cards_kg", "power_growth", "embodied_growth"),
+    [(0.0, 800.0, 0.0, 0.0), (0.3, 50.0, 0.0, 1.0), (-0.2, 4_000.0, 0.58, 0.1), (-0.3, 300.0, -0.3, -0.5)],
+)
 def test_brute_force_finds_nothing_better_on_tiny_horizons(
-    age: float, gain: float, growth: float, cards_kg: float
+    age: float, gain: float, growth: float, cards_kg: float, power_growth: float, embodied_growth: float
 ) -> None:
     years = Assumptions(
         horizon_years=3,
         demand_growth=growth,
         accelerator_gain=gain,
+        accelerator_power_growth=power_growth,
+        accelerator_embodied_growth=embodied_growth,
         generation_years=1.0,
         host_years=3,
         accelerator_years=2,
@@ -215,6 +269,8 @@ def test_nodes_without_accelerators_only_have_hosts() -> None:
         ({"demand_growth": float("nan")}, "demand growth"),
         ({"grid_decarbonisation": 1.5}, "grid"),
         ({"accelerator_gain": -0.1}, "accelerator gain"),
+        ({"accelerator_power_growth": -1.0}, "power growth"),
+        ({"accelerator_embodied_growth": float("inf")}, "embodied growth"),
         ({"generation_years": 0.0}, "generation"),
         ({"accelerator_years": 0}, "accelerator years"),
         ({"utilization": 0.0}, "utilization"),
