@@ -4,9 +4,12 @@ It asks kubectl itself for the objects, so that contexts, logins and proxies are
 reads nothing but what operator and extender wrote: the PlacementPlan, statuses, and the annotation of pods.
 """
 
+import gzip
 import json
 import shutil
 import subprocess
+import time
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
@@ -15,8 +18,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ecoserve.api.labels import CURRENT_PLAN, DECISION, GROUP, POOL, SERVING
-from ecoserve.errors import EcoserveError, InvalidInputError
+from ecoserve.api.labels import CURRENT_PLAN, DECISION, GROUP, PLAN_ID, POOL, SERVING
+from ecoserve.errors import EcoserveError, InvalidInputError, UnknownNameError
 
 _WIDTH = 100
 
@@ -64,8 +67,10 @@ def pools(output: OutputOption = Output.TABLE) -> None:
         _print_json(found)
         return
     grids = {zone["name"]: zone for zone in spec.get("zones", [])}
+    unit = _UNITS[spec.get("objective", "carbon")][0]
     table = _table(
-        "POOL", "ZONE", "gCO2e/kWh", "NODES ON", "IDLE W", "EMBODIED g/h", "SUPPLY", numbers=(2, 3, 4, 5)
+        *("POOL", "ZONE", "g/kWh", "NODES ON", "IDLE W", "EMB. g/h", "SUPPLY", "ONE MORE SAVES"),
+        numbers=(2, 3, 4, 5, 7),
     )
     for pool in found:
         grid = grids.get(pool["zone"], {})
@@ -77,18 +82,34 @@ def pools(output: OutputOption = Output.TABLE) -> None:
             f"{pool['idleWattsPerNode']:.0f}",
             f"{pool['embodiedGramsPerHourPerNode']:.1f}",
             pool["supply"],
+            f"{pool['oneMoreNodeSaves']:.3g} {unit}" if pool.get("oneMoreNodeSaves") else "nothing",
         )
     _print(table)
+    _print_binding([item for item in spec.get("binding", []) if item["kind"] in ("nodes", "resource")])
 
 
 @app.command()
-def plan(output: OutputOption = Output.TABLE) -> None:
+def plan(
+    name: Annotated[
+        str, typer.Argument(help="With --instance: which objective's, where there are several.")
+    ] = "",
+    instance: Annotated[
+        bool, typer.Option("--instance", help="Print the planning instance behind it, for `ecoserve solve`.")
+    ] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
     """The plan that is being carried out."""
+    if name and not instance:
+        raise InvalidInputError("plan", name, "a name goes with --instance; there is one plan")
+    if instance:
+        typer.echo(_instance(name))
+        return
     found = _current_plan()
     if output is Output.JSON:
         _print_json(found["spec"])
         return
-    spec, phase = found["spec"], (found.get("status") or {}).get("phase", "")
+    spec, status = found["spec"], found.get("status") or {}
+    phase = status.get("phase", "")
     _print(
         f"{spec['id']}, planned {spec['plannedAt']}, {phase or 'not carried out yet'}: "
         f"{spec['gramsPerHour']:.0f} gCO2e/h ({spec['operationalGramsPerHour']:.0f} operational, "
@@ -108,6 +129,10 @@ def plan(output: OutputOption = Output.TABLE) -> None:
             f"{_grams(item):.0f}",
         )
     _print(table)
+    if status.get("decision"):
+        _print(f"{status['decision']}: {status.get('message', '')}")
+    _print_margins(spec.get("margins", []), spec.get("objective", "carbon"))
+    _print_binding(spec.get("binding", []))
     for item in spec.get("unserved", []):
         _print(f"not met: {item['namespace']}/{item['serving']} {item['slice']}: {item['message']}")
     _print_design_points(spec.get("designPoints", []))
@@ -137,6 +162,10 @@ def explain_serving(name: str, namespace: NamespaceOption = "", output: OutputOp
         )
     _print(table)
     _print_offline(status.get("offline"))
+    objective = (found["spec"].get("policy") or {}).get("objective", "carbon")
+    _print_slices(status.get("slices", []), objective)
+    _print_margins(status.get("margins", []), objective)
+    _print_binding(status.get("binding", []))
     for condition in status.get("conditions", []):
         _print(f"{condition['type']}: {condition['status']} ({condition['reason']}): {condition['message']}")
     _print_design_points(status.get("designPoints", []))
@@ -189,6 +218,49 @@ def explain_pod(name: str, namespace: NamespaceOption = "", output: OutputOption
 
 
 _common: list[str] = []
+_INSTANCE_TRIES = 5
+_INSTANCE_WAIT_SECONDS = 0.5
+_UNITS = {
+    "carbon": ("gCO2e/h", "gCO2e"),
+    "energy": ("W", "Wh"),
+    "cost": ("$/h", "$"),
+    "performance": ("s", "s"),
+}
+"""Of an objective: per hour, and per 1,000 requests."""
+
+
+def _instance(name: str) -> str:
+    """The instance behind the current plan, as JSON; the operator writes it a moment after the plan."""
+    for attempt in range(_INSTANCE_TRIES):
+        if attempt:
+            time.sleep(_INSTANCE_WAIT_SECONDS)
+        found = _current_plan()
+        place = (found.get("status") or {}).get("instances") or {}
+        if place.get("problem"):
+            raise KubectlError(f"the instance is not kept: {place['problem']}; {_BY_HAND}")
+        if place.get("plan") == found["spec"]["id"]:
+            namespace, _, config_map = place["configMap"].partition("/")
+            files = _get("configmaps", config_map, namespace)
+            if files["metadata"]["annotations"][PLAN_ID] == place["plan"]:
+                return _file(files.get("binaryData") or {}, name)
+    raise KubectlError("the instance of the current plan is not written yet; try again in a moment")
+
+
+_BY_HAND = (
+    "write the world with `kubectl get nodes,llmservings,gridzones,hardwareprofiles -A -o json > world.json` and "
+    "plan it with `ecoserve plan -f world.json --instance-out instance.json`"
+)
+
+
+def _file(files: Body, name: str) -> str:
+    by_objective = {file.partition(".")[0]: content for file, content in files.items()}
+    if name and name not in by_objective:
+        raise UnknownNameError("instance", name, by_objective)
+    if not name and len(by_objective) > 1:
+        known = ", ".join(sorted(by_objective))
+        raise InvalidInputError("instance", None, f"give the objective, as servings follow several: {known}")
+    content = by_objective[name] if name else next(iter(by_objective.values()))
+    return gzip.decompress(b64decode(content)).decode()
 
 
 def _current_plan() -> Body:
@@ -236,6 +308,33 @@ def _print_design_points(points: Sequence[Body]) -> None:
             f"{point['costPerHour']:.2f}",
         )
     _print(table)
+
+
+def _print_slices(slices: Sequence[Body], objective: str) -> None:
+    if not slices:
+        return
+    unit = _UNITS[objective][1]
+    table = _table("SLICE", "REQ/S", "SERVED BY", f"{unit}/1000", "WHY", numbers=(1, 3))
+    for item in slices:
+        table.add_row(
+            item["slice"],
+            f"{item['requestsPerSecond']:.3g}",
+            f"{item['servedBy']} ({item['share']:.0%})",
+            f"{item['marginal']:.3g}" if item.get("marginal") is not None else "",
+            item.get("why", ""),
+        )
+    _print(table)
+
+
+def _print_margins(margins: Sequence[Body], objective: str) -> None:
+    for item in margins:
+        whose = f"{item['namespace']}/{item['serving']} " if "serving" in item else ""
+        _print(f"1,000 {whose}{item['class']} requests more: {item['marginal']:.3g} {_UNITS[objective][1]}")
+
+
+def _print_binding(binding: Sequence[Body]) -> None:
+    for item in binding:
+        _print(f"binds: {item['message']}")
 
 
 def _print(shown: object) -> None:

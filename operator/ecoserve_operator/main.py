@@ -133,7 +133,7 @@ async def serve(settings: Settings) -> None:
             deferral=deferral,
             comparer=comparer,
             actor=Actor(api, world, metrics, settings.progress_timeout_seconds),
-            reporter=Reporter(api, world),
+            reporter=Reporter(api, world, settings.namespace),
             metrics=metrics,
         )
         loop = Loop(world, signals, reconciler, settings)

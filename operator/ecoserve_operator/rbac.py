@@ -6,7 +6,7 @@ missing). ConfigMaps are read by name (`get`), never listed; Secrets not at all.
 
 from typing import Any
 
-from ecoserve.api.labels import GROUP
+from ecoserve.api.labels import GROUP, INSTANCES_NAME
 
 
 def build_operator_rules() -> list[dict[str, Any]]:
@@ -23,13 +23,14 @@ def build_operator_rules() -> list[dict[str, Any]]:
 
 
 def build_operator_lease_rules() -> list[dict[str, Any]]:
-    """Rules of the Role in the operator's own namespace: its Lease."""
+    """Rules of the Role in the operator's own namespace: its Lease, and the ConfigMap it exports instances to."""
     return [
         _rule(["coordination.k8s.io"], ["leases"], ["create"]),
         {
             **_rule(["coordination.k8s.io"], ["leases"], ["get", "patch"]),
             "resourceNames": ["ecoserve-operator"],
         },
+        {**_rule([""], ["configmaps"], ["create", "patch"]), "resourceNames": [INSTANCES_NAME]},
     ]
 
 

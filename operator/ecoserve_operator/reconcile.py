@@ -61,11 +61,14 @@ class Reconciler:
         acted = await self.actor.act(decision.choices, selectors)
         if is_new:
             self.metrics.plan_seconds.observe(planned_at - since)
-            self.metrics.plans.labels("failed" if decision.failure else "planned").inc()
+            self.metrics.plans.labels("failed" if decision.failure else decision.route.name.lower()).inc()
             self.comparer.want(decision)
         causes = decision.changes if is_new and decision.changes else reasons
         self._log(causes, decision, acted, planned_at - since if is_new else None, time.monotonic() - since)
         await self._report(decision, acted, readings)
+        if is_new and not decision.failure:
+            await self.reporter.report_instances(await self.planner.export())
+        await self.reporter.report_plan_status(_phase(decision, acted), decision)
         until_due = self._seconds_until_due(now, readings)
         return min(until_due, _PLAN_RETRY_SECONDS) if decision.failure else until_due
 
@@ -111,11 +114,10 @@ class Reconciler:
                 verdicts,
                 running.get(record.full_name, ()),
                 self.comparer.latest,
-                decision.decided_at,
+                decision,
                 self.deferral.orders.get(record.full_name),
             )
         await self._report_zones(readings)
-        await self.reporter.report_phase(_phase(decision, acted))
         self.metrics.show(decision.choices.values(), readings, self.deferral.orders)
 
     async def _report_zones(self, readings: Mapping[str, Reading]) -> None:
@@ -153,7 +155,8 @@ class Reconciler:
             return
         shown = ", ".join(reasons[:_SHOWN_REASONS])
         more = f" and {len(reasons) - _SHOWN_REASONS} more" if len(reasons) > _SHOWN_REASONS else ""
-        planned = "" if planned_seconds is None else f"planned in {planned_seconds:.2f} s, "
+        how = f"{decision.route.name.lower()} in {planned_seconds or 0:.2f} s, "
+        planned = "" if planned_seconds is None else how
         grams = sum(item.grams_per_hour for choice in decision.choices.values() for item in choice.placements)
         logger.info(
             "%s%s: %sapplied in %.2f s, %d Deployments written, %.0f gCO2e/h",

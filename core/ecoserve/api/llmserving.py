@@ -20,6 +20,7 @@ from ecoserve.api.base import (
     rules,
 )
 from ecoserve.api.labels import API_VERSION
+from ecoserve.api.margins import BindingConstraint, ClassMargin, SliceReason
 
 
 class Mode(StrEnum):
@@ -299,6 +300,11 @@ class LLMServingStatus(ApiModel):
     ) = None
     pools: tuple[PoolShare, ...] = ()
     design_points: tuple[DesignPoint, ...] = ()
+    slices: Annotated[
+        tuple[SliceReason, ...], Field(description="Those of the highest rates, at most 12.")
+    ] = ()
+    margins: tuple[ClassMargin, ...] = ()
+    binding: tuple[BindingConstraint, ...] = ()
     plan: Annotated[str, Field(description="Identity of the plan behind this state.")] = ""
     last_planned: str | None = None
     reason: Annotated[str, Field(description="Why the placement is what it is.")] = ""

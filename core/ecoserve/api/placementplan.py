@@ -12,6 +12,7 @@ from pydantic import Field
 from ecoserve.api.base import ApiModel, Condition, NonNegative, ObjectMeta, Positive
 from ecoserve.api.labels import API_VERSION
 from ecoserve.api.llmserving import DesignPoint, Objective, RoleName
+from ecoserve.api.margins import BindingConstraint, PlanClassMargin, PlanSliceReason
 from ecoserve.carbon import Accounting, Signal
 
 
@@ -49,6 +50,10 @@ class PlanPool(ApiModel):
     embodied_grams_per_hour_per_node: NonNegative
     dynamic_watts_per_core: NonNegative = 0.0
     dynamic_watts_per_accelerator: NonNegative = 0.0
+    one_more_node_saves: (
+        Annotated[NonNegative, Field(description="Per hour, in the objective's unit (carbon: gCO2e/h).")]
+        | None
+    ) = None
 
 
 class PlanPlacement(ApiModel):
@@ -131,6 +136,15 @@ class Reuse(ApiModel):
     message: str = ""
 
 
+class PlanObjective(ApiModel):
+    """An objective that servings follow: what its planning instance solves to."""
+
+    objective: Objective
+    value: Annotated[NonNegative, Field(description="Of the plan as solved, in gCO2e/h, W, $/h or s.")]
+    lower_bound: float
+    instance: Annotated[str, Field(description="Name of the planning instance.")]
+
+
 class PlacementPlanSpec(ApiModel):
     """A decision, whole."""
 
@@ -152,12 +166,29 @@ class PlacementPlanSpec(ApiModel):
     design_points: tuple[DesignPoint, ...] = ()
     recommendations: tuple[Recommendation, ...] = ()
     reuse: tuple[Reuse, ...] = ()
+    objectives: tuple[PlanObjective, ...] = ()
+    slices: Annotated[
+        tuple[PlanSliceReason, ...], Field(description="Those of the highest rates, at most 200.")
+    ] = ()
+    margins: tuple[PlanClassMargin, ...] = ()
+    binding: tuple[BindingConstraint, ...] = ()
+
+
+class PlanInstances(ApiModel):
+    """Where the planning instances behind the plan are kept, one file per objective, gzipped JSON."""
+
+    config_map: Annotated[str, Field(description="namespace/name; empty where they could not be kept.")] = ""
+    plan: Annotated[str, Field(description="Identity of the plan they are of.")] = ""
+    problem: Annotated[str, Field(description="Why they could not be kept.")] = ""
 
 
 class PlacementPlanStatus(ApiModel):
-    """How far the plan has been carried out."""
+    """How far the plan has been carried out, and how it was found."""
 
     phase: Annotated[str, Field(description="Applying, Applied or Held.")] = ""
+    decision: Annotated[str, Field(description="Planned, KeptWithinHysteresis or Rerouted.")] = ""
+    message: Annotated[str, Field(description="The decision in a sentence.")] = ""
+    instances: PlanInstances = Field(default_factory=PlanInstances)
     conditions: Annotated[
         tuple[Condition, ...],
         Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),

@@ -17,6 +17,7 @@ from ecoserve.api.llmserving import Objective
 from ecoserve.carbon import Accounting, coefficient_set, stated_accountings
 from ecoserve.cli.app import progress_bar, spinner
 from ecoserve.cli.effects_view import effects_document, effects_table
+from ecoserve.cli.explanation_tables import show_explanation
 from ecoserve.cli.sources import parse_time, read_sources
 from ecoserve.cli.sweep_view import SweepRequest, run_sweep, show_sweep, sweep_document
 from ecoserve.errors import InvalidInputError, UnknownNameError
@@ -26,6 +27,7 @@ from ecoserve.planner.build import SearchEffort
 from ecoserve.planner.design_points import Alternative, DesignPoints, compare, with_alternatives
 from ecoserve.planner.document import design_point_rows, placement_plan_spec
 from ecoserve.planner.effects import measure_effects
+from ecoserve.planner.explained import explained
 from ecoserve.planner.instance import PlanningInstance
 from ecoserve.planner.levers import Lever, levers_without
 from ecoserve.planner.plan import Placement, Plan, make_plan
@@ -85,6 +87,7 @@ def run_plan(request: PlanRequest, *, as_json: bool, console: Console) -> int:
     if request.effects:
         with progress_bar("planning with and without levers") as progress:
             effects = measure_effects(snapshot, levers=levers, effort=effort, progress=progress)
+    plan = explained(plan)
     if request.instance_out is not None:
         _write_instance(plan, request.instance_out)
     if as_json:
@@ -168,6 +171,8 @@ def show(plan: Plan, points: DesignPoints | None, snapshot: Snapshot, console: C
             console.print(f"  KV cache of {name}: {moved / 1e6:,.0f} MB/s from prefill to decode replicas")
     if plan.reuse:
         console.print(_reuse_table(plan))
+    if plan.explanation is not None:
+        show_explanation(plan.explanation, plan.objective, console)
     for advice in plan.recommendations:
         for sentence in _advice(advice):
             console.print(f"  Reduce {advice.pool}: {sentence}")

@@ -99,7 +99,7 @@ def build_problem(
     instance = None
     if options:
         instance = PlanningInstance(
-            metadata=InstanceMetadata(name=f"plan-{snapshot.taken_at:%Y%m%dT%H%M%SZ}"),
+            metadata=InstanceMetadata(name=_name(snapshot, objective.value)),
             spec=InstanceSpec(
                 objective=objective.value,
                 carbon_price_per_tonne=carbon_price_per_tonne,
@@ -142,6 +142,27 @@ def with_pinned(problem: Problem, replicas: Mapping[str, int]) -> Problem:
     )
     spec = problem.instance.spec.model_copy(update={"limits": limits})
     return replace(problem, instance=problem.instance.model_copy(update={"spec": spec}))
+
+
+def with_intensities(problem: Problem, snapshot: Snapshot) -> Problem:
+    """Return the problem at a snapshot's intensities and held replicas; all else has to be as it was."""
+    if problem.instance is None:
+        return problem
+    configurations = problem.configurations
+    spec = problem.instance.spec.model_copy(
+        update={
+            "zones": _zones(snapshot),
+            "configurations": tuple(_configuration(item, snapshot) for item in configurations.values()),
+            "held": {name: count for name, count in snapshot.held.items() if name in configurations},
+        }
+    )
+    metadata = InstanceMetadata(name=_name(snapshot, spec.objective))
+    instance = problem.instance.model_copy(update={"metadata": metadata, "spec": spec})
+    return replace(problem, instance=instance)
+
+
+def _name(snapshot: Snapshot, objective: str) -> str:
+    return f"plan-{snapshot.taken_at:%Y%m%dT%H%M%SZ}-{objective}"
 
 
 def _options(

@@ -148,5 +148,5 @@ def as_carbon_plan(found: Plan, searched: Plan) -> Plan:
         pools=tuple(replace(use, nodes_on=nodes_on.get(use.pool.name, 0)) for use in searched.pools),
         bounds=searched.bounds,
         gap=gap,
-        instances=searched.instances,
+        solved=searched.solved,
     )

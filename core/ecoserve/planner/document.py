@@ -11,6 +11,7 @@ from ecoserve.api.llmserving import DesignPoint, RoleName
 from ecoserve.api.placementplan import (
     Bounds,
     NodeLabel,
+    PlanObjective,
     PlanPlacement,
     PlanPool,
     PlanZone,
@@ -19,6 +20,8 @@ from ecoserve.api.placementplan import (
     Unserved,
 )
 from ecoserve.planner.design_points import DesignPoints
+from ecoserve.planner.margin_rows import plan_binding, plan_margins, plan_slices
+from ecoserve.planner.margins import Explanation
 from ecoserve.planner.plan import Placement, Plan, PoolUse
 from ecoserve.planner.reuse import ReuseVerdict
 
@@ -52,7 +55,7 @@ def placement_plan_spec(
             )
             for z in plan.zones
         ),
-        "pools": tuple(_pool(use) for use in plan.pools),
+        "pools": tuple(_pool(use, plan.explanation) for use in plan.pools),
         "placements": tuple(_placement(item) for item in taken),
         "unserved": tuple(_unserved(plan)),
         "operational_grams_per_hour": operational,
@@ -80,6 +83,8 @@ def placement_plan_spec(
         ),
         "reuse": tuple(_reuse(verdict) for verdict in plan.reuse),
     }
+    if plan.explanation is not None:
+        content |= _explanation(plan.explanation)
     unnamed = PlacementPlanSpec(id="", planned_at="", **content)
     return unnamed.model_copy(
         update={
@@ -103,8 +108,26 @@ def design_point_rows(design_points: DesignPoints) -> tuple[DesignPoint, ...]:
     )
 
 
-def _pool(use: PoolUse) -> PlanPool:
+def _explanation(explanation: Explanation) -> dict[str, Any]:
+    return {
+        "objectives": tuple(
+            PlanObjective(
+                objective=item.objective,
+                value=_exact(item.value),
+                lower_bound=_exact(item.lower_bound) if math.isfinite(item.lower_bound) else 0.0,
+                instance=item.instance,
+            )
+            for item in explanation.objectives
+        ),
+        "slices": plan_slices(explanation),
+        "margins": plan_margins(explanation),
+        "binding": plan_binding(explanation),
+    }
+
+
+def _pool(use: PoolUse, explanation: Explanation | None) -> PlanPool:
     pool = use.pool
+    saves = None if explanation is None else explanation.node_values.get(pool.name)
     return PlanPool(
         name=pool.name,
         zone=pool.zone,
@@ -119,6 +142,7 @@ def _pool(use: PoolUse) -> PlanPool:
         embodied_grams_per_hour_per_node=_rounded(use.embodied_grams_per_hour_per_node),
         dynamic_watts_per_core=_rounded(use.dynamic_watts_per_core),
         dynamic_watts_per_accelerator=_rounded(use.dynamic_watts_per_accelerator),
+        one_more_node_saves=None if saves is None else _rounded(saves),
     )
 
 
@@ -187,3 +211,8 @@ def _finite(value: float) -> float | None:
 
 def _rounded(value: float) -> float:
     return round(value, _DIGITS)
+
+
+def _exact(value: float) -> float:
+    """Nine significant digits: what an instance solves to is compared with it."""
+    return float(f"{value:.9g}")

@@ -241,6 +241,11 @@ class PlanningInstance(ApiModel):
     metadata: InstanceMetadata = Field(default_factory=InstanceMetadata)
     spec: InstanceSpec
 
+    def text(self) -> str:
+        """Return the instance as compact JSON, defaults left out."""
+        head = f'"apiVersion":"{self.api_version}","kind":"{self.kind}"'
+        return f"{{{head},{self.model_dump_json(by_alias=True, exclude_defaults=True)[1:]}"
+
 
 class FlowResult(ApiModel):
     """Requests per second of a slice on a configuration, in a phase."""

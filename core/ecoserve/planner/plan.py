@@ -23,8 +23,10 @@ from ecoserve.planner.build import Problem, SearchEffort, build_problem, with_pi
 from ecoserve.planner.explanation import PlacementReasons, Unserved, explain_unserved
 from ecoserve.planner.instance import PlanningInstance, PlanningResult
 from ecoserve.planner.levers import ALL_LEVERS, Lever
+from ecoserve.planner.margins import Explanation
 from ecoserve.planner.reduce import Recommendation, least_in_shapes, node_need, recommend
 from ecoserve.planner.reuse import ReuseVerdict
+from ecoserve.planner.solved import Solved
 from ecoserve.planner.solver import solve
 from ecoserve.planner.transfer import transfer_of
 from ecoserve.units import GRAMS_PER_TONNE
@@ -100,7 +102,7 @@ class Plan:
     """A decision, whole. Totals are the sums over placements; watts are at the facility.
 
     `bounds` and `gap` are in the objective's unit; None where servings follow different objectives.
-    `latency_seconds` is the mean over requests. `instances` are the problems solved, one per objective.
+    `latency_seconds` is the mean over requests. `solved` is what was solved, one part per objective.
     """
 
     taken_at: datetime
@@ -120,7 +122,8 @@ class Plan:
     bounds: Bounds | None
     gap: float | None
     solve_seconds: float
-    instances: tuple[PlanningInstance, ...]
+    solved: tuple[Solved, ...]
+    explanation: Explanation | None = None
 
     @property
     def grams_per_hour(self) -> float:
@@ -131,6 +134,11 @@ class Plan:
     def signal(self) -> Signal:
         """What the intensities it was made with mean: average, or marginal for all zones."""
         return signal_of(self.zones)
+
+    @property
+    def instances(self) -> tuple[PlanningInstance, ...]:
+        """The problems solved, one per objective with anything to place."""
+        return tuple(part.instance for part in self.solved if part.instance is not None)
 
     @property
     def nodes_on(self) -> int:
@@ -239,10 +247,16 @@ def _plan_as_shaped(
     pinned: Mapping[str, int] | None,
     carbon_price_per_tonne: float,
 ) -> Plan:
-    problem = build_problem(snapshot, objective, levers, effort, carbon_price_per_tonne)
-    if pinned is not None:
-        problem = with_pinned(problem, pinned)
+    free = build_problem(snapshot, objective, levers, effort, carbon_price_per_tonne)
+    problem = free if pinned is None else with_pinned(free, pinned)
     result = None if problem.instance is None else solve(problem.instance)
+    solved = Solved(snapshot=snapshot, problem=problem, free=free, result=result)
+    return plan_of(solved, objective, levers)
+
+
+def plan_of(solved: Solved, objective: Objective, levers: frozenset[Lever]) -> Plan:
+    """Return the plan that a result means."""
+    snapshot, problem, result = solved.snapshot, solved.problem, solved.result
     attribution = attribute(problem, result)
     placements = _placements(snapshot, problem, result, attribution)
     return Plan(
@@ -265,7 +279,7 @@ def _plan_as_shaped(
         else Bounds(fluid=result.bounds.fluid, lp=result.bounds.lp, mip=result.bounds.mip),
         gap=None if result is None else result.gap,
         solve_seconds=0.0 if result is None else result.solve_seconds,
-        instances=() if problem.instance is None else (problem.instance,),
+        solved=(solved,),
     )
 
 
@@ -371,5 +385,5 @@ def _combined(snapshot: Snapshot, parts: list[Plan], levers: frozenset[Lever]) -
         bounds=None,
         gap=None,
         solve_seconds=sum(part.solve_seconds for part in parts),
-        instances=tuple(instance for part in parts for instance in part.instances),
+        solved=tuple(solved for part in parts for solved in part.solved),
     )

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.planner.plan import Plan
-from ecoserve_operator.planning.calls import plan_snapshot, warm_up
+from ecoserve_operator.planning.calls import export_instances, plan_snapshot, warm_up
 from ecoserve_operator.planning.decision import Choice, choose, hold
 from ecoserve_operator.planning.process import PlannerFailedError, PlannerProcess
+from ecoserve_operator.planning.session import Exported, Route
 from ecoserve_operator.planning.snapshot import View, same_question, what_changed
 from ecoserve_operator.reporting.conditions import Reason
 from ecoserve_operator.settings import Settings
@@ -21,13 +22,17 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """A plan, the snapshot it answers, and what each serving gets; `plan` is None before the first one.
-    `changes` say what was new in the question, `failure` why it went without an answer of its own.
+
+    `route` and `detail` tell how the plan was found; `changes` say what was new in the question, `failure` why it
+    went without an answer of its own.
     """
 
     snapshot: Snapshot
     plan: Plan | None
     choices: Mapping[str, Choice]
     decided_at: datetime
+    route: Route = Route.PLANNED
+    detail: str = ""
     changes: tuple[str, ...] = ()
     failure: str = ""
 
@@ -67,12 +72,19 @@ class Planner:
         self._last = decision
         return decision, is_new
 
+    async def export(self) -> Exported:
+        """The instances behind the last plan."""
+        try:
+            return await self._process.call(export_instances)
+        except PlannerFailedError as error:
+            return Exported(files={}, problem=str(error))
+
     async def _answer(self, view: View, running: Mapping[str, Iterable[DeploymentRecord]]) -> Decision:
         known: Mapping[str, Choice] = self._last.choices if self._last is not None else {}
         snapshot = replace(view.snapshot, held=_held(view.snapshot, known, running))
         now = datetime.now(UTC)
         try:
-            plan = await self._process.call(plan_snapshot, snapshot, self._hysteresis_fraction)
+            answer = await self._process.call(plan_snapshot, snapshot, self._hysteresis_fraction)
         except PlannerFailedError as error:
             logger.error("%s; the last good placement stays", error)
             choices = {
@@ -82,9 +94,16 @@ class Planner:
             old = self._last.plan if self._last is not None else None
             choices = self._with_refused(choices, view)
             return Decision(snapshot=snapshot, plan=old, choices=choices, decided_at=now, failure=str(error))
-        choices = self._with_refused(choose(plan, known, running, snapshot), view)
-        changes = what_changed(self._last.snapshot if self._last is not None else None, snapshot)
-        return Decision(snapshot=snapshot, plan=plan, choices=choices, decided_at=now, changes=changes)
+        choices = self._with_refused(choose(answer.plan, known, running, snapshot), view)
+        return Decision(
+            snapshot=snapshot,
+            plan=answer.plan,
+            choices=choices,
+            decided_at=now,
+            route=answer.route,
+            detail=answer.detail,
+            changes=what_changed(self._last.snapshot if self._last is not None else None, snapshot),
+        )
 
     def _with_refused(self, choices: Mapping[str, Choice], view: View) -> dict[str, Choice]:
         """The choices of planned servings, and what refused ones keep."""

@@ -28,7 +28,10 @@ class Metrics:
         self.plan_seconds = self._histogram("plan_seconds", "From a change to its plan.")
         self.apply_seconds = self._histogram("apply_seconds", "From a change to the last Deployment written.")
         self.plans = Counter(
-            "ecoserve_plans", "Plans made, by outcome.", ("outcome",), registry=self.registry
+            "ecoserve_plans",
+            "Plans by outcome: planned anew, kept within hysteresis, rerouted, failed.",
+            ("outcome",),
+            registry=self.registry,
         )
         self.writes = Counter(
             "ecoserve_deployment_writes", "Deployments applied or deleted.", ("verb",), registry=self.registry

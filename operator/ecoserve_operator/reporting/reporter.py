@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from ecoserve.api.labels import API_VERSION
+from ecoserve.api.labels import API_VERSION, INSTANCES_NAME
+from ecoserve.api.placementplan import PlanInstances
 from ecoserve_operator.kube import (
+    CONFIG_MAP,
     EVENT,
     GRID_ZONE,
     LLM_SERVING,
@@ -23,6 +25,7 @@ from ecoserve_operator.planning.calls import Comparison
 from ecoserve_operator.planning.decision import Choice, Taken
 from ecoserve_operator.planning.offline import Order
 from ecoserve_operator.planning.planner import Decision
+from ecoserve_operator.planning.session import Exported
 from ecoserve_operator.reporting import placement_plan as plans
 from ecoserve_operator.reporting.conditions import Verdict, settle, transitions
 from ecoserve_operator.reporting.events import placement_event, transition_events
@@ -37,11 +40,15 @@ logger = logging.getLogger(__name__)
 class Reporter:
     """Remembers the PlacementPlan written last; the statuses written last are in the world."""
 
-    def __init__(self, api: KubeApi, world: World) -> None:
+    def __init__(self, api: KubeApi, world: World, namespace: str) -> None:
         self._api = api
         self._world = world
+        self._namespace = namespace
         self._plan: dict[str, Any] = {}
-        self._phase = ""
+        self._plan_uid = ""
+        self._plan_status: dict[str, Any] = {}
+        self._instances: dict[str, Any] = {}
+        self._export = PlanInstances()
 
     @property
     def plan_id(self) -> str:
@@ -55,14 +62,34 @@ class Reporter:
         points = comparison.whole if comparison is not None else ()
         spec = plans.build_plan_spec(decision.plan, decision.choices.values(), points)
         if {**spec, "plannedAt": ""} != {**self._plan, "plannedAt": ""}:
-            await self._api.apply(PLACEMENT_PLAN, plans.build_plan_manifest(spec))
-            self._plan = spec
+            written = await self._api.apply(PLACEMENT_PLAN, plans.build_plan_manifest(spec))
+            self._plan, self._plan_uid = spec, written["metadata"]["uid"]
 
-    async def report_phase(self, phase: str) -> None:
-        """Write how far the plan has been carried out."""
-        if self._plan and phase != self._phase:
-            await self._api.apply(PLACEMENT_PLAN, plans.build_plan_status(phase), subresource="status")
-            self._phase = phase
+    async def report_instances(self, exported: Exported) -> None:
+        """Write the instances behind the plan to a ConfigMap, where they have changed; a refusal is only told."""
+        place = f"{self._namespace}/{INSTANCES_NAME}"
+        problem = exported.problem
+        if self._plan and exported.files:
+            manifest = plans.build_instances(self._namespace, self._plan_uid, self.plan_id, exported.files)
+            try:
+                if manifest != self._instances:
+                    await self._api.apply(CONFIG_MAP, manifest)
+                    self._instances = manifest
+            except ApiRefusedError as error:
+                problem = f"ConfigMap {place} is refused: {error}"
+        if problem:
+            logger.warning("the plan's instance is not exported: %s", problem)
+        kept = bool(exported.files) and not problem
+        self._export = PlanInstances(
+            config_map=place if kept else "", plan=self.plan_id if kept else "", problem=problem
+        )
+
+    async def report_plan_status(self, phase: str, decision: Decision) -> None:
+        """Write how far the plan has been carried out, how it was found, and where its instances are."""
+        status = plans.build_plan_status(phase, decision.route.value, decision.detail, self._export)
+        if self._plan and status != self._plan_status:
+            await self._api.apply(PLACEMENT_PLAN, status, subresource="status")
+            self._plan_status = status
 
     async def report_serving(
         self,
@@ -71,14 +98,23 @@ class Reporter:
         verdicts: Iterable[Verdict],
         deployments: Iterable[DeploymentRecord],
         comparison: Comparison | None,
-        decided_at: datetime,
+        decision: Decision,
         order: Order | None,
     ) -> None:
         """Write an LLMServing's status and the events of what changed in it."""
         before = self._world.reported.get(record.key, Reported())
         conditions = settle(verdicts, before.conditions, record.generation, datetime.now(UTC))
+        explanation = decision.plan.explanation if decision.plan is not None else None
         status = build_status(
-            record, choice, conditions, deployments, comparison, self.plan_id, decided_at, order
+            record,
+            choice,
+            conditions,
+            deployments,
+            comparison,
+            self.plan_id,
+            decision.decided_at,
+            explanation,
+            order,
         )
         if choice is None or choice.taken is Taken.HELD:
             status = with_kept(status, before.body)

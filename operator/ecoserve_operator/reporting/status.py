@@ -8,6 +8,8 @@ from ecoserve.api.base import Condition
 from ecoserve.api.gridzone import GridZoneStatus
 from ecoserve.api.llmserving import LLMServingStatus, OfflineStatus, PoolShare, WaitingRequests
 from ecoserve.planner.backlog import total
+from ecoserve.planner.margin_rows import serving_binding, serving_margins, serving_slices
+from ecoserve.planner.margins import Explanation
 from ecoserve.planner.plan import Placement
 from ecoserve_operator.planning.calls import Comparison
 from ecoserve_operator.planning.decision import Choice, Taken
@@ -29,9 +31,10 @@ def build_status(
     comparison: Comparison | None,
     plan_id: str,
     planned_at: datetime,
+    explanation: Explanation | None = None,
     order: Order | None = None,
 ) -> dict[str, Any]:
-    """The status of an LLMServing, as it is applied."""
+    """The status of an LLMServing, as it is applied; an explanation is of what was planned, not of what is held."""
     ready: dict[str, int] = {}
     replicas = 0
     for deployment in deployments:
@@ -41,6 +44,8 @@ def build_status(
     operational = sum(item.operational_grams_per_hour for item in placements)
     embodied = sum(item.embodied_grams_per_hour for item in placements)
     name = record.full_name
+    explained = explanation if choice is not None and choice.taken is not Taken.HELD else None
+    pools = [item.pool for item in placements]
     status = LLMServingStatus(
         observed_generation=record.generation,
         replicas=replicas or sum(item.replicas for item in placements),
@@ -51,6 +56,9 @@ def build_status(
         saved_percent=comparison.saved_percent.get(name) if comparison is not None and placements else None,
         pools=tuple(_share(item, ready.get(item.configuration, 0)) for item in placements),
         design_points=comparison.by_serving.get(name, ()) if comparison is not None else (),
+        slices=serving_slices(explained, name) if explained else (),
+        margins=serving_margins(explained, name) if explained else (),
+        binding=serving_binding(explained, name, pools) if explained else (),
         plan=plan_id,
         last_planned=_written(planned_at),
         reason=_reason(choice),

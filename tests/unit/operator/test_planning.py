@@ -16,9 +16,10 @@ from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot, serving_dema
 from ecoserve.fleet.nodes import NodeFacts, Resources
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.planner.plan import Plan, make_plan
-from ecoserve_operator.planning.calls import compare_objectives, plan_snapshot, same_replicas
+from ecoserve_operator.planning.calls import compare_objectives
 from ecoserve_operator.planning.decision import Choice, Taken, choose, hold, missing_pool
 from ecoserve_operator.planning.process import PlannerFailedError, PlannerProcess
+from ecoserve_operator.planning.session import PlanningSession, Route, same_replicas
 from ecoserve_operator.planning.snapshot import same_question
 from ecoserve_operator.watch.records import DeploymentRecord
 
@@ -86,26 +87,44 @@ def running(plan: Plan) -> dict[str, list[DeploymentRecord]]:
     return {"n/chat": made}
 
 
+def planned(asked: Snapshot) -> Plan:
+    """The plan of a process that remembers nothing."""
+    return PlanningSession().answer(asked, 0.01).plan
+
+
 def test_held_replicas_stay_while_the_best_is_hardly_better() -> None:
-    first = plan_snapshot(snapshot(west=300.0, east=302.0), 0.01)
+    first = planned(snapshot(west=300.0, east=302.0))
     assert {item.pool for item in first.placements} == {"g6-48xlarge.west"}
     turned = replace(snapshot(west=301.0, east=300.0), held=held_by(first))
-    kept = plan_snapshot(turned, 0.01)
+    kept = planned(turned)
     assert same_replicas(kept, turned.held)
     west = next(zone for zone in kept.zones if zone.name == "west")
     assert west.carbon_intensity == 301.0, "what stays is told at the present intensity"
 
 
+def test_what_hysteresis_keeps_is_told_at_the_prices_of_replicas_that_may_change() -> None:
+    turned = snapshot(west=500.0, east=100.0)
+    held = replace(turned, held=held_by(planned(snapshot(west=300.0, east=302.0))))
+    answer = PlanningSession().answer(held, 10.0)
+    assert answer.route is Route.KEPT
+    assert same_replicas(answer.plan, held.held)
+    best = PlanningSession().answer(held, 0.0).plan
+    assert answer.plan.explanation is not None
+    assert best.explanation is not None
+    assert answer.plan.explanation.servings[0].marginal == best.explanation.servings[0].marginal
+
+
 def test_held_replicas_go_when_the_best_is_clearly_better() -> None:
-    first = plan_snapshot(snapshot(west=300.0, east=310.0), 0.01)
+    first = planned(snapshot(west=300.0, east=310.0))
     turned = replace(snapshot(west=600.0, east=30.0), held=held_by(first))
-    assert {item.pool for item in plan_snapshot(turned, 0.01).placements} == {"g6-48xlarge.east"}
+    assert {item.pool for item in planned(turned).placements} == {"g6-48xlarge.east"}
 
 
 def test_held_replicas_go_when_they_no_longer_can_be() -> None:
-    first = plan_snapshot(snapshot(west=100.0), 0.01)
+    first = planned(snapshot(west=100.0))
     left = replace(snapshot(zones=("east",)), held=held_by(first))
-    assert {item.pool for item in plan_snapshot(left, 10.0).placements} == {"g6-48xlarge.east"}
+    answer = PlanningSession().answer(left, 10.0)
+    assert {item.pool for item in answer.plan.placements} == {"g6-48xlarge.east"}
 
 
 def test_an_unmet_serving_keeps_what_runs_while_its_pools_are_there() -> None:

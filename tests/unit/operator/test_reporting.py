@@ -194,7 +194,7 @@ def plan(*placements: Placement) -> Plan:
         bounds=None,
         gap=None,
         solve_seconds=0.0,
-        instances=(),
+        solved=(),
     )
 
 

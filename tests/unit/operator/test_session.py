@@ -1,0 +1,216 @@
+"""The planner's process over several snapshots: rerouted while only intensities move a little, planned anew else."""
+
+import gzip
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from ecoserve.api import GridZone
+from ecoserve.api.manifests import parse_serving
+from ecoserve.catalog import load_catalog
+from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot, serving_demand, with_intensity
+from ecoserve.fleet.nodes import NodeFacts, Resources
+from ecoserve.fleet.snapshot import Snapshot
+from ecoserve.planner.instance import parse_instance
+from ecoserve.planner.plan import Plan
+from ecoserve.planner.solver import solve
+from ecoserve_operator.planning.session import Answer, PlanningSession, Route
+
+NOW = datetime(2024, 7, 1, 12, tzinfo=UTC)
+HYSTERESIS = 0.01
+
+
+def world(*objectives: str, rate: float = 6.0) -> Snapshot:
+    """A zone `west` and a zone `east` with a GPU node each and a serving per objective."""
+    servings = [
+        parse_serving(
+            {
+                "metadata": {"name": f"chat-{objective}", "namespace": "n"},
+                "spec": {
+                    "model": {"name": "meta-llama/Llama-3.1-8B-Instruct"},
+                    "online": {
+                        "slo": {"ttft": "2s", "tpot": "100ms"},
+                        "load": {"requestsPerSecond": rate, "lengths": "azure-conversation-2023"},
+                    },
+                    "policy": {"mode": "Recommend", "objective": objective},
+                },
+            }
+        )
+        for objective in objectives or ("carbon",)
+    ]
+    nodes = [
+        NodeFacts(
+            name=f"{zone}-{number}",
+            labels={
+                "node.kubernetes.io/instance-type": "g6.48xlarge",
+                "topology.kubernetes.io/zone": zone,
+            },
+            allocatable=Resources(gpu=8, cpu=190, memory_gib=700),
+        )
+        for zone in ("west", "east")
+        for number in range(2)
+    ]
+    readings = [
+        ZoneReading(
+            grid=GridZone.model_validate(
+                {"metadata": {"name": zone}, "spec": {"intensity": {"gramsPerKilowattHour": 1}}}
+            ),
+            grams_per_kwh=grams,
+        )
+        for zone, grams in (("west", 300.0), ("east", 320.0))
+    ]
+    catalog = load_catalog()
+    demands = [serving_demand(serving, catalog, NOW) for serving in servings]
+    return assemble_snapshot(demands, nodes, readings, [], catalog, NOW)
+
+
+def after(before: Snapshot, plan: Plan, **grams: float) -> Snapshot:
+    """What the operator asks next: other intensities, the plan's replicas held, five minutes later."""
+    held = {item.configuration: item.replicas for item in plan.placements}
+    moved = with_intensity(before, grams)
+    return replace(moved, held=held, taken_at=before.taken_at + timedelta(minutes=5))
+
+
+def replicas(plan: Plan) -> dict[str, int]:
+    return {item.configuration: item.replicas for item in plan.placements}
+
+
+def exported(session: PlanningSession) -> dict[str, Any]:
+    files = session.export().files
+    return {name: json.loads(gzip.decompress(content)) for name, content in files.items()}
+
+
+def test_a_small_move_of_the_grid_is_followed_with_the_same_replicas() -> None:
+    session, first = PlanningSession(), world()
+    planned = session.answer(first, HYSTERESIS)
+    assert planned.route is Route.PLANNED
+    answer = session.answer(after(first, planned.plan, west=301.0, east=319.0), HYSTERESIS)
+    assert answer.route is Route.REROUTED
+    assert "only intensities changed" in answer.detail
+    assert replicas(answer.plan) == replicas(planned.plan)
+    assert {zone.name: zone.carbon_intensity for zone in answer.plan.zones} == {"west": 301.0, "east": 319.0}
+    assert answer.plan.grams_per_hour > planned.plan.grams_per_hour
+    assert sum(item.share for item in answer.plan.placements) == pytest.approx(1.0)
+    assert answer.plan.bounds is not None
+    assert answer.plan.bounds.fluid <= answer.plan.bounds.lp <= answer.plan.grams_per_hour + 1e-9
+
+
+def test_a_rerouted_plan_is_that_of_its_replicas_solved_anew() -> None:
+    session, first = PlanningSession(), world()
+    planned = session.answer(first, HYSTERESIS)
+    moved = after(first, planned.plan, west=303.0, east=315.0)
+    rerouted = session.answer(moved, HYSTERESIS)
+    assert rerouted.route is Route.REROUTED
+    kept = PlanningSession().answer(moved, 1.0)
+    assert kept.route in (Route.KEPT, Route.PLANNED)
+    if replicas(kept.plan) == replicas(rerouted.plan):
+        assert rerouted.plan.grams_per_hour == pytest.approx(kept.plan.grams_per_hour, rel=1e-6)
+        assert rerouted.plan.latency_seconds == pytest.approx(kept.plan.latency_seconds, rel=0.05)
+
+
+def test_a_large_step_is_planned_anew_and_moves() -> None:
+    session, first = PlanningSession(), world()
+    planned = session.answer(first, HYSTERESIS)
+    answer = session.answer(after(first, planned.plan, west=900.0, east=20.0), HYSTERESIS)
+    assert answer.route is Route.PLANNED
+    assert {item.pool for item in answer.plan.placements} == {"g6-48xlarge.east"}
+
+
+def test_small_moves_that_add_up_are_noticed() -> None:
+    session, now = PlanningSession(), world()
+    answer = session.answer(now, HYSTERESIS)
+    routes = []
+    for step in range(12):
+        now = after(now, answer.plan, west=300.0 + 20 * step, east=320.0 - 15 * step)
+        answer = session.answer(now, HYSTERESIS)
+        routes.append(answer.route)
+    assert Route.REROUTED in routes
+    assert Route.PLANNED in routes
+    assert {item.pool for item in answer.plan.placements} == {"g6-48xlarge.east"}
+
+
+CHANGES: dict[str, Callable[[Snapshot], Snapshot]] = {
+    "another day": lambda s: replace(s, taken_at=s.taken_at + timedelta(days=1)),
+    "other replicas": lambda s: replace(s, held={}),
+    "other load": lambda s: replace(world(rate=9.0), held=s.held, taken_at=s.taken_at, zones=s.zones),
+    "a pool less": lambda s: replace(s, pools=s.pools[:1]),
+    "another PUE": lambda s: replace(s, zones=tuple(replace(zone, pue=1.3) for zone in s.zones)),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_anything_but_intensity_is_planned_anew(case: str) -> None:
+    session, first = PlanningSession(), world()
+    planned = session.answer(first, HYSTERESIS)
+    asked = CHANGES[case](after(first, planned.plan, west=300.1))
+    assert session.answer(asked, HYSTERESIS).route is not Route.REROUTED
+
+
+@pytest.mark.parametrize(
+    "first",
+    [world("carbon", "cost"), world("energy"), world(rate=5_000.0)],
+    ids=["several objectives", "another objective", "load that finds no room"],
+)
+def test_plans_that_do_not_follow_the_grid_are_planned_anew(first: Snapshot) -> None:
+    session = PlanningSession()
+    planned = session.answer(first, HYSTERESIS)
+    answer = session.answer(after(first, planned.plan, west=300.1), HYSTERESIS)
+    assert answer.route is not Route.REROUTED
+
+
+def test_staleness_alone_is_no_other_question() -> None:
+    session, first = PlanningSession(), world()
+    planned = session.answer(first, HYSTERESIS)
+    moved = after(first, planned.plan)
+    stale = replace(moved, zones=tuple(replace(zone, stale=True) for zone in moved.zones))
+    answer = session.answer(stale, HYSTERESIS)
+    assert answer.route is Route.REROUTED
+    assert all(zone.stale for zone in answer.plan.zones)
+
+
+def assert_replays(session: PlanningSession, answer: Answer) -> None:
+    assert answer.plan.explanation is not None
+    documents = exported(session)
+    assert len(documents) == len(answer.plan.explanation.objectives)
+    for item in answer.plan.explanation.objectives:
+        document = documents[f"{item.objective.value}.json.gz"]
+        assert document["metadata"]["name"] == item.instance
+        result = solve(parse_instance(document))
+        assert result.objective == pytest.approx(item.value, rel=1e-6)
+
+
+def test_every_decision_solves_to_the_same_objective_elsewhere() -> None:
+    session, now = PlanningSession(), world()
+    answer = session.answer(now, HYSTERESIS)
+    assert_replays(session, answer)
+    seen = {answer.route}
+    for west, east in ((301.0, 320.0), (340.0, 300.0), (900.0, 20.0), (890.0, 21.0)):
+        now = after(now, answer.plan, west=west, east=east)
+        answer = session.answer(now, HYSTERESIS)
+        assert_replays(session, answer)
+        seen.add(answer.route)
+    assert {Route.PLANNED, Route.REROUTED} <= seen
+    fresh = PlanningSession()
+    turned = after(world(), answer.plan, west=900.0, east=20.0)
+    kept = fresh.answer(replace(turned, held=replicas(answer.plan)), 0.5)
+    assert_replays(fresh, kept)
+
+
+def test_several_objectives_are_several_instances() -> None:
+    session = PlanningSession()
+    answer = session.answer(world("carbon", "cost"), HYSTERESIS)
+    assert set(session.export().files) == {"carbon.json.gz", "cost.json.gz"}
+    assert_replays(session, answer)
+
+
+def test_an_instance_too_large_for_a_config_map_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = PlanningSession()
+    session.answer(world(), HYSTERESIS)
+    monkeypatch.setattr("ecoserve_operator.planning.session._MOST_BYTES", 100)
+    found = session.export()
+    assert not found.files
+    assert "ConfigMap" in found.problem
