@@ -97,7 +97,7 @@ class KeptPlan:
                 "flows": moved.flows,
                 "cold_start_grams": 0.0,
                 "churn": 0,
-                "marginals": None,
+                "marginals": self._held.marginals(intensities),
             }
         )
         solved = Solved(snapshot=shaped, problem=problem, free=free, result=_with_totals(problem, result))

@@ -7,19 +7,20 @@ under the new intensities, which tells how much a plan made anew could save at m
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ecoserve.errors import InvalidInputError, UnknownNameError
 from ecoserve.planner.bounds import offer_zones
 from ecoserve.planner.formulation import Formulation, formulate
-from ecoserve.planner.instance import FlowResult, PlanningInstance, PlanningResult
+from ecoserve.planner.instance import FlowResult, MarginalsResult, PlanningInstance, PlanningResult
+from ecoserve.planner.marginals import marginals
 from ecoserve.planner.mathopt_backend import SolverError
 from ecoserve.planner.merging import merge_slices, split_flows
 from ecoserve.planner.outcome import flows_of
 from ecoserve.planner.pricing import PricedSession, Relaxation
-from ecoserve.planner.program import Program, Row
+from ecoserve.planner.program import Indices, Program, Row
 
 _NOISE = 1e-7
 
@@ -77,6 +78,21 @@ class HeldPlan:
         self._change(intensities)
         return self._bound.solve().bound
 
+    def marginals(self, intensities: Mapping[str, float]) -> MarginalsResult | None:
+        """Return prices at the margin of replicas chosen anew under these intensities."""
+        self._change(intensities)
+        relaxed = self._bound.solve()
+        if relaxed.point is None:
+            return None
+        metrics, first = self._formulation.metrics, self._formulation.program.columns
+        places = _zone_columns(self._formulation, self._columns)
+        grams = np.array(
+            [*(self._zones[name] for name in self._columns), 0.0]
+        )  # the last for columns of no zone
+        prices = metrics["watts"] / 1000 * grams[np.where(places < 0, -1, places - first)]
+        own = replace(relaxed, point=relaxed.point[:first])
+        return marginals(self._merged, self._formulation, prices + metrics["embodied"], own)
+
     def _change(self, intensities: Mapping[str, float]) -> None:
         for name, grams in intensities.items():
             if name not in self._zones:
@@ -91,6 +107,17 @@ class HeldPlan:
 
 def _with_zones(formulation: Formulation, columns: Mapping[str, int]) -> Program:
     """Return the program with kilowatts per zone as columns."""
+    places = _zone_columns(formulation, columns)
+    watts = formulation.metrics["watts"]
+    rows = []
+    for column in columns.values():
+        members = np.flatnonzero((places == column) & (watts != 0))
+        rows.append(Row(0.0, 0.0, np.append(members, column), np.append(watts[members] / 1000, -1.0)))
+    return formulation.program.extended(len(columns), *rows)
+
+
+def _zone_columns(formulation: Formulation, columns: Mapping[str, int]) -> Indices:
+    """Return by column of the formulation the column of the zone whose power it draws, -1 for those of no zone."""
     spec = formulation.spec
     pools = {pool.name: pool.zone for pool in spec.pools}
     zones = {item.name: pools[item.pool] for item in spec.configurations}
@@ -99,12 +126,7 @@ def _with_zones(formulation: Formulation, columns: Mapping[str, int]) -> Program
     places[list(formulation.nodes.values())] = [columns[pools[name]] for name in formulation.nodes]
     of_zone = np.array([columns[zone.name] for zone in spec.zones], np.int64)
     places[formulation.offered.columns] = of_zone[offer_zones(formulation)]
-    watts = formulation.metrics["watts"]
-    rows = []
-    for column in columns.values():
-        members = np.flatnonzero((places == column) & (watts != 0))
-        rows.append(Row(0.0, 0.0, np.append(members, column), np.append(watts[members] / 1000, -1.0)))
-    return formulation.program.extended(len(columns), *rows)
+    return places
 
 
 def _running(formulation: Formulation, program: Program, plan: PlanningResult) -> Program:

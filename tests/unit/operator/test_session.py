@@ -88,6 +88,7 @@ def test_a_small_move_of_the_grid_is_followed_with_the_same_replicas() -> None:
     session, first = PlanningSession(), world()
     planned = session.answer(first, HYSTERESIS)
     assert planned.route is Route.PLANNED
+    assert planned.plan.explanation is not None
     answer = session.answer(after(first, planned.plan, west=301.0, east=319.0), HYSTERESIS)
     assert answer.route is Route.REROUTED
     assert "only intensities changed" in answer.detail
@@ -95,6 +96,8 @@ def test_a_small_move_of_the_grid_is_followed_with_the_same_replicas() -> None:
     assert {zone.name: zone.carbon_intensity for zone in answer.plan.zones} == {"west": 301.0, "east": 319.0}
     assert answer.plan.grams_per_hour > planned.plan.grams_per_hour
     assert sum(item.share for item in answer.plan.placements) == pytest.approx(1.0)
+    assert answer.plan.explanation is not None
+    assert answer.plan.explanation.servings[0].marginal > planned.plan.explanation.servings[0].marginal
     assert answer.plan.bounds is not None
     assert answer.plan.bounds.fluid <= answer.plan.bounds.lp <= answer.plan.grams_per_hour + 1e-9
 

@@ -53,3 +53,16 @@ def test_a_reading_that_makes_no_sense_is_refused(intensities: dict[str, float])
     problem = two_zones()
     with pytest.raises(InvalidInputError):
         HeldPlan(problem, solve(problem)).reroute(intensities)
+
+
+def test_prices_follow_the_grid_as_those_of_a_plan_made_anew() -> None:
+    problem = two_zones()
+    held = HeldPlan(problem, solve(problem))
+    for a, b in ((50.0, 400.0), (400.0, 50.0)):
+        zones = [{"name": "a", "carbonIntensity": a}, {"name": "b", "carbonIntensity": b}]
+        anew = solve(two_zones(zones=zones)).marginals
+        prices = held.marginals({"a": a, "b": b})
+        assert anew is not None
+        assert prices is not None
+        assert prices.slices == pytest.approx(anew.slices)
+        assert prices.nodes == pytest.approx(anew.nodes, abs=1e-6)
