@@ -113,8 +113,8 @@ class Reporter:
             comparison,
             self.plan_id,
             decision.decided_at,
-            explanation,
             order,
+            explanation,
         )
         if choice is None or choice.taken is Taken.HELD:
             status = with_kept(status, before.body)

@@ -31,8 +31,8 @@ def build_status(
     comparison: Comparison | None,
     plan_id: str,
     planned_at: datetime,
-    explanation: Explanation | None = None,
     order: Order | None = None,
+    explanation: Explanation | None = None,
 ) -> dict[str, Any]:
     """The status of an LLMServing, as it is applied; an explanation is of what was planned, not of what is held."""
     ready: dict[str, int] = {}
