@@ -141,6 +141,7 @@ def document(plan: Plan, points: DesignPoints | None) -> dict[str, Any]:
         "kind": "PlacementPlan",
         "metadata": {"name": spec.id},
         "spec": spec.model_dump(by_alias=True, mode="json", exclude_none=True),
+        "coefficients": plan.coefficients,
         "uncheckedFigures": list(plan.unchecked_figures),
     } | ({"alternatives": [_alternative(item) for item in alternatives]} if alternatives else {})
 
@@ -163,7 +164,7 @@ def show(plan: Plan, points: DesignPoints | None, snapshot: Snapshot, console: C
     console.print(_placement_table(plan))
     console.print(_totals(plan))
     console.print(_pool_table(plan))
-    console.print(_intensities(plan))
+    console.print(_figures_behind(plan))
     for item in plan.placements:
         console.print(f"  {item.serving} on {item.pool}, {_shape(item)}: {item.reason}")
     for name in sorted({item.serving for item in plan.placements}):
@@ -285,11 +286,11 @@ def _pool_table(plan: Plan) -> Table:
     return table
 
 
-def _intensities(plan: Plan) -> str:
-    """Return what the grids' figures mean, and a warning where those of zones are not comparable."""
+def _figures_behind(plan: Plan) -> str:
+    """Return the coefficient set, what the grids' figures mean, and a warning where those are not comparable."""
     by_accounting = stated_accountings({zone.name: zone.intensity for zone in plan.zones})
     stated = {how: names for how, names in by_accounting.items() if how is not Accounting.UNSTATED}
-    line = f"  Grid intensities are {plan.signal}"
+    line = f"  Embodied carbon by coefficients {plan.coefficients}; grid intensities are {plan.signal}"
     if not stated:
         return line
     if len(by_accounting) == 1:

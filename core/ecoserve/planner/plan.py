@@ -102,13 +102,15 @@ class Plan:
     """A decision, whole. Totals are the sums over placements; watts are at the facility.
 
     `bounds` and `gap` are in the objective's unit; None where servings follow different objectives.
-    `latency_seconds` is the mean over requests. `solved` is what was solved, one part per objective.
+    `latency_seconds` is the mean over requests. `coefficients` names the set that embodied carbon is counted by.
+    `solved` is what was solved, one part per objective.
     """
 
     taken_at: datetime
     objective: Objective
     levers: frozenset[Lever]
     zones: tuple[Zone, ...]
+    coefficients: str
     pools: tuple[PoolUse, ...]
     placements: tuple[Placement, ...]
     unserved: tuple[Unserved, ...]
@@ -264,6 +266,7 @@ def plan_of(solved: Solved, objective: Objective, levers: frozenset[Lever]) -> P
         objective=objective,
         levers=levers,
         zones=snapshot.zones,
+        coefficients=snapshot.coefficients.name,
         pools=tuple(_pool_use(pool, problem, result) for pool in snapshot.pools),
         placements=placements,
         unserved=explain_unserved(snapshot, problem, result),
@@ -372,6 +375,7 @@ def _combined(snapshot: Snapshot, parts: list[Plan], levers: frozenset[Lever]) -
         objective=parts[0].objective,
         levers=levers,
         zones=snapshot.zones,
+        coefficients=snapshot.coefficients.name,
         pools=tuple(replace(use, nodes_on=nodes_on[name]) for name, use in pools.items()),
         placements=tuple(item for part in parts for item in part.placements),
         unserved=tuple(item for part in parts for item in part.unserved),

@@ -108,7 +108,7 @@ def plan_of(tmp_path: Path):
 
 def test_a_plan_says_what_its_intensities_mean(plan_of, capsys):
     assert plan_of(("marginal", "direct"), ("marginal", "direct")) == 0
-    assert "Grid intensities are marginal, direct" in capsys.readouterr().out
+    assert "grid intensities are marginal, direct" in capsys.readouterr().out
 
 
 def test_a_plan_of_zones_that_count_differently_warns(plan_of, capsys):

@@ -72,8 +72,11 @@ def test_published_operational_grams(footprint, intensity, grams):
 
 @pytest.mark.parametrize(
     ("card", "kg"),
-    [("t4", 26.8), ("l4", 31.1), ("a100-40-pcie", 94.7), ("a100-80-sxm", 99.0), ("h100-sxm", 103.0)],
-)
+    [
+        ("t4", 26.8), ("l4", 31.1), ("a40", 80.8), ("rtxa6000", 80.8), ("a100-40-pcie", 94.7), ("a100-80-sxm", 99.0),
+        ("v100-32-pcie", 58.6), ("h100-pcie", 115.5), ("h100-sxm", 103.0), ("gh200", 107.0),
+    ],
+)  # fmt: skip
 def test_published_cards(footprint, card, kg):
     found = footprint(card)
     assert round(found["gpuKg"], 1) == kg

@@ -52,7 +52,9 @@ def test_a_plan_by_another_set_weighs_otherwise(plan: list[str], capsys: pytest.
     embodied = {}
     for name in ("act", "boavizta"):
         assert run([*plan, "--coefficients", name, "--output", "json"]) == 0
-        embodied[name] = json.loads(capsys.readouterr().out)["spec"]["embodiedGramsPerHour"]
+        found = json.loads(capsys.readouterr().out)
+        assert found["coefficients"] == name
+        embodied[name] = found["spec"]["embodiedGramsPerHour"]
     assert embodied["boavizta"] > 5 * embodied["act"]
 
 

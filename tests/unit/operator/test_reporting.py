@@ -180,6 +180,7 @@ def plan(*placements: Placement) -> Plan:
         taken_at=NOW,
         objective=Objective.CARBON,
         levers=frozenset(),
+        coefficients="ecoserve",
         zones=(),
         pools=(),
         placements=placements,
