@@ -11,10 +11,11 @@ from rich.console import Console
 
 from ecoserve.carbon import AverageIntensity, coefficient_set
 from ecoserve.catalog import check_precision, load_catalog
-from ecoserve.cli.accelerators_view import document, plot, show
+from ecoserve.cli.accelerators_plot import plot
+from ecoserve.cli.accelerators_view import document, show
 from ecoserve.cli.app import progress_bar
 from ecoserve.cli.plotting import check_plot
-from ecoserve.comparison.accelerators import Terms, Work, compare_accelerators
+from ecoserve.comparison.accelerators import Terms, Work, compare_accelerators, compare_over_sets
 from ecoserve.errors import InvalidInputError
 from ecoserve.units import MOST_GRAMS_PER_KWH
 
@@ -47,6 +48,7 @@ class AcceleratorsRequest:
     lifetime_years: float
     utilization: float
     pue: float
+    over_sets: bool
     plot: Path | None
 
 
@@ -65,13 +67,14 @@ def run_accelerators(request: AcceleratorsRequest, *, as_json: bool, console: Co
     gpus = _some("--gpus", request.gpus)
     with progress_bar("comparing") as progress:
         contests = compare_accelerators(works, gpus, terms, load_catalog(), progress)
+    over_sets = compare_over_sets(works, gpus, terms, load_catalog()) if request.over_sets else None
     if request.plot is not None:
         plot(contests, grids, request.plot)
     if as_json:
-        json.dump(document(contests, grids, terms), sys.stdout, indent=2, allow_nan=False)
+        json.dump(document(contests, grids, terms, over_sets), sys.stdout, indent=2, allow_nan=False)
         print()
     else:
-        show(contests, grids, terms, console)
+        show(contests, grids, terms, over_sets, console)
     return 0
 
 

@@ -1,28 +1,26 @@
-"""A comparison of accelerators as tables, JSON and a picture; all grams are of 1,000 output tokens."""
+"""A comparison of accelerators as tables and JSON; all grams are of 1,000 output tokens."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from ecoserve.carbon import AverageIntensity
-from ecoserve.cli.plotting import save_figure
-from ecoserve.comparison.accelerators import TOKENS, Contest, Line, Stretch, Terms
+from ecoserve.comparison.accelerators import TOKENS, Contest, Line, OverSets, Stretch, Terms
 from ecoserve.units import JOULES_PER_KWH
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 Grids = Sequence[AverageIntensity]
 
 
-def document(contests: Sequence[Contest], grids: Grids, terms: Terms) -> dict[str, Any]:
+def document(
+    contests: Sequence[Contest], grids: Grids, terms: Terms, over_sets: OverSets | None
+) -> dict[str, Any]:
     """Return a comparison as plain values: every point, and who is greener where."""
     first = contests[0].work
+    by_sets = {} if over_sets is None else _over_sets_document(contests, grids, over_sets)
     return {
         "kind": "AcceleratorComparison",
         "terms": {
@@ -41,7 +39,23 @@ def document(contests: Sequence[Contest], grids: Grids, terms: Terms) -> dict[st
         },
         "points": [point for contest in contests for point in _points(contest, grids)],
         "greener": [_greener(contest, grids) for contest in contests],
-    }
+    } | by_sets
+
+
+def _over_sets_document(contests: Sequence[Contest], grids: Grids, over_sets: OverSets) -> dict[str, Any]:
+    rows = [
+        {
+            "model": contest.work.model,
+            "batch": contest.work.batch,
+            "byIntensity": {_named(grid): _listed(over_sets.winners(index, grid)) for grid in grids},
+        }
+        for index, contest in enumerate(contests)
+    ]
+    return {"greenerBySets": rows, "gaps": dict(over_sets.gaps)}
+
+
+def _listed(winners: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:
+    return {gpu: list(names) for gpu, names in winners.items()}
 
 
 def _points(contest: Contest, grids: Grids) -> Iterator[dict[str, Any]]:
@@ -89,7 +103,9 @@ def _greener(contest: Contest, grids: Grids) -> dict[str, Any]:
     }
 
 
-def show(contests: Sequence[Contest], grids: Grids, terms: Terms, console: Console) -> None:
+def show(
+    contests: Sequence[Contest], grids: Grids, terms: Terms, over_sets: OverSets | None, console: Console
+) -> None:
     """Print a table of grams and one of who is greener for each model, and what they rest on."""
     for model, of_model in groupby(contests, key=lambda contest: contest.work.model):
         same = tuple(of_model)
@@ -105,6 +121,33 @@ def show(contests: Sequence[Contest], grids: Grids, terms: Terms, console: Conso
         f"{terms.utilization:.0%} in use; PUE {terms.pue:g}; average intensities."
     )
     console.print("  ?: the lead is within the error to expect of the performance model.")
+    if over_sets is not None:
+        console.print(_set_table(contests, grids, over_sets))
+        for name, reason in over_sets.gaps.items():
+            console.print(f"  {name} has no comparison: {reason}")
+
+
+def _set_table(contests: Sequence[Contest], grids: Grids, over_sets: OverSets) -> Table:
+    table = Table(
+        title=f"Greener by coefficients {', '.join(over_sets.contests)}",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("model", overflow="fold")
+    table.add_column("batch", justify="right")
+    for grid in grids:
+        table.add_column(f"at {_named(grid)} g/kWh", overflow="fold")
+    for index, contest in enumerate(contests):
+        cells = (_by_sets(over_sets.winners(index, grid)) for grid in grids)
+        table.add_row(contest.work.model.rpartition("/")[2], f"{contest.work.batch:g}", *cells)
+    return table
+
+
+def _by_sets(winners: Mapping[str, tuple[str, ...]]) -> str:
+    """Return the one card that all sets agree on, or each with its sets."""
+    if len(winners) <= 1:
+        return "".join(winners) or "–"
+    return "; ".join(f"{gpu} by {', '.join(names)}" for gpu, names in winners.items())
 
 
 def _gram_table(model: str, contests: Sequence[Contest], grids: Grids) -> Table:
@@ -175,37 +218,3 @@ def _stretch(item: Stretch) -> str:
 
 def _named(grid: AverageIntensity) -> str:
     return f"{grid.grams_per_kwh:g}"
-
-
-def plot(contests: Sequence[Contest], grids: Grids, path: Path) -> None:
-    """Write a picture: for each model and grid, grams over batch, of which embodied dashed."""
-    from matplotlib.figure import Figure
-
-    models = list(dict.fromkeys(contest.work.model for contest in contests))
-    figure = Figure(figsize=(1 + 3.2 * len(grids), 0.6 + 2.6 * len(models)), layout="constrained")
-    panels = figure.subplots(len(models), len(grids), squeeze=False, sharex=True, sharey="row")
-    for model, row in zip(models, panels, strict=True):
-        same = [contest for contest in contests if contest.work.model == model]
-        for grid, axes in zip(grids, row, strict=True):
-            _panel(axes, same, grid)
-            axes.set_title(f"{model.rpartition('/')[2]}, {_named(grid)} g/kWh", fontsize=8)
-        row[0].set_ylabel("gCO2e per 1,000 tokens", fontsize=8)
-    for axes in panels[-1]:
-        axes.set_xlabel("batch", fontsize=8)
-    panels[0][0].legend(fontsize=7, title="dashed: embodied part", title_fontsize=7)
-    save_figure(figure, path)
-
-
-def _panel(axes: "Axes", contests: Sequence[Contest], grid: AverageIntensity) -> None:
-    for colour, gpu in enumerate(contests[0].gpus):
-        points = [(item.work.batch, line) for item in contests for line in item.lines if line.gpu == gpu]
-        batches = [batch for batch, _ in points]
-        style: dict[str, Any] = {"color": f"C{colour}", "marker": "o", "markersize": 3, "linewidth": 1.2}
-        axes.plot(batches, [line.grams(grid) for _, line in points], label=gpu, **style)
-        axes.plot(batches, [line.embodied_grams for _, line in points], linestyle="--", **style)
-    axes.set_xscale("log", base=2)
-    batches = [item.work.batch for item in contests]
-    axes.set_xticks(batches, [f"{batch:g}" for batch in batches])
-    axes.set_yscale("log")
-    axes.tick_params(labelsize=7)
-    axes.grid(visible=True, alpha=0.3)

@@ -419,6 +419,9 @@ def accelerators(
     precision: Annotated[str, typer.Option(help="fp16, bf16, fp8, int8 or int4.")] = "fp16",
     cards: Annotated[int, typer.Option(help="Cards that hold the model together.")] = 1,
     coefficients: Coefficients = "ecoserve",
+    over_sets: Annotated[
+        bool, typer.Option("--range", help="Who is greener by each of the coefficient sets, too.")
+    ] = False,
     lifetime_years: Annotated[float, typer.Option(help="Years that embodied carbon is spread over.")] = 4.0,
     utilization: Annotated[
         float, typer.Option(help="Share of its life a card is in use; its embodied carbon falls on that.")
@@ -443,6 +446,7 @@ def accelerators(
         lifetime_years=lifetime_years,
         utilization=utilization,
         pue=pue,
+        over_sets=over_sets,
         plot=plot,
     )
     return run_accelerators(request, as_json=output is Output.JSON, console=table_console())

@@ -10,7 +10,7 @@ host, which another command does. A card that cannot hold model and batch says s
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ecoserve.carbon import (
     ECOSERVE,
@@ -18,6 +18,7 @@ from ecoserve.carbon import (
     CoefficientSet,
     accelerator_embodied,
     amortised_grams_per_hour,
+    coefficient_sets,
 )
 from ecoserve.catalog import Accelerator, Catalog
 from ecoserve.errors import InvalidInputError
@@ -162,6 +163,40 @@ def compare_accelerators(
         if progress is not None:
             progress(done, len(works))
     return tuple(contests)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverSets:
+    """The same contests by each coefficient set that has a figure for every card, and why the others have none."""
+
+    contests: Mapping[str, tuple[Contest, ...]]
+    gaps: Mapping[str, str]
+
+    def winners(self, index: int, grid: AverageIntensity) -> Mapping[str, tuple[str, ...]]:
+        """Return the greenest cards of one contest on a grid, each with the sets that say so."""
+        found: dict[str, list[str]] = {}
+        for name, contests in self.contests.items():
+            line = contests[index].greenest(grid)
+            if line is not None:
+                found.setdefault(line.gpu, []).append(name)
+        return {gpu: tuple(names) for gpu, names in found.items()}
+
+
+def compare_over_sets(works: Sequence[Work], gpus: Sequence[str], terms: Terms, catalog: Catalog) -> OverSets:
+    """Compare by each coefficient set; raises InvalidInputError for an unknown model or card."""
+    for gpu in gpus:
+        catalog.accelerator(gpu)
+    found: dict[str, tuple[Contest, ...]] = {}
+    gaps: dict[str, str] = {}
+    for name, coefficients in coefficient_sets().items():
+        try:
+            for gpu in gpus:
+                accelerator_embodied(catalog.accelerator(gpu), coefficients)
+        except InvalidInputError as error:
+            gaps[name] = str(error)
+            continue
+        found[name] = compare_accelerators(works, gpus, replace(terms, coefficients=coefficients), catalog)
+    return OverSets(contests=found, gaps=gaps)
 
 
 def _embodied_grams_per_second(card: Accelerator, terms: Terms) -> float:

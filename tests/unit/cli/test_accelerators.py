@@ -50,6 +50,23 @@ def test_tables_fit_and_say_what_does_not(capsys: pytest.CaptureFixture[str]) ->
     assert "fit beside the weights" in out
 
 
+def test_who_is_greener_by_every_set(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--model", MODELS[1], "--batches", "16,32", "--intensity", "2,261", "--range"]
+    assert run(["accelerators", *options, "--output", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found["gaps"]) == ["boavizta"]
+    for row, own in zip(found["greenerBySets"], found["greener"], strict=True):
+        for grams, winners in row["byIntensity"].items():
+            assert sorted(name for names in winners.values() for name in names) == sorted(
+                ["ecoserve", "ecoserve-2025", "act", "greensku"]
+            )
+            assert "ecoserve" in winners[own["byIntensity"][grams]["gpu"]]
+    assert run(["accelerators", *options]) == 0
+    out = capsys.readouterr().out
+    assert "boavizta has no comparison" in out
+    assert max(len(line) for line in out.splitlines()) <= 100
+
+
 def test_a_picture_is_drawn(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     path = tmp_path / "accelerators.svg"
