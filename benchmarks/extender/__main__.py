@@ -1,0 +1,209 @@
+"""The extender against none, one that does nothing and one in Go: `make bench-extender`.
+
+Real kube-apiserver, kube-scheduler and etcd; kwok's nodes. The last line of output is one JSON object.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from api import api_client, create_nodes, create_pods
+from latency import latencies
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from throughput import Variant, measured
+
+from ecoserve.api.crds import build_crds
+from ecoserve.api.labels import API_VERSION
+from ecoserve_devcluster import Cluster, Process
+from ecoserve_devcluster.paths import cache_folder
+from ecoserve_devcluster.toolchain import find_go
+
+_HERE = Path(__file__).parent
+
+
+def _plan() -> dict[str, Any]:
+    """Return a plan with a pool per zone, so that nodes differ in carbon."""
+    zones = [{"name": f"zone-{n}", "carbonIntensity": 50.0 + 150 * n, "pue": 1.2} for n in range(5)]
+    pools = [
+        {
+            "name": f"pool-{n}",
+            "zone": f"zone-{n}",
+            "instanceType": "m7i.48xlarge",
+            "supply": "scalable",
+            "nodeSelector": [{"key": "topology.kubernetes.io/zone", "value": f"zone-{n}"}],
+            "nodes": 1000,
+            "nodesOn": 1000,
+            "idleWattsPerNode": 200.0,
+            "embodiedGramsPerHourPerNode": 30.0,
+            "dynamicWattsPerCore": 4.0,
+            "dynamicWattsPerAccelerator": 0.0,
+        }
+        for n in range(5)
+    ]
+    spec = {
+        "id": "bench",
+        "plannedAt": "2026-01-01T00:00:00Z",
+        "zones": zones,
+        "pools": pools,
+        "placements": [],
+    }
+    return {"apiVersion": API_VERSION, "kind": "PlacementPlan", "metadata": {"name": "current"}, "spec": spec}
+
+
+def _go_noop() -> Path:
+    """Build the Go extender into the user's cache."""
+    built = cache_folder() / "bench-noop-extender"
+    subprocess.run([find_go(), "build", "-o", built, "."], cwd=_HERE / "noop_go", check=True)
+    return built
+
+
+class _Extenders:
+    """Our extender and the two that do nothing, running beside the cluster."""
+
+    def __init__(self, cluster: Cluster, go: Path) -> None:
+        self._cluster = cluster
+        self.ports = {name: cluster.free_port() for name in ("ours", "noop", "go")}
+        self.ours = self._start_ours("extender", self.ports["ours"])
+        noop, port = [sys.executable, str(_HERE / "noop.py")], str(self.ports["noop"])
+        cluster.run("noop", [*noop, port], health_url=f"http://127.0.0.1:{port}/healthz")
+        port = str(self.ports["go"])
+        cluster.run("go-noop", [str(go), port], health_url=f"http://127.0.0.1:{port}/healthz")
+
+    def _start_ours(self, name: str, port: int) -> Process:
+        arguments = [f"--kubeconfig={self._cluster.kubeconfig}", f"--port={port}", "--log-level=warning"]
+        command = [sys.executable, "-m", "ecoserve_extender.main", *arguments]
+        return self._cluster.run(name, command, health_url=f"http://127.0.0.1:{port}/healthz")
+
+    def url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.ports[name]}"
+
+    def restarted(self) -> tuple[float, float]:
+        """Return seconds from start to filled caches of a fresh process, and its resident MB some seconds later."""
+        port = self._cluster.free_port()
+        began = time.monotonic()
+        process = self._start_ours("fresh", port)
+        while httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code != 200:
+            time.sleep(0.02)
+        ready = time.monotonic() - began
+        time.sleep(5)
+        resident = psutil.Process(process.pid).memory_info().rss / 1e6
+        process.stop()
+        return ready, resident
+
+
+async def _measure(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    small, large, many = (100, 200, 1_000) if arguments.quick else (1_000, 5_000, 50_000)
+    pods, rounds = (100, 1) if arguments.quick else (arguments.pods, arguments.rounds)
+    go = await asyncio.to_thread(_go_noop)
+    results: dict[str, Any] = {"small_nodes": small, "large_nodes": large, "throughput": {}}
+    with Cluster.start(f"bench-extender-{os.getpid()}") as cluster:
+        crds = json.dumps({"apiVersion": "v1", "kind": "List", "items": build_crds()})
+        cluster.kubectl("apply", "--server-side", "-f", "-", stdin=crds)
+        cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+        cluster.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(_plan()))
+        async with api_client(cluster) as client:
+            known = 0
+            extenders = None
+            for nodes in (small, large):
+                await create_nodes(client, known, nodes - known, progress)
+                known = nodes
+                extenders = extenders or _Extenders(cluster, go)
+                variants = (
+                    Variant("none"),
+                    Variant("noop", extenders.url("noop")),
+                    Variant("ours", extenders.url("ours")),
+                    Variant("not-opted-in", extenders.url("ours"), managed=True),
+                )
+                results["throughput"][str(nodes)] = dict(
+                    await measured(cluster, client, variants, pods=pods, rounds=rounds, progress=progress)
+                )
+            assert extenders is not None
+            names = [f"node-{number:05}" for number in range(large)]
+            results["latency"] = await asyncio.to_thread(
+                latencies, extenders.ports, names, 40 if arguments.quick else 300
+            )
+            namespace = cluster.create_namespace("crowd")
+            await create_pods(
+                client, namespace, many, progress, scheduler="none", nodes=lambda n: names[n % large]
+            )
+            ready, resident = await asyncio.to_thread(extenders.restarted)
+    results["restart"] = {"pods": many, "ready_seconds": ready, "resident_mb": resident}
+    results["targets"] = _targets(results, str(small), str(large))
+    return results
+
+
+def _targets(results: dict[str, Any], small: str, large: str) -> list[dict[str, Any]]:
+    rates, latency, restart = results["throughput"], results["latency"], results["restart"]
+
+    def over(nodes: str, variant: str, base: str) -> float:
+        return float(rates[nodes][variant] / rates[nodes][base])
+
+    rows = [
+        (f"pods/s over doing nothing, {small} nodes", over(small, "ours", "noop"), 0.9, True),
+        (f"pods/s over doing nothing, {large} nodes", over(large, "ours", "noop"), 0.9, True),
+        (f"pods/s over no extender, {small} nodes", over(small, "ours", "none"), 0.6, True),
+        (f"pods that don't opt in, {small} nodes", over(small, "not-opted-in", "none"), 0.97, True),
+        (
+            f"latency over Go's, {large} candidates",
+            latency["ours"]["both_ms"] / latency["go"]["both_ms"],
+            1.0,
+            False,
+        ),
+        (f"resident MB, {restart['pods']} pods", restart["resident_mb"], 300.0, False),
+        ("seconds to filled caches", restart["ready_seconds"], 10.0, False),
+    ]
+    return [
+        {"what": what, "value": value, "target": target, "met": value >= target if least else value <= target}
+        for what, value, target, least in rows
+    ]
+
+
+def _show(results: dict[str, Any], console: Console) -> None:
+    table = Table(title="pods per second, median of rounds")
+    table.add_column("nodes", justify="right")
+    for name in ("none", "noop", "ours", "not-opted-in"):
+        table.add_column(name, justify="right")
+    for nodes, rates in results["throughput"].items():
+        table.add_row(nodes, *(f"{rate:.0f}" for rate in rates.values()))
+    console.print(table)
+    table = Table(title=f"milliseconds per call with {results['large_nodes']:,} candidates, median")
+    for name in ("extender", "filter", "prioritize", "both", "both, p99"):
+        table.add_column(name, justify="right")
+    for name, figures in results["latency"].items():
+        table.add_row(name, *(f"{value:.2f}" for value in figures.values()))
+    console.print(table)
+    table = Table(title="against the targets")
+    for name in ("what", "measured", "target", ""):
+        table.add_column(name)
+    for row in results["targets"]:
+        met = "met" if row["met"] else "missed"
+        table.add_row(row["what"], f"{row['value']:.2f}", f"{row['target']:g}", met)
+    console.print(table)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a small cluster, in about a minute")
+    parser.add_argument("--pods", type=int, default=600, help="pods per measurement (600)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of throughput (3)")
+    arguments = parser.parse_args()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        results = asyncio.run(_measure(arguments, progress))
+    _show(results, Console(width=100))
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""What the benchmark asks of the API server: nodes and pods by the thousand, and when pods were bound."""
+
+import asyncio
+import json
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+from rich.progress import Progress
+
+from ecoserve_devcluster import Cluster
+
+_AT_ONCE = 48
+FLEET = "benchmarks.ecoserve.dev/fleet"
+
+
+def api_client(cluster: Cluster) -> httpx.AsyncClient:
+    """Return a client with the administrator's certificate."""
+    loaded = yaml.safe_load(Path(cluster.kubeconfig).read_text())
+    user, server = loaded["users"][0]["user"], loaded["clusters"][0]["cluster"]
+    context = ssl.create_default_context(cafile=server["certificate-authority"])
+    context.load_cert_chain(user["client-certificate"], user["client-key"])
+    limits = httpx.Limits(max_connections=_AT_ONCE, max_keepalive_connections=_AT_ONCE)
+    return httpx.AsyncClient(
+        verify=context, base_url=server["server"], timeout=60, limits=limits, trust_env=False
+    )
+
+
+async def _each(
+    title: str, items: Iterable[Any], work: Callable[[Any], Awaitable[None]], progress: Progress
+) -> None:
+    waiting = list(items)
+    task = progress.add_task(title, total=len(waiting))
+
+    async def worker() -> None:
+        while waiting:
+            await work(waiting.pop())
+            progress.advance(task)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(_AT_ONCE):
+            group.create_task(worker())
+    progress.remove_task(task)
+
+
+async def _posted(client: httpx.AsyncClient, path: str, body: Any) -> None:
+    for attempt in range(5):
+        answer = await client.post(path, json=body)
+        if answer.status_code in (201, 409):
+            return
+        await asyncio.sleep(0.2 * 2**attempt)
+    raise RuntimeError(f"{path}: {answer.status_code} {answer.text[:300]}")
+
+
+async def create_nodes(client: httpx.AsyncClient, first: int, count: int, progress: Progress) -> None:
+    """Create CPU nodes number `first` and up, in five zones, and wait until they are Ready."""
+    resources = {"cpu": "192", "memory": "768Gi", "pods": "250"}
+
+    async def create(number: int) -> None:
+        name = f"node-{number:05}"
+        labels = {
+            FLEET: "yes",
+            "kubernetes.io/hostname": name,
+            "node.kubernetes.io/instance-type": "m7i.48xlarge",
+            "topology.kubernetes.io/zone": f"zone-{number % 5}",
+        }
+        metadata = {"name": name, "labels": labels, "annotations": {"kwok.x-k8s.io/node": "fake"}}
+        status = {"allocatable": resources, "capacity": resources}
+        await _posted(client, "/api/v1/nodes", {"metadata": metadata, "status": status})
+
+    await _each(f"creating {count:,} nodes", range(first, first + count), create, progress)
+    waiting = progress.add_task("waiting for nodes", total=first + count)
+    while True:
+        found = (await client.get("/api/v1/nodes", params={"resourceVersion": "0"})).json()["items"]
+        ready = sum(
+            any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions", []))
+            for node in found
+        )
+        progress.update(waiting, completed=ready)
+        if ready >= first + count:
+            break
+        await asyncio.sleep(1)
+    progress.remove_task(waiting)
+
+
+async def create_pods(
+    client: httpx.AsyncClient,
+    namespace: str,
+    count: int,
+    progress: Progress,
+    *,
+    scheduler: str,
+    resources: tuple[str, ...] = (),
+    labels: dict[str, str] | None = None,
+    nodes: Callable[[int], str] | None = None,
+) -> None:
+    """Create pods; `nodes` binds them as they are made."""
+    extended = dict.fromkeys(resources, "1")
+    container = {
+        "name": "main",
+        "image": "pause",
+        "resources": {"requests": {"cpu": "100m", "memory": "64Mi", **extended}, "limits": extended},
+    }
+
+    async def create(number: int) -> None:
+        spec: dict[str, Any] = {"schedulerName": scheduler, "containers": [container]}
+        if nodes is not None:
+            spec["nodeName"] = nodes(number)
+        metadata = {"name": f"pod-{number:05}", "labels": labels or {}}
+        await _posted(client, f"/api/v1/namespaces/{namespace}/pods", {"metadata": metadata, "spec": spec})
+
+    await _each(f"creating {count:,} pods", range(count), create, progress)
+
+
+async def bind_times(
+    client: httpx.AsyncClient, namespace: str, count: int, start: Callable[[], None]
+) -> list[float]:
+    """Call `start` once watching; return when each pod was seen bound, in order, in seconds of one clock."""
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    version = (await client.get(path, params={"limit": 1})).json()["metadata"]["resourceVersion"]
+    seen: dict[str, float] = {}
+    query = {"watch": "1", "resourceVersion": version, "timeoutSeconds": "600"}
+    async with client.stream("GET", path, params=query, timeout=120) as stream:
+
+        async def follow() -> None:
+            async for line in stream.aiter_lines():
+                pod = json.loads(line)["object"]
+                if pod.get("spec", {}).get("nodeName"):
+                    seen.setdefault(pod["metadata"]["name"], time.monotonic())
+                    if len(seen) == count:
+                        break
+
+        async with asyncio.TaskGroup() as group:  # a scheduler that doesn't start ends the waiting
+            group.create_task(follow())
+            group.create_task(asyncio.to_thread(start))
+    return sorted(seen.values())
+
+
+async def delete_pods(client: httpx.AsyncClient, namespace: str) -> None:
+    """Delete the namespace's pods at once, and wait until they are gone."""
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    await client.request("DELETE", path, json={"gracePeriodSeconds": 0, "propagationPolicy": "Background"})
+    while (await client.get(path, params={"limit": 1})).json()["items"]:
+        await asyncio.sleep(0.5)
