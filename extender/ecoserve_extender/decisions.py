@@ -1,11 +1,9 @@
 """What was decided for each pod: remembered for /explain, written onto the pod once its bind is seen.
 
-A ranking is kept as three flat arrays (a reference, a float and a byte per candidate), and the oldest decisions are
-dropped once the candidates of all together exceed a budget: memory is bounded on any cluster.
+A ranking takes two references per candidate, and the oldest decisions are dropped once the candidates of all together
+exceed a budget: memory is bounded on any cluster.
 """
 
-import math
-from array import array
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +13,7 @@ from typing import Any
 from ecoserve.api.labels import CLASS_OFFLINE, CLASS_ONLINE
 from ecoserve_extender.cache.records import PendingPod
 from ecoserve_extender.policy.scoring import Ranking
-from ecoserve_extender.policy.verdict import Fallback, Rejection
+from ecoserve_extender.policy.verdict import Rejection
 
 _EXAMPLES = 5
 _MIN_KEPT = 16
@@ -23,44 +21,38 @@ _MIN_KEPT = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The last answer for one pod. Grams are NaN where unknown; `node` is where the pod was seen bound."""
+    """The last answer for one pod; `node` is where the pod was seen bound."""
 
     uid: str
     pod: str
     traffic_class: str
     decided_at: datetime
     plan: str | None
-    fallback: Fallback | None = None
-    names: tuple[str, ...] = ()
-    grams_per_hour: "array[float]"
-    scores: bytes = b""
+    ranking: Ranking | None = None
     rejected: Mapping[Rejection, tuple[str, ...]]
     node: str | None = None
 
     @property
     def size(self) -> int:
         """Candidates and refused nodes held."""
-        return len(self.names) + sum(map(len, self.rejected.values()))
-
-    def order(self) -> list[int]:
-        """Return the indices of the candidates, best first."""
-        return sorted(
-            range(len(self.names)), key=lambda index: (-self.scores[index], self._sortable(index), index)
-        )
+        return (len(self.ranking.names) if self.ranking else 0) + sum(map(len, self.rejected.values()))
 
     def annotation(self) -> dict[str, Any]:
         """Return the content of the decision annotation of a bound pod."""
-        order = self.order()
-        chosen = next((index for index in order if self.names[index] == self.node), None)
-        runner_up = next((index for index in order if self.names[index] != self.node), None)
-        own, other = self._grams(chosen), self._grams(runner_up)
+        ranking = self.ranking
+        if ranking is None:
+            chosen = runner_up = own = other = None
+        else:
+            chosen = ranking.names.index(self.node) if self.node in ranking.names else None
+            runner_up = ranking.first(other_than=ranking.first() if self.node is None else chosen)
+            own, other = ranking.grams_per_hour(chosen), ranking.grams_per_hour(runner_up)
         return {
             "node": self.node,
-            "runnerUp": None if runner_up is None else self.names[runner_up],
+            "runnerUp": None if ranking is None or runner_up is None else ranking.names[runner_up],
             "gramsPerHour": own,
             "gramsPerHourDifference": None if own is None or other is None else round(other - own, 3),
             "plan": self.plan,
-            "fallback": self.fallback.value if self.fallback else None,
+            "fallback": ranking.fallback.value if ranking and ranking.fallback else None,
         }
 
     def explanation(self) -> dict[str, Any]:
@@ -70,10 +62,7 @@ class Decision:
             "class": self.traffic_class,
             "decidedAt": self.decided_at.isoformat(timespec="milliseconds"),
             "decision": self.annotation(),
-            "candidates": [
-                {"node": self.names[index], "gramsPerHour": self._grams(index), "score": self.scores[index]}
-                for index in self.order()
-            ],
+            "candidates": self._candidates(),
             "rejected": [
                 {
                     "reason": reason.name,
@@ -85,14 +74,15 @@ class Decision:
             ],
         }
 
-    def _grams(self, index: int | None) -> float | None:
-        if index is None or math.isnan(self.grams_per_hour[index]):
-            return None
-        return round(self.grams_per_hour[index], 3)
-
-    def _sortable(self, index: int) -> float:
-        grams = self.grams_per_hour[index]
-        return math.inf if math.isnan(grams) else grams
+    def _candidates(self) -> list[dict[str, Any]]:
+        ranking = self.ranking
+        if ranking is None:
+            return []
+        scores = ranking.scores
+        return [
+            {"node": ranking.names[i], "gramsPerHour": ranking.grams_per_hour(i), "score": scores[i]}
+            for i in ranking.order()
+        ]
 
 
 class DecisionLog:
@@ -121,7 +111,6 @@ class DecisionLog:
                 traffic_class=CLASS_OFFLINE if pod.offline else CLASS_ONLINE,
                 decided_at=now or datetime.now(UTC),
                 plan=plan,
-                grams_per_hour=array("d"),
                 rejected={reason: tuple(nodes) for reason, nodes in by_reason.items()},
             )
         )
@@ -130,16 +119,7 @@ class DecisionLog:
         """Note how the candidates were ranked, with what filter answered before where it did."""
         if self.get(pod.key, pod.uid) is None:
             self.filtered(pod, plan, {})
-        self._put(
-            replace(
-                self._decisions[pod.key],
-                plan=plan,
-                fallback=ranking.fallback,
-                names=ranking.names,
-                grams_per_hour=array("d", [candidate.grams_per_hour for candidate in ranking.candidates]),
-                scores=bytes(ranking.scores),
-            )
-        )
+        self._put(replace(self._decisions[pod.key], plan=plan, ranking=ranking))
 
     def bound(self, pod: str, uid: str, node: str) -> Decision | None:
         """Note where a pod was bound and return the decision; None where it never went through us."""

@@ -1,6 +1,7 @@
 """Answers filter and prioritize from the cached state: decode, decide, remember, encode. No I/O, no waiting."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from time import monotonic
 
 from ecoserve_extender.cache.records import BoundPod, PendingPod
@@ -72,7 +73,8 @@ class Extender:
             self.reservations.release(request.pod.uid)  # asked about again: it has not landed
         ranking = rank(request.pod, names, self.state)
         if not self.ready:
-            ranking = Ranking(names, ranking.candidates, (0,) * len(names), Fallback.CACHES_NOT_SYNCED)
+            alike = dict.fromkeys(ranking.candidates, 0)
+            ranking = replace(ranking, score_of=alike, woken=None, fallback=Fallback.CACHES_NOT_SYNCED)
         if ranking.fallback is not None:
             self._metrics.fallbacks.labels(ranking.fallback.name).inc()
         self.decisions.ranked(request.pod, self._plan_id, ranking)

@@ -53,7 +53,7 @@ class Reservations:
         held = self._held[uid]
         if held.arriving_at is None and node in held.nodes:
             held.arriving_at = node
-            self._state.usage(node).arriving += 1
+            self._state.arrive(node, +1)
 
     def release(self, uid: str) -> None:
         """Stop counting a pod: seen bound, gone, or asked about again."""
@@ -65,7 +65,7 @@ class Reservations:
             usage.reserved_millicores -= held.requests.millicores
             usage.reserved_memory_bytes -= held.requests.memory_bytes
             if node == held.arriving_at:
-                usage.arriving -= 1
+                self._state.arrive(node, -1)
             self._state.drop_if_unused(node)
 
     def expire(self) -> None:

@@ -1,6 +1,7 @@
 """Nodes, bound pods and the plan, with what pods take of each node added up as events arrive.
 
-A request then costs one look-up per candidate, whatever the number of pods. Everything happens on one event loop:
+A request then costs one look-up per candidate, whatever the number of pods: what decides a node's carbon, its pool and
+whether it is on, is worked out when it changes, and nodes alike share one `Standing`. Everything happens on one event loop:
 watches and requests take turns, so that no lock is needed and every answer rests on a consistent state.
 """
 
@@ -30,6 +31,18 @@ class NodeUsage:
         return self.holders > 0 or self.arriving > 0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """What all nodes alike have in common; one object for each pair, so that identity tells them apart."""
+
+    pool: str | None
+    on: bool
+
+
+UNKNOWN = Standing(None, False)
+"""Of a node that is not in the cache."""
+
+
 class ClusterState:
     """The state. `on_bound` is called with each pod first seen bound."""
 
@@ -37,6 +50,8 @@ class ClusterState:
         self.nodes: dict[str, NodeRecord] = {}
         self.pods: dict[str, BoundPod] = {}
         self.plan: PlanView | None = None
+        self.standings: dict[str, Standing] = {}
+        self._shared: dict[tuple[str | None, bool], Standing] = {}
         self._usage: dict[str, NodeUsage] = {}
         self._pool_names: dict[str, str | None] = {}
         self._on_bound = on_bound
@@ -59,11 +74,13 @@ class ClusterState:
         self.nodes[node.name] = node
         if known is None or known.labels != node.labels:
             self._assign(node)
+            self._stand(node.name)
 
     def remove_node(self, name: str) -> None:
         """Forget a node; what pods take of it is forgotten with the pods."""
         self.nodes.pop(name, None)
         self._pool_names.pop(name, None)
+        self.standings.pop(name, None)
         self.drop_if_unused(name)
 
     def put_pod(self, pod: BoundPod) -> None:
@@ -84,6 +101,11 @@ class ClusterState:
         if pod is not None:
             self._count(pod, -1)
 
+    def arrive(self, node: str, change: int) -> None:
+        """Count a pod that is most likely about to land on a node, or no longer is."""
+        self.usage(node).arriving += change
+        self._stand(node)
+
     def drop_if_unused(self, node: str) -> None:
         """Free the sums of a node that is gone, once nothing counts on it any more."""
         if node not in self.nodes and self._usage.get(node) == NodeUsage():
@@ -94,13 +116,26 @@ class ClusterState:
         before, self.plan = self.plan, plan
         if plan is None:
             self._pool_names.clear()
+            self._shared.clear()
+            self._stand_all()
         elif before is None or (*before.pools, *before.selectors) != (*plan.pools, *plan.selectors):
+            self._shared.clear()
             for node in self.nodes.values():
                 self._assign(node)
+            self._stand_all()
 
     def _assign(self, node: NodeRecord) -> None:
         if self.plan is not None:
             self._pool_names[node.name] = self.plan.pool_of(node.labels)
+
+    def _stand_all(self) -> None:
+        for name in self.nodes:
+            self._stand(name)
+
+    def _stand(self, name: str) -> None:
+        if name in self.nodes:
+            alike = (self._pool_names.get(name), self.usage(name).on)
+            self.standings[name] = self._shared.setdefault(alike, Standing(*alike))
 
     def _count(self, pod: BoundPod, sign: int) -> None:
         usage = self.usage(pod.node)
@@ -111,4 +146,5 @@ class ClusterState:
             usage.online += change
         if pod.keeps_node_on:
             usage.holders += sign
+            self._stand(pod.node)
         self.drop_if_unused(pod.node)

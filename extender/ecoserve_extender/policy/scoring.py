@@ -10,7 +10,8 @@ carbon, so the first by name is preferred and a burst of pods meets on it.
 """
 
 import math
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -18,7 +19,7 @@ from ecoserve.api.labels import POOL
 from ecoserve.carbon.marginal import marginal_grams_per_hour
 from ecoserve_extender.cache.plan_view import PlanView, PoolView
 from ecoserve_extender.cache.records import PendingPod, Requests
-from ecoserve_extender.cache.state import ClusterState
+from ecoserve_extender.cache.state import UNKNOWN, ClusterState, Standing
 from ecoserve_extender.policy.planned import planned_pools
 from ecoserve_extender.policy.verdict import Fallback
 
@@ -45,45 +46,95 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Candidates in the order they were asked about, their scores, and what the ranking had to do without."""
+    """Candidates in the order they were asked about, and what the ranking had to do without.
+
+    Nodes alike share a standing, and so grams and score; of nodes that would have to be woken one, at the index
+    `woken`, scores a point more than the others of its standing.
+    """
 
     names: tuple[str, ...]
-    candidates: tuple[Candidate, ...]
-    scores: tuple[int, ...]
+    standings: Sequence[Standing]
+    candidates: Mapping[Standing, Candidate]
+    score_of: Mapping[Standing, int]
+    woken: int | None
     fallback: Fallback | None
+
+    @property
+    def scores(self) -> list[int]:
+        """A score for each name."""
+        score_of = self.score_of
+        found = [score_of[standing] for standing in self.standings]
+        if self.woken is not None:
+            found[self.woken] += 1
+        return found
 
     @property
     def best(self) -> str | None:
         """The first of the candidates with the highest score."""
-        return self.names[self.scores.index(max(self.scores))] if self.scores else None
+        first = self.first()
+        return None if first is None else self.names[first]
+
+    def first(self, other_than: int | None = None) -> int | None:
+        """Return the index of the best candidate: by score, then grams, then place; None where there is none."""
+        if self.woken is not None and self.woken != other_than:
+            return self.woken
+        places = [(self._order(s), place) for s in self.candidates for place in self._first_of(s, other_than)]
+        return min(places)[1] if places else None
+
+    def order(self) -> list[int]:
+        """Return all indices, best first."""
+        places = range(len(self.names))
+        return sorted(places, key=lambda i: (i != self.woken, self._order(self.standings[i]), i))
+
+    def grams_per_hour(self, index: int | None) -> float | None:
+        """Return the grams of a candidate, to the milligram; None where unknown."""
+        grams = math.nan if index is None else self.candidates[self.standings[index]].grams_per_hour
+        return None if math.isnan(grams) else round(grams, 3)
+
+    def _order(self, standing: Standing) -> tuple[int, float]:
+        grams = self.candidates[standing].grams_per_hour
+        return (-self.score_of[standing], math.inf if math.isnan(grams) else grams)
+
+    def _first_of(self, standing: Standing, other_than: int | None) -> Iterator[int]:
+        place = -1
+        with suppress(ValueError):
+            place = self.standings.index(standing)
+            if place == other_than:
+                place = self.standings.index(standing, place + 1)
+            yield place
 
 
-def rank(pod: PendingPod, names: Sequence[str], state: ClusterState) -> Ranking:
+def rank(pod: PendingPod, names: tuple[str, ...], state: ClusterState) -> Ranking:
     """Rank candidates for a pod. Unknown names count as nodes in no pool that are off."""
     preferred = planned_pools(pod, state.plan) if state.plan is not None else frozenset()
-    groups: dict[tuple[str | None, bool], int] = {}  # alike candidates share one entry of `distinct`
-    distinct: list[Candidate] = []
-    members: list[int] = []
-    asleep: set[int] = set()
-    stale = False
-    for name in names:
-        pool = state.pool(name)
-        on = name in state.nodes and state.usage(name).on
-        key = (None if pool is None else pool.name, on)
-        group = groups.get(key)
-        if group is None:
-            group = groups[key] = len(distinct)
-            distinct.append(_candidate(pod.requests, pool, preferred, on=on))
-            if pool is not None and pool.scalable and not on:
-                asleep.add(group)
-            stale = stale or (pool is not None and pool.stale)
-        members.append(group)
+    known = state.standings
+    standings = [known.get(name, UNKNOWN) for name in names]
+    pools = {s: _pool(s, state.plan) for s in dict.fromkeys(standings)}
+    candidates = {s: _candidate(pod.requests, pool, preferred, on=s.on) for s, pool in pools.items()}
+    score_of = dict(zip(candidates, scores(tuple(candidates.values())), strict=True))
+    asleep = {s for s, pool in pools.items() if pool is not None and pool.scalable and not s.on}
+    woken = _woken(names, standings, score_of, asleep)
+    if woken is not None:
+        best = score_of[standings[woken]]
+        score_of |= {s: best - 1 for s in asleep if score_of[s] == best}
     return Ranking(
-        names=tuple(names),
-        candidates=tuple([distinct[group] for group in members]),
-        scores=_one_woken(names, members, scores(distinct), asleep),
-        fallback=_fallback(pod, state.plan, preferred, distinct, stale=stale),
+        names=names,
+        standings=standings,
+        candidates=candidates,
+        score_of=score_of,
+        woken=woken,
+        fallback=_fallback(
+            pod,
+            state.plan,
+            preferred,
+            candidates.values(),
+            stale=any(pool is not None and pool.stale for pool in pools.values()),
+        ),
     )
+
+
+def _pool(standing: Standing, plan: PlanView | None) -> PoolView | None:
+    return plan.pools[standing.pool] if plan is not None and standing.pool is not None else None
 
 
 def _candidate(
@@ -123,25 +174,20 @@ def scores(candidates: Sequence[Candidate]) -> tuple[int, ...]:
     return tuple(result)
 
 
-def _one_woken(
-    names: Sequence[str], members: Sequence[int], values: Sequence[int], asleep: Set[int]
-) -> tuple[int, ...]:
-    """Return each name's score; of sleeping nodes that share the highest, only the first by name keeps it."""
-    best = max(values, default=0)
-    first = min(
-        (
-            name
-            for name, group in zip(names, members, strict=True)
-            if group in asleep and values[group] == best
-        ),
-        default=None,
-    )
-    return tuple(
-        [
-            values[group] - (group in asleep and values[group] == best and name != first)
-            for name, group in zip(names, members, strict=True)
-        ]
-    )
+def _woken(
+    names: Sequence[str],
+    standings: Sequence[Standing],
+    score_of: Mapping[Standing, int],
+    asleep: Set[Standing],
+) -> int | None:
+    """Return the index of the first by name of the sleeping nodes that share the highest score; None without any."""
+    best = max(score_of.values(), default=0)
+    if best == 0:
+        return None
+    sleepers = {s for s in asleep if score_of[s] == best}
+    if not sleepers:
+        return None
+    return min((name, index) for index, name in enumerate(names) if standings[index] in sleepers)[1]
 
 
 def _amount(candidate: Candidate) -> float:

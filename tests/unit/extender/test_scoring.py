@@ -58,7 +58,7 @@ def test_marginal_carbon_of_waking_a_node(world, make_pool, scalable, loaded, gr
     if loaded:
         world.load("n", millicores=100)
     world.prioritize(["n"], cpu="2")
-    assert world.extender.decisions.get("default/pod-1").grams_per_hour[0] == pytest.approx(grams)
+    assert world.extender.decisions.get("default/pod-1").ranking.grams_per_hour(0) == pytest.approx(grams)
 
 
 def test_a_daemonset_does_not_keep_a_node_on(world, make_pool):
@@ -140,7 +140,7 @@ def test_what_a_ranking_had_to_do_without_is_said(world, make_pool, case, fallba
     if case == "stray node":
         names.append(world.node("stray"))
     ranked = world.prioritize(names, labels=labels)
-    said = world.extender.decisions.get("default/pod-1").fallback
+    said = world.extender.decisions.get("default/pod-1").ranking.fallback
     assert (said and said.name) == fallback
     if case == "stray node":
         assert ranked == {"a": 10, "b": 9, "stray": 4}
