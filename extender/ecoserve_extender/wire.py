@@ -56,7 +56,7 @@ class _FilterResult(Struct, rename="pascal"):
     error: str = ""
 
 
-class _HostPriority(Struct, rename="pascal"):
+class _HostPriority(Struct, rename="pascal", gc=False):
     host: str
     score: int
 
