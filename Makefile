@@ -9,7 +9,7 @@ UV_HOME := $(VENV)-uv
 UV := $(shell command -v uv 2>/dev/null || echo $(UV_HOME)/bin/uv)
 KEEP ?= 0
 
-.PHONY: help setup demo test lint unit integration e2e bench-planner accelerators-table manifests kind-demo clean
+.PHONY: help setup demo test lint unit integration e2e bench-planner bench-extender accelerators-table manifests kind-demo clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ bench-planner: setup ## The planner against plain HiGHS, SCIP and CBC (QUICK=1: 
 
 accelerators-table: setup ## Write the table of docs/accelerators.md anew
 	$(BIN)/python benchmarks/accelerators
+
+bench-extender: setup ## The extender on the real scheduler, against none, one that does nothing and one in Go (QUICK=1)
+	$(BIN)/python benchmarks/extender $(if $(filter 1,$(QUICK)),--quick)
 
 manifests: setup ## Write the generated manifests, chart parts and kind files anew
 	$(BIN)/python manifests/generate.py

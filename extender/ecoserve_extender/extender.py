@@ -8,6 +8,7 @@ from ecoserve_extender.cache.records import BoundPod, PendingPod
 from ecoserve_extender.cache.reservations import Reservations
 from ecoserve_extender.cache.state import ClusterState
 from ecoserve_extender.decisions import Decision, DecisionLog
+from ecoserve_extender.measured.use import MeasuredUse
 from ecoserve_extender.metrics import Metrics
 from ecoserve_extender.policy.offline import offline_rejection
 from ecoserve_extender.policy.planned import planned_cpu_pool
@@ -32,6 +33,7 @@ class Extender:
         on_decided: Callable[[BoundPod, Decision], None] = lambda _pod, _decision: None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
+        self.measured = MeasuredUse(clock)
         self.state = ClusterState(self._bound)
         self.reservations = Reservations(self.state, settings.reservation_seconds, clock)
         self.decisions = DecisionLog(settings.candidates_kept)
@@ -101,12 +103,15 @@ class Extender:
         if node is None:
             return Rejection.UNKNOWN_NODE
         pool = self.state.pool(name) if planned_pool is not None else None
+        sample = self.measured.latest(name)
         return offline_rejection(
             pod,
             node,
             self.state.usage(name),
             self._thresholds,
             planned_here=pool is not None and pool.name == planned_pool,
+            measured=self.measured.expected(name),
+            stalled_share=0.0 if sample is None else sample.stalled_share,
         )
 
     def _count_verdict(

@@ -12,7 +12,7 @@ import uvloop
 from ecoserve.errors import EcoserveError, InvalidInputError
 from ecoserve_extender import logs
 from ecoserve_extender.server import serve
-from ecoserve_extender.settings import Settings, Thresholds, Tls
+from ecoserve_extender.settings import Settings, Thresholds, Tls, UseFrom
 
 _ENV = "ECOSERVE_EXTENDER_"
 _DEFAULT = Settings()
@@ -78,6 +78,20 @@ def run(
             help="Share of a node's CPU and memory that offline pods leave free for online load.",
         ),
     ] = _DEFAULT.thresholds.headroom_share,
+    use: Annotated[
+        UseFrom, typer.Option(envvar=_ENV + "USE", help="Where measured use of nodes comes from.")
+    ] = _DEFAULT.use,
+    prometheus_url: Annotated[
+        str | None,
+        typer.Option(envvar=_ENV + "PROMETHEUS_URL", help="A Prometheus that scrapes the kubelets."),
+    ] = None,
+    thinning_seconds: Annotated[
+        float,
+        typer.Option(
+            envvar=_ENV + "THINNING_SECONDS",
+            help="Seconds between looks for nodes whose online load has grown; 0: never evict.",
+        ),
+    ] = _DEFAULT.thinning_seconds,
     reservation_seconds: Annotated[
         float,
         typer.Option(
@@ -97,6 +111,9 @@ def run(
             tls=_tls(tls_port, tls_certificate, tls_key, client_ca),
             kubeconfig=kubeconfig,
             thresholds=Thresholds(busy_share=busy_share, headroom_share=headroom_share),
+            use=use,
+            prometheus_url=prometheus_url,
+            thinning_seconds=thinning_seconds,
             reservation_seconds=reservation_seconds,
         )
         logs.configure(log_level)

@@ -42,6 +42,14 @@ class Metrics:
             "Decision annotations: written, gone, failed or dropped.",
             "outcome",
         )
+        self.evictions = self._counter(
+            "ecoserve_extender_evictions",
+            "Offline pods asked to leave: evicted, gone, held by a budget, or failed.",
+            "outcome",
+        )
+        self.use_readings = self._counter(
+            "ecoserve_extender_use_readings", "Readings of measured use: taken or failed.", "outcome"
+        )
         self.invalid_plans = Counter(
             "ecoserve_extender_invalid_plans",
             "Plans that could not be read; the one before stays in use.",

@@ -1,4 +1,4 @@
-"""What the extender may do in the cluster: read three kinds, annotate pods; nothing else.
+"""What the extender may do in the cluster: read, annotate pods, and evict offline ones; nothing else.
 
 The decision annotation is written through the `status` subresource. Patching `pods` themselves would also allow
 changing container images, which is running code as any workload of the cluster.
@@ -14,5 +14,7 @@ def build_extender_rules() -> list[dict[str, Any]]:
     return [
         {"apiGroups": [""], "resources": ["nodes", "pods"], "verbs": ["list", "watch"]},
         {"apiGroups": [GROUP], "resources": ["placementplans"], "verbs": ["list", "watch"]},
+        {"apiGroups": ["metrics.k8s.io"], "resources": ["nodes", "pods"], "verbs": ["list"]},
         {"apiGroups": [""], "resources": ["pods/status"], "verbs": ["patch"]},
+        {"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"]},
     ]

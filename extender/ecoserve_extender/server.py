@@ -7,7 +7,10 @@ reason that retrying can't cure ends the process with its error, to be restarted
 import asyncio
 import gc
 import logging
+import time
+from contextlib import AsyncExitStack
 
+import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
@@ -19,8 +22,11 @@ from ecoserve_extender.cache.records import BoundPod
 from ecoserve_extender.decisions import Decision
 from ecoserve_extender.extender import Extender
 from ecoserve_extender.listeners import Listeners
+from ecoserve_extender.measured.sources import MetricsApi, Prometheus
+from ecoserve_extender.measured.use import SourceError, UseSource
 from ecoserve_extender.metrics import Metrics
-from ecoserve_extender.settings import Settings
+from ecoserve_extender.settings import Settings, UseFrom
+from ecoserve_extender.thinning.evictions import Evictions
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +36,8 @@ _WAKE_SECONDS = 0.5  # half of the scheduler's shortest back-off
 
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. Raises InvalidInputError for unusable credentials or certificates."""
-    async with ApiClient(await _load_credentials(settings)) as client:
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(ApiClient(await _load_credentials(settings)))
         metrics = Metrics()
         writer = AnnotationWriter(
             client, metrics, writers=settings.annotation_writers, queue_size=settings.annotation_queue
@@ -50,6 +57,7 @@ async def serve(settings: Settings) -> None:
                 "pods": lambda: len(extender.state.pods),
                 "refusals": lambda: len(extender.refusals),
                 "reservations": lambda: len(extender.reservations),
+                "measured nodes": lambda: extender.measured.nodes,
             },
         )
         listeners = Listeners(
@@ -57,13 +65,22 @@ async def serve(settings: Settings) -> None:
             build_app(extender, metrics, settings.limits),
             build_observation_app(extender, metrics),
         )
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        evictions = Evictions(
+            client, extender.state, extender.measured, settings.thresholds, metrics, clock=time.time
+        )
         async with asyncio.TaskGroup() as group:
             background = [
                 group.create_task(informers.run()),
                 group.create_task(writer.run()),
                 group.create_task(_announce(informers, extender)),
                 group.create_task(_wake_refused(extender, writer)),
+                group.create_task(_measure_use(settings, client, session, extender, metrics)),
             ]
+            if settings.thinning_seconds > 0:
+                background.append(
+                    group.create_task(evictions.run(settings.thinning_seconds, informers.wait_synced()))
+                )
             await listeners.serve()
             await writer.drain()
             for task in background:
@@ -78,6 +95,38 @@ async def _announce(informers: Informers, extender: Extender) -> None:
         "caches are filled",
         extra={"nodes": len(extender.state.nodes), "pods": len(extender.state.pods)},
     )
+
+
+async def _measure_use(
+    settings: Settings,
+    client: ApiClient,
+    session: aiohttp.ClientSession,
+    extender: Extender,
+    metrics: Metrics,
+) -> None:
+    """Read measured use again and again; says once when it can't be had, and once when it can be again."""
+    source: UseSource
+    if settings.use is UseFrom.METRICS_API:
+        source = MetricsApi(client, extender.state.offline_pods)
+    elif settings.prometheus_url is not None:
+        source = Prometheus(session, settings.prometheus_url, extender.state.offline_pods)
+    else:
+        return
+    failing: str | None = None
+    while True:
+        try:
+            extender.measured.take(await source.read())
+        except SourceError as error:
+            metrics.use_readings.labels("failed").inc()
+            if failing != str(error):
+                logger.warning("measured use can't be had: requests are taken", extra={"error": str(error)})
+            failing = str(error)
+        else:
+            metrics.use_readings.labels("taken").inc()
+            if failing is not None:
+                logger.info("measured use is there again")
+            failing = None
+        await asyncio.sleep(settings.use_seconds)
 
 
 def _spare_the_caches() -> None:

@@ -1,9 +1,18 @@
 """Everything that can be set, each with its unit, default and the reason for it."""
 
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from pathlib import Path
 
 from ecoserve.errors import InvalidInputError
+
+
+class UseFrom(StrEnum):
+    """Sources of measured use."""
+
+    REQUESTS = "requests"
+    METRICS_API = "metrics-api"
+    PROMETHEUS = "prometheus"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +24,9 @@ class Thresholds:
 
     headroom_share: float = 0.2
     """What offline pods leave free of CPU and memory: an online replica that starts finds room at once."""
+
+    stalled_share: float = 0.1
+    """A node is under pressure where tasks wait for CPU or memory for more than this share of the time."""
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -92,6 +104,18 @@ class Settings:
 
     thresholds: Thresholds = field(default_factory=Thresholds)
 
+    use: UseFrom = UseFrom.METRICS_API
+    """Where measured use of nodes comes from; where it can't be had, requests are taken."""
+
+    prometheus_url: str | None = None
+    """Address of a Prometheus that scrapes the kubelets, for `use` PROMETHEUS."""
+
+    use_seconds: float = 15.0
+    """Between two readings of measured use: what metrics-server and most scrapes refresh at."""
+
+    thinning_seconds: float = 10.0
+    """Between two looks for nodes whose online load has grown; 0: offline pods are never evicted."""
+
     reservation_seconds: float = 10.0
     """How long an answered pod counts as about to land: well above any bind, so that only lost pods expire."""
 
@@ -115,5 +139,13 @@ class Settings:
         taken = [port for port in ports if port is not None]
         if len(set(taken)) < len(taken):
             raise InvalidInputError("port", self.port, "listeners need ports of their own")
+        if (self.use is UseFrom.PROMETHEUS) != (self.prometheus_url is not None):
+            raise InvalidInputError(
+                "prometheus_url", self.prometheus_url, "an http(s) address, together with --use prometheus"
+            )
+        if self.prometheus_url is not None and not self.prometheus_url.startswith(("http://", "https://")):
+            raise InvalidInputError("prometheus_url", self.prometheus_url, "an http(s) address")
+        if not self.thinning_seconds >= 0:
+            raise InvalidInputError("thinning_seconds", self.thinning_seconds, "a number from zero up")
         if not self.reservation_seconds > 0:
             raise InvalidInputError("reservation_seconds", self.reservation_seconds, "a number above zero")

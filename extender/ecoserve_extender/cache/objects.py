@@ -4,6 +4,7 @@ Decoding a pod so costs microseconds and allocates only what is named here; the 
 hold tens of kilobytes for each.
 """
 
+from datetime import datetime
 from typing import Any
 
 from msgspec import Raw, Struct, field
@@ -20,6 +21,7 @@ class ObjectMeta(Struct, rename="camel", frozen=True):
     resource_version: str = ""
     labels: dict[str, str] | None = None
     owner_references: list["OwnerReference"] | None = None
+    deletion_timestamp: datetime | None = None
 
 
 class OwnerReference(Struct, frozen=True):
@@ -53,10 +55,11 @@ class PodSpec(Struct, rename="camel", frozen=True):
     resource_claims: list[Raw] | None = None
 
 
-class PodStatus(Struct, frozen=True):
+class PodStatus(Struct, rename="camel", frozen=True):
     """How far a pod has come."""
 
     phase: str = ""
+    start_time: datetime | None = None
 
 
 class Pod(Struct, frozen=True):

@@ -6,7 +6,7 @@ stay exact, and a node that has become empty is exactly empty.
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from sys import intern
 
 from ecoserve.api.labels import CLASS, CLASS_OFFLINE, GPU_PRODUCT, OFFLINE_RESOURCE
@@ -77,6 +77,12 @@ class BoundPod:
     offline: bool
     keeps_node_on: bool
     requests: Requests
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Of offline pods only: they tell whether the plan put the pod there."""
+    started: float = 0.0
+    """Seconds since the epoch; 0 while unknown."""
+    leaving: bool = False
+    """Whether it is being deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,14 +124,20 @@ def bound_pod(pod: Pod) -> BoundPod | None:
     if not pod.spec.node_name or pod.status.phase in _TERMINAL:
         return None
     owners = pod.metadata.owner_references or ()
+    labels = pod.metadata.labels or {}
+    offline = labels.get(CLASS) == CLASS_OFFLINE
+    started = pod.status.start_time
     return BoundPod(
         uid=pod.metadata.uid,
         namespace=intern(pod.metadata.namespace),
         name=pod.metadata.name,
         node=intern(pod.spec.node_name),
-        offline=(pod.metadata.labels or {}).get(CLASS) == CLASS_OFFLINE,
+        offline=offline,
         keeps_node_on=not any(owner.kind == "DaemonSet" and owner.controller for owner in owners),
         requests=pod_requests(pod),
+        labels=labels if offline else {},
+        started=0.0 if started is None else started.timestamp(),
+        leaving=pod.metadata.deletion_timestamp is not None,
     )
 
 

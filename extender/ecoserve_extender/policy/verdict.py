@@ -15,6 +15,7 @@ class Rejection(StrEnum):
     BUSY = "node(s) are busy with online pods"
     CPU_HEADROOM = "node(s) would keep too little CPU free for online pods"
     MEMORY_HEADROOM = "node(s) would keep too little memory free for online pods"
+    PRESSURE = "node(s) are under pressure: tasks wait for CPU or memory"
     UNKNOWN_NODE = "node(s) are not known to the carbon extender yet"
 
 

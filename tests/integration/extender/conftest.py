@@ -255,7 +255,14 @@ def bench(extender_account: Cluster) -> Iterator[Bench]:
     kubeconfig = cluster.kubeconfig_for("extender", "test-extender")
     extender = cluster.run(
         f"{namespace}-extender",
-        [sys.executable, "-m", "ecoserve_extender.main", f"--kubeconfig={kubeconfig}", f"--port={port}"],
+        [
+            sys.executable,
+            "-m",
+            "ecoserve_extender.main",
+            f"--kubeconfig={kubeconfig}",
+            f"--port={port}",
+            "--thinning-seconds=1",
+        ],
         health_url=f"{url}/readyz",
     )
     scheduler = cluster.start_scheduler(f"{namespace}-scheduler", build_scheduler_configuration(url))

@@ -174,3 +174,27 @@ def test_a_hung_extender_costs_online_pods_a_second_and_offline_pods_wait_for_it
     finally:
         os.kill(bench.extender.pid, signal.SIGCONT)
     assert bench.placed("job", seconds=30) == {"job": node}
+
+
+def test_offline_pods_are_thinned_out_where_online_load_grows_and_budgets_hold(bench):
+    node = bench.node("n")
+    budget = {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "kept", "namespace": bench.namespace},
+        "spec": {"maxUnavailable": 0, "selector": {"matchLabels": {"kept": "yes"}}},
+    }
+    names = [f"job-{number}" for number in range(4)]
+    kept = {"job-0", "job-1"}
+    bench.apply(
+        budget,
+        *(bench.pod(n, cpu="2", traffic_class="offline", kept="yes" if n in kept else "no") for n in names),
+    )
+    assert set(bench.placed(*names).values()) == {node}
+    bench.apply(bench.pod("web", cpu="5500m", node=node))
+    bench.until(lambda: set(bench.pods()) == kept | {"web"}, "the pods without a budget evicted", 30)
+    bench.until(
+        lambda: bench.metrics().get('ecoserve_extender_evictions_total{outcome="held"}', 0) >= 2,
+        "budgets heeded",
+    )
+    assert set(bench.pods()) == kept | {"web"}

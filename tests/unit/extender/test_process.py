@@ -106,7 +106,7 @@ def test_the_scheduler_configuration_holds_what_the_contract_needs():
     assert narrowed["managedResources"] == [{"name": "ecoserve.dev/carbon-aware", "ignoredByScheduler": True}]
 
 
-def test_nothing_may_be_written_but_pod_status():
+def test_nothing_may_be_written_but_pod_status_and_evictions():
     writes = [
         (resource, verb)
         for rule in build_extender_rules()
@@ -114,7 +114,7 @@ def test_nothing_may_be_written_but_pod_status():
         for verb in rule["verbs"]
         if verb not in ("list", "watch")
     ]
-    assert writes == [("pods/status", "patch")]
+    assert writes == [("pods/status", "patch"), ("pods/eviction", "create")]
 
 
 def test_metrics_count_verdicts_and_reasons(world):

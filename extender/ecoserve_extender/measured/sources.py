@@ -1,0 +1,187 @@
+"""Sources of measured use: metrics.k8s.io through the API server, or any Prometheus that scrapes kubelets.
+
+Both tell what nodes use and what pods use; online use is the first less that of the node's offline pods. Prometheus can
+tell besides for how long tasks stalled (pressure stall information of kubelets since 1.33), which is how a node whose
+memory bandwidth is used up shows.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+import msgspec
+from kubernetes.aio.client import ApiClient
+
+from ecoserve.api.labels import CLASS, CLASS_OFFLINE
+from ecoserve.errors import InvalidInputError
+from ecoserve.units import parse_quantity
+from ecoserve_extender.cache.objects import ObjectMeta
+from ecoserve_extender.cache.records import Requests
+from ecoserve_extender.measured.use import Sample, SourceError
+
+OfflinePods = Callable[[], Mapping[tuple[str, str], str]]
+"""The nodes of the offline pods of this moment, by namespace and name."""
+
+_TIMEOUT = aiohttp.ClientTimeout(total=10)
+_MOST_BYTES = 64 * 2**20
+
+_CPU = 'container_cpu_usage_seconds_total{id="/"}'
+_MEMORY = 'container_memory_working_set_bytes{id="/"}'
+_POD_CPU = 'container_cpu_usage_seconds_total{container!="",container!="POD"}'
+_POD_MEMORY = 'container_memory_working_set_bytes{container!="",container!="POD"}'
+_STALLS = '{__name__=~"container_pressure_(cpu|memory)_waiting_seconds_total",id="/"}'
+_QUERIES = {
+    "cpu": f"sum by (node) (rate({_CPU}[2m]))",
+    "memory": f"sum by (node) ({_MEMORY})",
+    "pod_cpu": f"sum by (namespace, pod) (rate({_POD_CPU}[2m]))",
+    "pod_memory": f"sum by (namespace, pod) ({_POD_MEMORY})",
+    "stalls": f"max by (node) (rate({_STALLS}[2m]))",
+}
+
+
+class _Usage(msgspec.Struct):
+    cpu: str = "0"
+    memory: str = "0"
+
+
+class _NodeMetrics(msgspec.Struct):
+    metadata: ObjectMeta
+    usage: _Usage
+
+
+class _ContainerMetrics(msgspec.Struct):
+    usage: _Usage
+
+
+class _PodMetrics(msgspec.Struct):
+    metadata: ObjectMeta
+    containers: list[_ContainerMetrics]
+
+
+class _NodeMetricsList(msgspec.Struct):
+    items: list[_NodeMetrics]
+
+
+class _PodMetricsList(msgspec.Struct):
+    items: list[_PodMetrics]
+
+
+class MetricsApi:
+    """The resource metrics API, as metrics-server or an adapter serves it."""
+
+    def __init__(self, client: ApiClient, offline_pods: OfflinePods) -> None:
+        self._client = client
+        self._offline_pods = offline_pods
+
+    async def read(self) -> Mapping[str, Sample]:
+        """Return a sample per node; raises SourceError where the API is not there."""
+        nodes, pods = await asyncio.gather(
+            self._list("nodes", ""), self._list("pods", f"{CLASS}={CLASS_OFFLINE}")
+        )
+        try:
+            totals = {
+                item.metadata.name: _requests([item.usage])
+                for item in msgspec.json.decode(nodes, type=_NodeMetricsList).items
+            }
+            node_of = self._offline_pods()
+            offline = (
+                (
+                    node_of.get((item.metadata.namespace, item.metadata.name)),
+                    _requests(container.usage for container in item.containers),
+                )
+                for item in msgspec.json.decode(pods, type=_PodMetricsList).items
+            )
+            return samples(totals, offline, {})
+        except (msgspec.MsgspecError, InvalidInputError) as error:
+            raise SourceError(f"metrics.k8s.io answered with something else: {error}") from None
+
+    async def _list(self, resource: str, selector: str) -> bytes:
+        path = f"/apis/metrics.k8s.io/v1beta1/{resource}"
+        query = [("labelSelector", selector)] if selector else []
+        method, url, headers, body, _ = await self._client.param_serialize(
+            "GET", path, query_params=query, auth_settings=["BearerToken"]
+        )
+        try:
+            answer = await self._client.call_api(method, url, headers, body, _request_timeout=_TIMEOUT)
+            async with answer.response as response:
+                if response.status != HTTPStatus.OK:
+                    raise SourceError(f"metrics.k8s.io answered {response.status}")
+                return bytes(await response.read())
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise SourceError(f"metrics.k8s.io can't be reached: {error or type(error).__name__}") from None
+
+
+class Prometheus:
+    """A Prometheus that scrapes the kubelets' cAdvisor, with the label `node` on every series."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, offline_pods: OfflinePods) -> None:
+        self._session = session
+        self._url = url.rstrip("/") + "/api/v1/query"
+        self._offline_pods = offline_pods
+
+    async def read(self) -> Mapping[str, Sample]:
+        """Return a sample per node; raises SourceError where Prometheus can't tell."""
+        results = await asyncio.gather(*(self._query(query) for query in _QUERIES.values()))
+        found = dict(zip(_QUERIES, results, strict=True))
+        cpu, memory = _by_node(found["cpu"]), _by_node(found["memory"])
+        if not cpu:
+            raise SourceError(
+                "Prometheus knows no node's container_cpu_usage_seconds_total with the label node"
+            )
+        totals = {node: _amounts(value, memory.get(node, 0.0)) for node, value in cpu.items()}
+        pod_memory = {_pod(labels): value for labels, value in found["pod_memory"]}
+        node_of = self._offline_pods()
+        offline = (
+            (node_of.get(_pod(labels)), _amounts(value, pod_memory.get(_pod(labels), 0.0)))
+            for labels, value in found["pod_cpu"]
+        )
+        return samples(totals, offline, _by_node(found["stalls"]))
+
+    async def _query(self, query: str) -> list[tuple[Mapping[str, str], float]]:
+        try:
+            async with self._session.post(self._url, data={"query": query}, timeout=_TIMEOUT) as response:
+                body = await response.content.read(_MOST_BYTES)
+                if response.status != HTTPStatus.OK:
+                    raise SourceError(f"Prometheus answered {response.status}")
+                rows: list[dict[str, Any]] = msgspec.json.decode(body)["data"]["result"]
+                parsed = [(row["metric"], float(row["value"][1])) for row in rows]
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise SourceError(f"Prometheus can't be reached: {error or type(error).__name__}") from None
+        except (msgspec.MsgspecError, LookupError, TypeError, ValueError):
+            raise SourceError("Prometheus answered with something else than a vector") from None
+        return [(labels, value) for labels, value in parsed if math.isfinite(value) and value >= 0]
+
+
+def samples(
+    totals: Mapping[str, Requests],
+    offline: Iterable[tuple[str | None, Requests]],
+    stalls: Mapping[str, float],
+) -> dict[str, Sample]:
+    """Take the use of offline pods (node, use) off their nodes' totals."""
+    left = dict(totals)
+    for node, use in offline:
+        if node is not None and node in left:
+            left[node] = (left[node] + -use).most(Requests())
+    return {node: Sample(online, stalls.get(node, 0.0)) for node, online in left.items()}
+
+
+def _requests(usages: Iterable[_Usage]) -> Requests:
+    total = Requests()
+    for usage in usages:
+        total += _amounts(parse_quantity(usage.cpu, "cpu"), parse_quantity(usage.memory, "memory"))
+    return total
+
+
+def _amounts(cores: float, memory_bytes: float) -> Requests:
+    return Requests(round(cores * 1000), round(memory_bytes))
+
+
+def _by_node(rows: Iterable[tuple[Mapping[str, str], float]]) -> dict[str, float]:
+    return {labels["node"]: value for labels, value in rows if labels.get("node")}
+
+
+def _pod(labels: Mapping[str, str]) -> tuple[str, str]:
+    return labels.get("namespace", ""), labels.get("pod", "")

@@ -1,0 +1,78 @@
+"""Measured use of nodes by online work, and what it may soon be again.
+
+A node's use less that of its offline pods is its online use. Load that was there a moment ago comes back: the highest use
+of the last quarter of an hour is the forecast that placing rests on, and the latest sample is what thinning out acts
+on. Samples that are old are no samples: requests are taken instead.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from ecoserve_extender.cache.records import Requests
+
+FRESH_SECONDS = 120.0
+"""Two scrapes of a common interval may fail before a sample is called old."""
+
+WINDOW_SECONDS = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Use of a node by online work; `stalled_share` is the share of time in which tasks waited for CPU or memory."""
+
+    online: Requests
+    stalled_share: float = 0.0
+
+
+class UseSource(Protocol):
+    """Where samples come from."""
+
+    async def read(self) -> Mapping[str, Sample]:
+        """Return a sample per node; raises SourceError where the source can't tell."""
+
+
+class SourceError(Exception):
+    """A source of measured use did not answer, or not with what was asked; the message is one sentence."""
+
+
+class MeasuredUse:
+    """The samples of each node. `clock` gives monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._samples: dict[str, deque[tuple[float, Sample]]] = {}
+
+    def take(self, samples: Mapping[str, Sample]) -> None:
+        """Add one sample per node, and forget what is out of the window."""
+        now = self._clock()
+        for node, sample in samples.items():
+            self._samples.setdefault(node, deque()).append((now, sample))
+        for node in list(self._samples):
+            held = self._samples[node]
+            while held and held[0][0] < now - WINDOW_SECONDS:
+                held.popleft()
+            if not held:
+                del self._samples[node]
+
+    def latest(self, node: str) -> Sample | None:
+        """Return the last sample of a node, or None where there is no fresh one."""
+        held = self._samples.get(node)
+        if not held or held[-1][0] < self._clock() - FRESH_SECONDS:
+            return None
+        return held[-1][1]
+
+    def expected(self, node: str) -> Requests | None:
+        """Return the highest online use within the window, or None where there is no fresh sample."""
+        if self.latest(node) is None:
+            return None
+        highest = Requests()
+        for _, sample in self._samples[node]:
+            highest = highest.most(sample.online)
+        return highest
+
+    @property
+    def nodes(self) -> int:
+        """Nodes with a fresh sample."""
+        return sum(self.latest(node) is not None for node in self._samples)

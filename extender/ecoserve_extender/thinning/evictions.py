@@ -1,0 +1,126 @@
+"""Evicts offline pods through the eviction API, which heeds PodDisruptionBudgets and their grace periods.
+
+Every replica of the extender does this from the same state in the same order, so that two of them evict the same pod, which
+is one eviction. A pod held by a budget is passed over for the next.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from http import HTTPStatus
+
+import aiohttp
+from kubernetes.aio.client import ApiClient
+
+from ecoserve_extender.cache.records import BoundPod, Requests
+from ecoserve_extender.cache.state import ClusterState
+from ecoserve_extender.measured.use import MeasuredUse
+from ecoserve_extender.metrics import Metrics
+from ecoserve_extender.policy.planned import planned_cpu_pool
+from ecoserve_extender.settings import Thresholds
+from ecoserve_extender.thinning.choice import enough, giving_way
+
+logger = logging.getLogger(__name__)
+
+_TIMEOUT = aiohttp.ClientTimeout(total=10)
+
+
+class Evictions:
+    """Thins out offline pods. `clock` gives seconds since the epoch."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        state: ClusterState,
+        measured: MeasuredUse,
+        thresholds: Thresholds,
+        metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:
+        self._client = client
+        self._state = state
+        self._measured = measured
+        self._thresholds = thresholds
+        self._outcomes = metrics.evictions
+        self._clock = clock
+
+    async def run(self, interval_seconds: float, synced: Awaitable[None]) -> None:
+        """Look at every node again and again once caches are `synced`, until cancelled."""
+        await synced  # without the plan its own replicas would look like anybody's
+        while True:
+            await asyncio.sleep(interval_seconds)
+            for name, pods in self._offline_pods().items():
+                await self._thin(name, pods)
+
+    def _offline_pods(self) -> dict[str, list[BoundPod]]:
+        found: dict[str, list[BoundPod]] = {}
+        for pod in self._state.pods.values():
+            if pod.offline and not pod.leaving and not self._planned(pod):
+                found.setdefault(pod.node, []).append(pod)
+        return found
+
+    def _planned(self, pod: BoundPod) -> bool:
+        """Tell whether the plan itself put the pod on CPU cores of its node's pool."""
+        planned, pool = planned_cpu_pool(pod, self._state.plan), self._state.pool(pod.node)
+        return planned is not None and pool is not None and pool.name == planned
+
+    def _online(self, name: str) -> Requests:
+        sample = self._measured.latest(name)
+        return self._state.usage(name).online if sample is None else sample.online
+
+    async def _thin(self, name: str, pods: Iterable[BoundPod]) -> None:
+        node = self._state.nodes.get(name)
+        if node is None:
+            return
+        online = self._online(name)
+        staying = list(giving_way(node, online, pods, self._thresholds, self._clock()))
+        gone = 0
+        for pod in tuple(staying):
+            if gone and enough(node, online, staying, gone, self._thresholds):
+                break
+            outcome = await self._evict(pod)
+            self._outcomes.labels(outcome).inc()
+            if outcome in ("evicted", "gone"):
+                staying.remove(pod)
+                gone += 1
+
+    async def _evict(self, pod: BoundPod) -> str:
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": pod.name, "namespace": pod.namespace},
+            "deleteOptions": {"preconditions": {"uid": pod.uid}},
+        }
+        method, url, headers, content, _ = await self._client.param_serialize(
+            "POST",
+            "/api/v1/namespaces/{namespace}/pods/{name}/eviction",
+            path_params={"namespace": pod.namespace, "name": pod.name},
+            header_params={"Content-Type": "application/json"},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        about = {"pod": f"{pod.namespace}/{pod.name}", "node": pod.node}
+        try:
+            answer = await self._client.call_api(method, url, headers, content, _request_timeout=_TIMEOUT)
+            async with answer.response as response:
+                status, told = response.status, await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            logger.warning("eviction failed", extra=about | {"error": str(error) or type(error).__name__})
+            return "failed"
+        if status == HTTPStatus.CREATED:
+            logger.info("offline pod evicted: online load on its node has grown", extra=about)
+            return "evicted"
+        if status in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+            return "gone"
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            return "held"
+        logger.warning("eviction refused", extra=about | {"status": status, "answer": _message(told)})
+        return "failed"
+
+
+def _message(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["message"])[:300]
+    except (ValueError, LookupError, TypeError):
+        return ""

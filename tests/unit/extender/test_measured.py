@@ -1,0 +1,166 @@
+"""Measured use: what counts as online, for how long it is believed, and what sources answer."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from kubernetes.aio.client import ApiClient, Configuration
+
+from ecoserve_extender.cache.records import Requests
+from ecoserve_extender.measured.sources import MetricsApi, Prometheus, samples
+from ecoserve_extender.measured.use import MeasuredUse, Sample, SourceError
+
+OFFLINE = {("batch", "job-1"): "n1"}
+
+
+def test_the_use_of_offline_pods_is_not_online_use():
+    found = samples(
+        {"n1": Requests(5_000, 100), "n2": Requests(300, 10)},
+        [
+            ("n1", Requests(4_000, 30)),
+            (None, Requests(9_000)),
+            ("gone", Requests(1)),
+            ("n2", Requests(900, 1)),
+        ],
+        {"n1": 0.3},
+    )
+    assert found == {"n1": Sample(Requests(1_000, 70), 0.3), "n2": Sample(Requests(0, 9))}
+
+
+def test_the_highest_use_of_late_is_expected_again_and_old_samples_are_none():
+    now = [0.0]
+    measured = MeasuredUse(lambda: now[0])
+    assert measured.expected("n") is None
+    for at, millicores in ((0.0, 8_000), (600.0, 1_000), (660.0, 2_000)):
+        now[0] = at
+        measured.take({"n": Sample(Requests(millicores, 5))})
+    assert measured.expected("n") == Requests(8_000, 5)
+    assert measured.latest("n") == Sample(Requests(2_000, 5))
+    now[0] = 901.0
+    measured.take({"n": Sample(Requests(500, 5))})
+    assert measured.expected("n") == Requests(2_000, 5)
+    now[0] = 1_100.0
+    assert measured.expected("n") is None
+    assert measured.nodes == 0
+
+
+def test_measured_idleness_beats_requests_and_pressure_beats_both(world):
+    for name in ("requested", "quiet", "loud", "stalled"):
+        world.node(name)
+    world.load("requested", millicores=6_000, uid="a")
+    world.load("quiet", millicores=6_000, uid="b")
+    world.extender.measured.take(
+        {
+            "quiet": Sample(Requests(500, 1)),
+            "loud": Sample(Requests(5_500, 1)),
+            "stalled": Sample(Requests(100, 1), stalled_share=0.2),
+        }
+    )
+    reply = world.filter(["requested", "quiet", "loud", "stalled"], offline=True)
+    assert reply["NodeNames"] == ["quiet"]
+    assert "pressure" in reply["FailedAndUnresolvableNodes"]["stalled"]
+    assert "busy" in reply["FailedAndUnresolvableNodes"]["loud"]
+    assert "busy" in reply["FailedAndUnresolvableNodes"]["requested"]
+
+
+@asynccontextmanager
+async def served(handler: Callable[[web.Request], Any]) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def read_prometheus(handler: Callable[[web.Request], Any]) -> Any:
+    async def read() -> Any:
+        async with served(handler) as url, aiohttp.ClientSession() as session:
+            return await Prometheus(session, url, lambda: OFFLINE).read()
+
+    return asyncio.run(read())
+
+
+def read_metrics_api(handler: Callable[[web.Request], Any]) -> Any:
+    async def read() -> Any:
+        configuration = Configuration()
+        async with served(handler) as url:
+            configuration.host = url
+            async with ApiClient(configuration) as client:
+                return await MetricsApi(client, lambda: OFFLINE).read()
+
+    return asyncio.run(read())
+
+
+def vector(*rows: tuple[dict[str, str], str]) -> web.Response:
+    result = [{"metric": labels, "value": [0, value]} for labels, value in rows]
+    return web.json_response({"status": "success", "data": {"resultType": "vector", "result": result}})
+
+
+def test_prometheus_tells_online_use_and_stalls():
+    async def answer(request: web.Request) -> web.Response:
+        query = (await request.post())["query"]
+        if "pressure" in query:
+            return vector(({"node": "n1"}, "0.25"), ({"node": "n2"}, "NaN"))
+        if "(namespace, pod)" in query:
+            pod = {"namespace": "batch", "pod": "job-1"}
+            return vector((pod, "3" if "cpu" in query else "20"), ({"namespace": "web", "pod": "x"}, "9"))
+        if "cpu" in query:
+            return vector(({"node": "n1"}, "4"), ({"node": "n2"}, "1.5"), ({}, "7"), ({"node": "n3"}, "NaN"))
+        return vector(({"node": "n1"}, "100"))
+
+    assert read_prometheus(answer) == {
+        "n1": Sample(Requests(1_000, 80), 0.25),
+        "n2": Sample(Requests(1_500, 0)),
+    }
+
+
+def test_the_metrics_api_tells_online_use():
+    async def answer(request: web.Request) -> web.Response:
+        if request.path.endswith("/nodes"):
+            items = [{"metadata": {"name": "n1"}, "usage": {"cpu": "4200m", "memory": "100Ki"}}]
+        else:
+            assert request.query["labelSelector"] == "ecoserve.dev/class=offline"
+            usage = [{"name": "a", "usage": {"cpu": "1500000000n", "memory": "1Ki"}}] * 2
+            items = [{"metadata": {"namespace": "batch", "name": "job-1"}, "containers": usage}]
+        return web.json_response({"kind": "List", "items": items})
+
+    assert read_metrics_api(answer) == {"n1": Sample(Requests(1_200, 98 * 1024))}
+
+
+@pytest.mark.parametrize("read", [read_prometheus, read_metrics_api])
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, "{}"),
+        (500, "oops"),
+        (200, "<html>"),
+        (200, "[]"),
+        (200, "{}"),
+        (200, json.dumps({"items": [1]})),
+    ],
+)
+def test_a_source_that_answers_otherwise_is_one_sentence(read, status, body):
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=status, text=body, content_type="application/json")
+
+    with pytest.raises(SourceError) as caught:
+        read(answer)
+    assert "\n" not in str(caught.value)
+
+
+def test_prometheus_without_node_labels_is_told_apart_from_idle_nodes():
+    async def answer(_: web.Request) -> web.Response:
+        return vector(({"instance": "10.0.0.1"}, "4"))
+
+    with pytest.raises(SourceError, match="label node"):
+        read_prometheus(answer)

@@ -1,0 +1,63 @@
+"""Which offline pods give way, and to what."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecoserve_extender.cache.records import BoundPod, NodeRecord, Requests
+from ecoserve_extender.settings import Thresholds
+from ecoserve_extender.thinning.choice import enough, giving_way
+
+NODE = NodeRecord(name="n", labels={}, allocatable=Requests(10_000, 100))
+THRESHOLDS = Thresholds()
+NOW = 10_000.0
+
+
+def pod(uid: str, *, millicores: int = 1_000, started: float = 0.0) -> BoundPod:
+    return BoundPod(
+        uid=uid,
+        namespace="d",
+        name=uid,
+        node="n",
+        offline=True,
+        keeps_node_on=True,
+        requests=Requests(millicores, 1),
+        started=started,
+    )
+
+
+def thinned(online: int, pods: list[BoundPod]) -> list[str]:
+    staying = list(giving_way(NODE, Requests(online), pods, THRESHOLDS, NOW))
+    gone: list[str] = []
+    while staying and not (gone and enough(NODE, Requests(online), staying, len(gone), THRESHOLDS)):
+        gone.append(staying.pop(0).uid)
+    return gone
+
+
+def test_half_of_the_headroom_may_be_used_before_anybody_goes():
+    pods = [pod(str(number)) for number in range(8)]
+    assert thinned(0, pods) == []
+    assert thinned(1_000, pods) == []
+    assert thinned(1_001, pods) == ["0", "1"]
+
+
+def test_the_least_work_done_goes_first():
+    old, young, wide = pod("old"), pod("young", started=9_900), pod("wide", millicores=6_000, started=9_950)
+    assert thinned(4_000, [old, wide, young]) == ["young"]
+
+
+def test_one_round_takes_a_part():
+    assert len(thinned(9_000, [pod(str(number)) for number in range(8)])) == 2
+    assert len(thinned(9_000, [pod("only")])) == 1
+
+
+@given(
+    st.integers(0, 20_000),
+    st.lists(st.tuples(st.integers(1, 5_000), st.floats(0, NOW)), min_size=1, max_size=12),
+)
+def test_rounds_end_with_the_headroom_whole_or_nobody_left(online, sizes):
+    left = {str(n): pod(str(n), millicores=cores, started=at) for n, (cores, at) in enumerate(sizes)}
+    for _ in range(len(left) + 1):
+        for uid in thinned(online, list(left.values())):
+            del left[uid]
+    taken = online + sum(p.requests.millicores for p in left.values())
+    assert not left or taken <= 9_000
