@@ -16,13 +16,14 @@ Status = Literal["True", "False", "Unknown"]
 
 
 class Aspect(StrEnum):
-    """Condition types of an LLMServing and, the last, of a GridZone."""
+    """Condition types of an LLMServing and, the last two, of a GridZone and of the PlacementPlan."""
 
     READY = "Ready"
     FEASIBLE = "Feasible"
     CARBON_DATA_FRESH = "CarbonDataFresh"
     APPLIED = "Applied"
     FRESH = "Fresh"
+    NODES_KNOWN = "NodesKnown"
 
 
 class Reason(StrEnum):
@@ -43,6 +44,8 @@ class Reason(StrEnum):
     MEASURED = "Measured"
     STALE = "Stale"
     ZONE_TAKEN = "ZoneTaken"
+    NODES_IDENTIFIED = "NodesIdentified"
+    UNKNOWN_NODES = "UnknownNodes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ecoserve.api.base import Condition
 from ecoserve.api.labels import API_VERSION, CURRENT_PLAN, INSTANCES_NAME, PLAN_ID
 from ecoserve.api.llmserving import DesignPoint
 from ecoserve.api.placementplan import PlacementPlanStatus, PlanInstances
@@ -26,9 +27,13 @@ def build_plan_manifest(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {**_head(), "spec": dict(spec)}
 
 
-def build_plan_status(phase: str, decision: str, detail: str, instances: PlanInstances) -> dict[str, Any]:
+def build_plan_status(
+    phase: str, decision: str, detail: str, instances: PlanInstances, conditions: tuple[Condition, ...]
+) -> dict[str, Any]:
     """Its status, for the status subresource."""
-    status = PlacementPlanStatus(phase=phase, decision=decision, message=detail, instances=instances)
+    status = PlacementPlanStatus(
+        phase=phase, decision=decision, message=detail, instances=instances, conditions=conditions
+    )
     return {**_head(), "status": status.model_dump(by_alias=True, mode="json", exclude_defaults=True)}
 
 

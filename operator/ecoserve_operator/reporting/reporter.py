@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from ecoserve.api.base import Condition
 from ecoserve.api.labels import API_VERSION, INSTANCES_NAME
 from ecoserve.api.placementplan import PlanInstances
 from ecoserve_operator.kube import (
@@ -30,6 +31,7 @@ from ecoserve_operator.reporting import placement_plan as plans
 from ecoserve_operator.reporting.conditions import Verdict, settle, transitions
 from ecoserve_operator.reporting.events import placement_event, transition_events
 from ecoserve_operator.reporting.status import build_status, build_zone_status, is_news, with_kept
+from ecoserve_operator.reporting.verdicts import nodes_verdict
 from ecoserve_operator.signals.intensity import Reading
 from ecoserve_operator.watch.records import DeploymentRecord, Reported, ServingRecord, ZoneRecord
 from ecoserve_operator.watch.world import World
@@ -46,6 +48,8 @@ class Reporter:
         self._namespace = namespace
         self._plan: dict[str, Any] = {}
         self._plan_uid = ""
+        self._plan_generation = 0
+        self._plan_conditions: tuple[Condition, ...] = ()
         self._plan_status: dict[str, Any] = {}
         self._instances: dict[str, Any] = {}
         self._export = PlanInstances()
@@ -64,6 +68,7 @@ class Reporter:
         if {**spec, "plannedAt": ""} != {**self._plan, "plannedAt": ""}:
             written = await self._api.apply(PLACEMENT_PLAN, plans.build_plan_manifest(spec))
             self._plan, self._plan_uid = spec, written["metadata"]["uid"]
+            self._plan_generation = int(written["metadata"].get("generation", 0))
 
     async def report_instances(self, exported: Exported) -> None:
         """Write the instances behind the plan to a ConfigMap, where they have changed; a refusal is only told."""
@@ -85,8 +90,12 @@ class Reporter:
         )
 
     async def report_plan_status(self, phase: str, decision: Decision) -> None:
-        """Write how far the plan has been carried out, how it was found, and where its instances are."""
-        status = plans.build_plan_status(phase, decision.route.value, decision.detail, self._export)
+        """Write how far the plan has been carried out, how it was found, which nodes are not known, and its instances."""
+        nodes = [nodes_verdict(decision.snapshot)]
+        self._plan_conditions = settle(nodes, self._plan_conditions, self._plan_generation, datetime.now(UTC))
+        status = plans.build_plan_status(
+            phase, decision.route.value, decision.detail, self._export, self._plan_conditions
+        )
         if self._plan and status != self._plan_status:
             await self._api.apply(PLACEMENT_PLAN, status, subresource="status")
             self._plan_status = status

@@ -10,6 +10,8 @@ from ecoserve_operator.reporting.conditions import Aspect, Reason, Verdict
 from ecoserve_operator.signals.intensity import Reading
 from ecoserve_operator.watch.records import ServingRecord
 
+_MOST_REASONS, _MOST_NAMES = 10, 5
+
 
 def serving_verdicts(
     record: ServingRecord, choice: Choice | None, fresh: Verdict, applied: Verdict
@@ -33,6 +35,24 @@ def carbon_data_verdict(choice: Choice | None, snapshot: Snapshot, stale: Mappin
         reason=Reason.MEASURED,
         message="every zone's intensity is what its source tells",
     )
+
+
+def nodes_verdict(snapshot: Snapshot) -> Verdict:
+    """Condition NodesKnown of the PlacementPlan: nodes that can't be planned for, by reason, and what to add."""
+    by_reason: dict[str, list[str]] = {}
+    for node in snapshot.unknown_nodes:
+        by_reason.setdefault(node.reason, []).append(node.name)
+    if not by_reason:
+        message = "every node that is ready stands in a pool"
+        return Verdict(
+            aspect=Aspect.NODES_KNOWN, status="True", reason=Reason.NODES_IDENTIFIED, message=message
+        )
+    sentences = []
+    for reason, names in sorted(by_reason.items())[:_MOST_REASONS]:
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        sentences.append(f"{', '.join(names[:_MOST_NAMES])}{more}: {reason}")
+    message = f"{len(snapshot.unknown_nodes)} nodes are not used. " + "; ".join(sentences)
+    return Verdict(aspect=Aspect.NODES_KNOWN, status="False", reason=Reason.UNKNOWN_NODES, message=message)
 
 
 def zone_verdict(reading: Reading, taken: str) -> Verdict:

@@ -11,14 +11,17 @@ from hypothesis import strategies as st
 from ecoserve.api import GridZoneStatus, LLMServingStatus, PlacementPlanSpec
 from ecoserve.api.base import Condition
 from ecoserve.api.llmserving import Objective
+from ecoserve.api.placementplan import PlacementPlanStatus, PlanInstances
+from ecoserve.fleet.pools import UnknownNode
+from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.performance import Role
 from ecoserve.planner.plan import Placement, Plan
 from ecoserve_operator.planning.decision import Choice, Taken
 from ecoserve_operator.reporting.conditions import Aspect, Reason, Verdict, settle, transitions
 from ecoserve_operator.reporting.events import placement_event, transition_events
-from ecoserve_operator.reporting.placement_plan import build_plan_spec
+from ecoserve_operator.reporting.placement_plan import build_plan_spec, build_plan_status
 from ecoserve_operator.reporting.status import build_status, build_zone_status, is_news
-from ecoserve_operator.reporting.verdicts import serving_verdicts, zone_verdict
+from ecoserve_operator.reporting.verdicts import nodes_verdict, serving_verdicts, zone_verdict
 from ecoserve_operator.signals.intensity import Freshness, Reading
 from ecoserve_operator.watch.records import DeploymentRecord, Reported, ServingRecord, serving_record
 
@@ -238,3 +241,26 @@ def test_events_follow_transitions_and_moves() -> None:
 
 def test_unreadable_conditions_are_as_good_as_none() -> None:
     assert Reported(body={"conditions": [{"type": "Ready"}, None, "x"]}).conditions == ()
+
+
+def test_nodes_that_are_not_known_are_told_with_what_to_add() -> None:
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+    names = [f"n{index}" for index in range(7)]
+    nodes = (
+        *(UnknownNode(name=name, reason="add a HardwareProfile") for name in names),
+        UnknownNode(name="z", reason="no zone"),
+    )
+    snapshot = Snapshot(taken_at=now, zones=(), pools=(), servings=(), unknown_nodes=nodes)
+    verdict = nodes_verdict(snapshot)
+    assert (verdict.aspect, verdict.status, verdict.reason) == (
+        Aspect.NODES_KNOWN,
+        "False",
+        Reason.UNKNOWN_NODES,
+    )
+    assert verdict.message == (
+        "8 nodes are not used. n0, n1, n2, n3, n4 and 2 more: add a HardwareProfile; z: no zone"
+    )
+    assert nodes_verdict(replace(snapshot, unknown_nodes=())).status == "True"
+    conditions = settle([verdict], (), 3, now)
+    status = build_plan_status("Applied", "Planned", "", PlanInstances(), conditions)["status"]
+    assert PlacementPlanStatus.model_validate(status).conditions == conditions
