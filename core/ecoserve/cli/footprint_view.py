@@ -117,12 +117,20 @@ def document(
             "acceleratorYearsCounted": years.accelerator_years,
             "gramsPer": _HOURS[spread.method],
         },
+        "notes": _notes(account),
         "notCounted": list(account.gaps),
         "unchecked": list(subject.unchecked(account)),
     }
     if over_sets is not None:
         found |= _range_document(subject, over_sets)
     return found
+
+
+def _notes(account: Account) -> list[str]:
+    """Return what a reader who adds up the figures has to know."""
+    if account.gpu is None or account.host is None:
+        return []
+    return ["nodeKg adds cards rounded to 0.1 kg, as the EcoServe authors' node totals do"]
 
 
 def _totals(account: Account) -> dict[str, float | None]:

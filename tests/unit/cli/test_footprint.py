@@ -61,6 +61,8 @@ def test_published_nodes(footprint, arguments, gpu, host, node, grams, kilowatts
     assert shown == [gpu, host, node, grams]
     assert round(found["powerKilowatts"], 2) == kilowatts
     assert round(found["crossoverIntensity"], 1) == crossover
+    assert found["nodeKg"] == pytest.approx(8 * round(found["gpuKg"], 1) + found["hostKg"])
+    assert "rounded" in found["notes"][0]
     assert sum(found["parts"]["gpu"].values()) == pytest.approx(found["gpuKg"])
     assert sum(found["parts"]["host"].values()) == pytest.approx(found["hostKg"])
 
@@ -82,6 +84,8 @@ def test_published_cards(footprint, card, kg):
     assert round(found["gpuKg"], 1) == kg
     assert found["parts"]["gpu"].keys() == {"memory", "board", "psu", "cooling", "soc", "connectors"}
     assert found["hostKg"] == 0
+    assert found["nodeKg"] == found["gpuKg"]
+    assert found["notes"] == []
 
 
 def test_a_catalogue_node_and_numbers_in_place_of_its_own(footprint):

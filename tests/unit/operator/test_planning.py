@@ -11,7 +11,9 @@ import pytest
 
 from ecoserve.api import GridZone
 from ecoserve.api.manifests import parse_serving
+from ecoserve.carbon import MarginalIntensity
 from ecoserve.catalog import load_catalog
+from ecoserve.errors import InvalidInputError
 from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot, serving_demand, with_intensity
 from ecoserve.fleet.nodes import NodeFacts, Resources
 from ecoserve.fleet.snapshot import Snapshot
@@ -153,6 +155,20 @@ def test_no_nodes_is_told() -> None:
     choice = choose(make_plan(empty), {}, {}, empty)["n/chat"]
     assert choice.reason == "NoNodes"
     assert choice.problem
+
+
+def test_zones_of_both_signals_are_no_question_to_plan_even_where_replicas_run() -> None:
+    session, asked = PlanningSession(), snapshot()
+    first = session.answer(asked, 0.01).plan
+    west = asked.zone("west")
+    marginal = replace(west, intensity=MarginalIntensity(grams_per_kwh=west.carbon_intensity))
+    mixed = replace(
+        asked,
+        zones=tuple(marginal if zone.name == "west" else zone for zone in asked.zones),
+        held=held_by(first),
+    )
+    with pytest.raises(InvalidInputError, match="average in east and marginal in west"):
+        session.answer(mixed, 0.01)
 
 
 def test_a_plan_is_no_longer_valid_once_a_pool_of_it_has_gone() -> None:
