@@ -11,6 +11,7 @@ from datetime import datetime
 from ecoserve.api import GridZone, HardwareProfile, LLMServing
 from ecoserve.api.labels import ZONE
 from ecoserve.api.llmserving import Load, SloSpec
+from ecoserve.api.taints import tolerations_of
 from ecoserve.carbon import Accounting, Intensity, intensity_of
 from ecoserve.catalog import Catalog
 from ecoserve.errors import InvalidInputError
@@ -98,6 +99,8 @@ def serving_demand(serving: LLMServing, catalog: Catalog, now: datetime) -> Serv
         max_replicas=spec.placement.max_replicas,
         roles=tuple(Role(role.value) for role in spec.placement.roles),
         cpu_allowed=spec.placement.cpu,
+        tolerations=tolerations_of(spec.template),
+        cpu_tolerations=tolerations_of(spec.template if spec.cpu_template is None else spec.cpu_template),
         objective=spec.policy.objective,
     )
 

@@ -7,6 +7,7 @@
         installed: 2023-06-01           # optional; becomes the label ecoserve.dev/installed
         name: west-h100                 # optional; nodes are called west-h100-0, west-h100-1 …
         labels: {example.com/rack: r1}  # optional
+        taints: [{key: nvidia.com/gpu}] # optional; value and effect (NoSchedule) may be added
         allocatable: {cpu: "190", memory: 2000Gi}   # optional; the rest is what the instance type has
 
 Each group becomes manifests of v1 Nodes with the labels that clouds and NVIDIA's device plugin set, so that what reads
@@ -19,7 +20,7 @@ import re
 from collections import Counter
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -79,6 +80,14 @@ NamePrefix = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,50
 NodeQuantity = Annotated[Quantity, BeforeValidator(_number_as_text)]
 
 
+class NodeTaint(ApiModel):
+    """What keeps pods off a node that do not tolerate it."""
+
+    key: Annotated[str, AfterValidator(_check_label_key)]
+    value: LabelValue | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
+
+
 class NodeGroup(ApiModel):
     """Nodes of one instance type, zone and age."""
 
@@ -88,6 +97,7 @@ class NodeGroup(ApiModel):
     installed: Annotated[date, BeforeValidator(_only_dates)] | None = None
     name: NamePrefix | None = None
     labels: dict[Annotated[str, AfterValidator(_check_label_key)], LabelValue] = Field(default_factory=dict)
+    taints: tuple[NodeTaint, ...] = ()
     allocatable: dict[Annotated[str, AfterValidator(_check_resource)], NodeQuantity] = Field(
         default_factory=dict
     )
@@ -202,8 +212,14 @@ def _manifest(group: NodeGroup, name: str) -> NodeManifest:
             "labels": {**labels, **group.labels},
             "annotations": {"kwok.x-k8s.io/node": "fake"},
         },
+        **({"spec": {"taints": [_taint(taint) for taint in group.taints]}} if group.taints else {}),
         "status": {"capacity": _without_zeros(capacity), "allocatable": _without_zeros(allocatable)},
     }
+
+
+def _taint(taint: NodeTaint) -> dict[str, str]:
+    stated = {"key": taint.key, "effect": taint.effect}
+    return stated if taint.value is None else stated | {"value": taint.value}
 
 
 def _without_zeros(resources: dict[str, str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ecoserve.api.labels import AMD_RESOURCE, GPU_RESOURCE
+from ecoserve.api.taints import Taint, taints_of
 from ecoserve.errors import InvalidInputError
 from ecoserve.units import GIB, parse_quantity
 
@@ -40,7 +41,10 @@ class Resources:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFacts:
-    """One node. `requested` is by pods that no plan places: theirs is not the plan's to use."""
+    """One node. `requested` is by pods that no plan places: theirs is not the plan's to use.
+
+    A node whose taint stands for a condition that passes, such as memory pressure, is not schedulable for now.
+    """
 
     name: str
     labels: Mapping[str, str]
@@ -48,6 +52,7 @@ class NodeFacts:
     requested: Resources = field(default_factory=Resources)
     ready: bool = True
     schedulable: bool = True
+    taints: tuple[Taint, ...] = ()
 
     @property
     def free(self) -> Resources:
@@ -70,6 +75,13 @@ def node_facts(manifest: Mapping[str, Any], requested: Resources | None = None) 
     if not isinstance(conditions, list) or not all(isinstance(item, Mapping) for item in conditions):
         raise InvalidInputError(f"node {name} status.conditions", conditions, "a list of conditions")
     ready = [item.get("status") == "True" for item in conditions if item.get("type") == "Ready"]
+    spec = _mapping(manifest, "spec", f"node {name} ")
+    try:
+        taints = taints_of(spec.get("taints"))
+    except ValueError:
+        raise InvalidInputError(
+            f"node {name} spec.taints", spec.get("taints"), "a list of objects with key and effect"
+        ) from None
     resources = "allocatable" if status.get("allocatable") else "capacity"
     return NodeFacts(
         name=name,
@@ -82,7 +94,8 @@ def node_facts(manifest: Mapping[str, Any], requested: Resources | None = None) 
         ),
         requested=requested or Resources(),
         ready=all(ready),
-        schedulable=not _mapping(manifest, "spec", f"node {name} ").get("unschedulable", False),
+        schedulable=not spec.get("unschedulable", False) and not any(taint.is_condition for taint in taints),
+        taints=tuple(taint for taint in taints if not taint.is_condition),
     )
 
 

@@ -1,4 +1,4 @@
-"""Pools: nodes alike in hardware, zone and age, and the labels that pick exactly them.
+"""Pools: nodes alike in hardware, zone, age and taints, and the labels that pick exactly them.
 
 A plan speaks of pools, never of single nodes. A pool's selector becomes the node affinity of what is placed
 on it, so that no node has to be labelled by anybody.
@@ -13,6 +13,7 @@ from functools import reduce
 
 from ecoserve.api import HardwareProfile
 from ecoserve.api.labels import AMD_RESOURCE, GPU_RESOURCE, INSTALLED, INSTANCE_TYPE, ZONE
+from ecoserve.api.taints import Taint
 from ecoserve.carbon import Lifetimes
 from ecoserve.catalog import Catalog, InstanceType
 from ecoserve.errors import InvalidInputError
@@ -21,12 +22,15 @@ from ecoserve.fleet.identity import identify
 from ecoserve.fleet.nodes import NodeFacts, Resources
 
 Selector = tuple[tuple[str, str | None], ...]
+GroupKey = tuple[str | None, Selector, tuple[Taint, ...]]
+"""What nodes of a pool share: the profile's name, labels, taints."""
+
 _LONGEST_LABEL_VALUE = 63
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """Nodes alike in hardware, zone and age.
+    """Nodes alike in hardware, zone, age and taints.
 
     `node_names` are the nodes the plan may use and `node_resources` what each of them has free at least.
     `selector` lists labels with their value, or None for a label that must not be there. `shapes` are leaner
@@ -46,6 +50,7 @@ class Pool:
     stated_years: StatedYears = UNSTATED
     shapes: tuple[HostShape, ...] = ()
     ordered: HostShape | None = None
+    taints: tuple[Taint, ...] = ()
 
     @property
     def nodes(self) -> int:
@@ -85,8 +90,8 @@ def pools_from_nodes(
     `split_labels` are label keys that servings select nodes by: nodes that differ in one are never pooled.
     """
     keys = tuple(sorted(set(split_labels) - {INSTANCE_TYPE, ZONE, INSTALLED}))
-    groups: dict[tuple[str | None, Selector], list[NodeFacts]] = {}
-    hardware: dict[tuple[str | None, Selector], Hardware] = {}
+    groups: dict[GroupKey, list[NodeFacts]] = {}
+    hardware: dict[GroupKey, Hardware] = {}
     unknown: list[UnknownNode] = []
     for node in sorted(nodes, key=lambda n: n.name):
         if not (node.ready and node.schedulable):
@@ -98,7 +103,7 @@ def pools_from_nodes(
         except InvalidInputError as error:
             unknown.append(UnknownNode(name=node.name, reason=str(error)))
             continue
-        key = (found.profile, selector)
+        key = (found.profile, selector, node.taints)
         groups.setdefault(key, []).append(node)
         hardware[key] = found
     pools: dict[str, Pool] = {}
@@ -124,13 +129,13 @@ def _selector(labels: Mapping[str, str], keys: Sequence[str], profile: HardwareP
 
 
 def _unlike_siblings(
-    key: tuple[str | None, Selector],
-    groups: Mapping[tuple[str | None, Selector], Sequence[NodeFacts]],
+    key: GroupKey,
+    groups: Mapping[GroupKey, Sequence[NodeFacts]],
     profiles: Sequence[HardwareProfile],
 ) -> Selector:
     """Return the selector, closed against nodes that differ only by a profile's labels."""
-    own_profile, selector = key
-    siblings = {name for name, _ in groups if name is not None and name != own_profile}
+    own_profile, selector, _ = key
+    siblings = {name for name, *_ in groups if name is not None and name != own_profile}
     chosen = dict(selector)
     for profile in profiles:
         if profile.metadata.name not in siblings:
@@ -153,7 +158,7 @@ def _pool(
     kind = hardware.profile or hardware.instance.id
     name = pool_name(kind, zone, installed)
     if name in taken:
-        name = _shortened(name, repr(selector))
+        name = _shortened(name, repr((selector, members[0].taints)))
     return Pool(
         name=name,
         zone=zone,
@@ -167,6 +172,7 @@ def _pool(
         profile=hardware.profile,
         stated_years=hardware.stated_years,
         shapes=hardware.shapes,
+        taints=members[0].taints,
     )
 
 

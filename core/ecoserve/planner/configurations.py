@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from ecoserve.api.labels import AMD_RESOURCE, GPU_RESOURCE
+from ecoserve.api.taints import Taint, Toleration, not_tolerated
 from ecoserve.fleet.nodes import Resources
 from ecoserve.fleet.pools import Pool
 from ecoserve.performance import (
@@ -28,6 +30,7 @@ from ecoserve.planner.transfer import prefill_slo, transfer_of, with_transfer
 from ecoserve.workload.slices import ServingDemand
 
 _TENSOR_PARALLEL = (1, 2, 4, 8)
+_ACCELERATOR_RESOURCES = (GPU_RESOURCE, AMD_RESOURCE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +64,8 @@ def configurations_of(
         if not selects(serving, pool):
             continue
         for engine in _engines(serving, pool, levers):
+            if keeping_off(serving, pool, on_cpu=engine.on_cpu):
+                continue
             need = engine_resources(engine)
             resources = Resources(
                 gpu=need.gpu, cpu=need.cpu, memory_gib=memory_request_gib(need, pool, levers)
@@ -88,6 +93,18 @@ def configurations_of(
 def selects(serving: ServingDemand, pool: Pool) -> bool:
     """Tell whether the serving's node selector picks a pool's nodes."""
     return serving.node_selector.items() <= {k: v for k, v in pool.selector if v is not None}.items()
+
+
+def keeping_off(serving: ServingDemand, pool: Pool, *, on_cpu: bool) -> tuple[Taint, ...]:
+    """Return the taints of a pool that a serving's replicas do not tolerate.
+
+    Replicas on accelerators are given the toleration of their resource, as by Kubernetes' admission plugin
+    ExtendedResourceToleration; those on cores of the same host are not.
+    """
+    if on_cpu:
+        return not_tolerated(pool.taints, serving.cpu_tolerations)
+    devices = tuple(Toleration(key=key, exists=True, effect="NoSchedule") for key in _ACCELERATOR_RESOURCES)
+    return not_tolerated(pool.taints, (*serving.tolerations, *devices))
 
 
 @lru_cache(maxsize=200_000)

@@ -8,12 +8,13 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ecoserve.api.taints import Taint
 from ecoserve.catalog import load_catalog
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.performance import Engine, Rejection, Role
 from ecoserve.planner.bounds import option_costs
 from ecoserve.planner.build import Problem
-from ecoserve.planner.configurations import capacity, selects
+from ecoserve.planner.configurations import capacity, keeping_off, selects
 from ecoserve.planner.formulation import formulate
 from ecoserve.planner.instance import PlanningInstance, PlanningResult
 from ecoserve.planner.supply import price_per_hour
@@ -28,6 +29,7 @@ class UnservedReason(StrEnum):
 
     NO_NODES = "NoNodes"
     NO_POOL_SELECTED = "NoPoolSelected"
+    NOT_TOLERATED = "TaintsNotTolerated"
     NO_HARDWARE_FITS = "NoHardwareFits"
     NO_CAPACITY = "NoCapacity"
     REPLICA_LIMIT = "ReplicaLimit"
@@ -138,6 +140,9 @@ def _without_option(
         reason = UnservedReason.NO_POOL_SELECTED
         selector = ",".join(f"{key}={value}" for key, value in sorted(serving.node_selector.items()))
         detail = f"no pool's nodes carry the labels of placement.nodeSelector, {selector}"
+    elif untolerated := _untolerated(serving, snapshot):
+        reason = UnservedReason.NOT_TOLERATED
+        detail = f"the template tolerates no pool's taints, as {untolerated[0]}; add a toleration to it"
     else:
         reason = UnservedReason.NO_HARDWARE_FITS
         detail = f"{_most_common(refused)}; {_what_would_fit(serving, item)}"
@@ -148,6 +153,19 @@ def _without_option(
         reason=reason,
         detail=detail,
     )
+
+
+def _untolerated(serving: ServingDemand, snapshot: Snapshot) -> list[Taint]:
+    """Return the taints in the way, empty where some pool lets replicas in."""
+    found: list[Taint] = []
+    for pool in snapshot.pools:
+        if selects(serving, pool):
+            kinds = (False, True) if pool.instance.accelerator_count else (True,)
+            kept = [keeping_off(serving, pool, on_cpu=on_cpu) for on_cpu in kinds]
+            if not all(kept):
+                return []
+            found += kept[0]
+    return found
 
 
 def _most_common(refused: tuple[Rejection, ...]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ecoserve.api.llmserving import Objective
+from ecoserve.api.taints import Toleration
 from ecoserve.catalog import ModelArchitecture
 from ecoserve.performance import Role, Slo
 from ecoserve.workload.lengths import LengthBucket
@@ -25,7 +26,7 @@ class TrafficDemand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingDemand:
-    """What one serving asks for; `name` is `namespace/name`."""
+    """What one serving asks for; `name` is `namespace/name`. Tolerations are those of its pods, and of those on cores."""
 
     name: str
     model: ModelArchitecture
@@ -37,6 +38,8 @@ class ServingDemand:
     max_replicas: int = 64
     roles: tuple[Role, ...]
     cpu_allowed: bool = True
+    tolerations: tuple[Toleration, ...] = ()
+    cpu_tolerations: tuple[Toleration, ...] = ()
     objective: Objective = Objective.CARBON
 
     @property

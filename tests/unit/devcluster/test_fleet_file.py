@@ -81,7 +81,7 @@ def test_the_demo_fleet_has_what_the_demo_needs():
     labels = [node["metadata"]["labels"] for node in nodes]
     with_gpus = [each for each in labels if "nvidia.com/gpu.count" in each]
     assert len(with_gpus) >= 8
-    assert len({each["nvidia.com/gpu.product"] for each in with_gpus}) == 3
+    assert len({each["nvidia.com/gpu.product"] for each in with_gpus}) == 4
     assert len(labels) - len(with_gpus) == 12
     assert {each["topology.kubernetes.io/zone"] for each in labels} == {"us-west", "us-east"}
 

@@ -1,5 +1,6 @@
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from ecoserve.api.manifests import parse_grid_zone, parse_hardware_profile
 from ecoserve.catalog import load_catalog
 from ecoserve.errors import InvalidInputError
 from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot, without_nodes
+from ecoserve.fleet.fleet_file import load_fleet
 from ecoserve.fleet.hardware import check_profile
 from ecoserve.fleet.nodes import NodeFacts, Resources, node_facts
 from ecoserve.fleet.pools import pool_name, pools_from_nodes
@@ -212,3 +214,51 @@ def test_a_profile_offers_shapes_that_are_leaner() -> None:
 def test_shapes_that_make_no_sense_are_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidInputError, match=words):
         check_profile(profile("wrong", {"rack": "x"}, base="p5.48xlarge", **changes), CATALOG)
+
+
+def tainted(name: str, *taints: dict[str, str], unschedulable: bool = False) -> NodeFacts:
+    facts = node(name)
+    return node_facts(
+        {
+            "metadata": {"name": name, "labels": dict(facts.labels)},
+            "spec": {"taints": list(taints), "unschedulable": unschedulable},
+            "status": {"allocatable": {"cpu": "192", "memory": "2048Gi", "nvidia.com/gpu": "8"}},
+        }
+    )
+
+
+def test_nodes_with_other_taints_are_pools_of_their_own() -> None:
+    team = {"key": "team", "value": "a", "effect": "NoSchedule"}
+    soft = {"key": "soft", "effect": "PreferNoSchedule"}
+    nodes = [tainted("a"), tainted("b", soft), tainted("c", team), tainted("d", team, soft)]
+    pools, _ = pools_from_nodes(nodes, CATALOG)
+    assert {pool.node_names: tuple(map(str, pool.taints)) for pool in pools} == {
+        ("a", "b"): (),
+        ("c", "d"): ("team=a:NoSchedule",),
+    }
+    assert len({pool.name for pool in pools}) == 2
+    assert next(pool.name for pool in pools if not pool.taints) == "p5-48xlarge.west"
+
+
+def test_a_node_in_a_condition_that_passes_is_left_out_for_now() -> None:
+    pressed = tainted("a", {"key": "node.kubernetes.io/memory-pressure", "effect": "NoSchedule"})
+    assert not pressed.schedulable
+    assert pressed.taints == ()
+    assert pools_from_nodes([pressed, tainted("b")], CATALOG)[0][0].node_names == ("b",)
+    with pytest.raises(InvalidInputError, match=r"node x spec.taints"):
+        node_facts({"metadata": {"name": "x"}, "spec": {"taints": [{"key": "a"}]}})
+
+
+def test_a_fleet_file_states_taints(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text(
+        "nodes:\n"
+        "  - {sku: p5.48xlarge, count: 1, zone: z, taints: [{key: nvidia.com/gpu}, {key: team, value: a, effect: NoExecute}]}\n"
+        "  - {sku: p5.48xlarge, count: 1, zone: z}\n"
+    )
+    tainted_node, plain = (node_facts(document) for document in load_fleet(path).nodes())
+    assert [str(taint) for taint in tainted_node.taints] == ["nvidia.com/gpu:NoSchedule", "team=a:NoExecute"]
+    assert plain.taints == ()
+    path.write_text("nodes: [{sku: p5.48xlarge, count: 1, zone: z, taints: [{key: a, effect: Never}]}]")
+    with pytest.raises(InvalidInputError, match=r"taints"):
+        load_fleet(path)
