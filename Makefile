@@ -41,6 +41,9 @@ integration: setup ## Tests against the real kube-apiserver, kube-scheduler and 
 e2e: setup ## The operator and the extender on the development cluster
 	$(BIN)/pytest tests/e2e
 
+bench-deferral: setup ## What waiting for a cleaner hour saves on real days (needs ECOSERVE_DATA)
+	$(BIN)/python benchmarks/deferral
+
 bench-planner: setup ## The planner against plain HiGHS, SCIP and CBC (QUICK=1: small instances)
 	$(UV) sync --frozen --inexact --group bench
 	$(BIN)/python benchmarks/planner $(if $(filter 1,$(QUICK)),--quick)

@@ -1,10 +1,12 @@
 """From files and options to the hours ahead: series of grids and load, by zone and stream."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
+from ecoserve.api import GridZone
 from ecoserve.carbon import IntensitySeries, parse_intensity_csv
 from ecoserve.cli.sources import EVERY_ZONE, Sources, grids_by_zone, intensity_series
 from ecoserve.documents import read_text
@@ -16,19 +18,33 @@ _NEWEST = WEEK
 """Yesterday is no forecast of a day months later: a series must end less than this before it is used."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenSeries:
+    """The text of a CSV and what to call it in an error; what its figures mean is the GridZone's to say."""
+
+    text: str
+    field: str
+
+    def of(self, grid: GridZone | None) -> IntensitySeries:
+        """Return the series as one of a grid; raises InvalidInputError where it is none."""
+        if grid is None:
+            return parse_intensity_csv(self.text, self.field)
+        return parse_intensity_csv(self.text, self.field, grid.spec.signal, grid.spec.accounting)
+
+
 def read_intensity_option(
     given: Sequence[str], option: str
-) -> tuple[tuple[str, ...], dict[str, IntensitySeries]]:
+) -> tuple[tuple[str, ...], dict[str, GivenSeries]]:
     """Split `261`, `ZONE=261`, `FILE.csv` and `ZONE=FILE.csv` into numbers, as written, and series by zone.
 
-    Raises InvalidInputError for a file that can't be read or is no series.
+    Raises InvalidInputError for a file that can't be read.
     """
     numbers: list[str] = []
-    series: dict[str, IntensitySeries] = {}
+    series: dict[str, GivenSeries] = {}
     for text in given:
         zone, path = _split(text)
         if path.suffix.lower() == ".csv":
-            series[zone] = parse_intensity_csv(read_text(path, "CSV"), f"{option} {path.name}")
+            series[zone] = GivenSeries(text=read_text(path, "CSV"), field=f"{option} {path.name}")
         else:
             numbers.append(text)
     return tuple(numbers), series
@@ -58,7 +74,7 @@ def read_load_option(path: Path | None, sources: Sources) -> dict[str, Forecast]
 
 def outlook_of(
     sources: Sources,
-    given: Mapping[str, IntensitySeries],
+    given: Mapping[str, GivenSeries],
     loads: Mapping[str, Forecast],
     start: datetime,
     hours: int,
@@ -83,7 +99,7 @@ def outlook_of(
         names = (zone, grid.metadata.name if grid else zone, EVERY_ZONE)
         own = next((given[name] for name in names if name in given), None)
         if own is not None:
-            series[zone] = GridSeries(series=of_intensity(own))
+            series[zone] = GridSeries(series=of_intensity(own.of(grid)))
         elif grid is not None and not any(name in sources.intensities for name in names):
             found = intensity_series(grid, sources.manifests.config_maps)
             source = grid.spec.intensity.config_map
@@ -96,16 +112,23 @@ def outlook_of(
         _check_reach(f"load of {stream}", load, start, hours)
     placeholders = dict.fromkeys(series, 0.0)
     fixed = replace(sources, intensities={**sources.intensities, **placeholders})
-    return Outlook(snapshot_at=fixed.snapshot_at, grids=series, loads=loads)
+    # A rolling run asks for the same hours again and again.
+    return Outlook(snapshot_at=lru_cache(maxsize=512)(fixed.snapshot_at), grids=series, loads=loads)
 
 
-def check_covers(given: Mapping[str, IntensitySeries], start: datetime, hours: int, option: str) -> None:
-    """Raise InvalidInputError where a series does not tell what came in these hours."""
-    for series in map(of_intensity, given.values()):
-        end = start + HOUR * hours
-        if not series.start <= start or not end <= series.end:
+def check_covers(outlook: Outlook, zones: Iterable[str], start: datetime, hours: int, option: str) -> None:
+    """Raise InvalidInputError where a zone's series does not tell what came in these hours."""
+    end = start + HOUR * hours
+    for zone in zones:
+        grid = outlook.grids.get(zone)
+        if grid is None or grid.repeat:
+            continue
+        series = grid.series
+        if not (series.start <= start and end <= series.end):
             raise InvalidInputError(
-                option, _span(series), f"a series that covers {start.isoformat()} to {end.isoformat()}"
+                f"{option} of {zone}",
+                _span(series),
+                f"a series that covers {start.isoformat()} to {end.isoformat()}",
             )
 
 

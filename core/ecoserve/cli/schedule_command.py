@@ -25,7 +25,6 @@ from ecoserve.planner.horizon import may_wait, plan_horizon
 from ecoserve.planner.levers import levers_without
 from ecoserve.planner.outlook import Outlook
 from ecoserve.simulation.deferral import simulate_deferral
-from ecoserve.units import SECONDS_PER_HOUR
 
 _UNSERVED = 3
 _MOST_HOURS = 168
@@ -61,8 +60,8 @@ def run_schedule(request: ScheduleRequest, *, as_json: bool, console: Console) -
     if len(came) < len(request.actual):
         raise InvalidInputError("--actual", ", ".join(request.actual), "FILE.csv or ZONE=FILE.csv, each once")
     if came:
-        check_covers(came, start, request.hours, "--actual")
         actual = outlook_of(sources, {**series, **came}, loads, start, request.hours)
+        check_covers(actual, sources.zones, start, request.hours, "--actual")
         expected = outlook_of(sources, series, loads, start, request.hours) if request.intensities else None
         return _roll(request, actual, expected, start, memory, as_json=as_json, console=console)
     outlook = outlook_of(sources, series, loads, start, request.hours)
@@ -77,7 +76,7 @@ def run_schedule(request: ScheduleRequest, *, as_json: bool, console: Console) -
         _print_json(schedule_document(schedule, without))
     else:
         show_schedule(schedule, without, console)
-    return _status(intervals, schedule.done, schedule.late_requests)
+    return _status(schedule.done, schedule.late_requests)
 
 
 def _roll(
@@ -101,7 +100,7 @@ def _roll(
         _print_json(deferral_document(found))
     else:
         show_deferral(found, console)
-    return _status(found.intervals, found.done, found.late_requests)
+    return _status(found.done, found.late_requests)
 
 
 def _names(intervals: tuple[Interval, ...]) -> list[str]:
@@ -116,12 +115,9 @@ def _names(intervals: tuple[Interval, ...]) -> list[str]:
     return names
 
 
-def _status(intervals: tuple[Interval, ...], done: tuple[Done, ...], late_requests: float) -> int:
+def _status(done: tuple[Done, ...], late_requests: float) -> int:
     """3 where a deadline is missed or anything is not served, but for work that found room later."""
-    unserved = sum(
-        step.plan.unserved_requests_per_second * interval.hours * SECONDS_PER_HOUR - sum(step.short.values())
-        for interval, step in zip(intervals, done, strict=True)
-    )
+    unserved = sum(step.unserved for step in done)
     left = sum(cohort.requests for backlog in done[-1].waiting.values() for cohort in backlog)
     return _UNSERVED if max(unserved, late_requests, left) > _NOTHING else 0
 

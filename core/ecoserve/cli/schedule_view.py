@@ -69,12 +69,10 @@ def show_deferral(found: Deferral, console: Console) -> None:
     console.print(_summary(found.grams, found.grams_at_once, grams_of(found.without)))
     console.print(
         f"with perfect foresight {found.grams_foresight:.0f} gCO2e: regret {found.regret_grams:.1f} g"
-        + (
-            ""
-            if found.forecast_error is None
-            else f"; the first forecast was off by {found.forecast_error:.1%} in the mean"
-        )
     )
+    for zone, was in found.accuracy.items():
+        off = "" if was.mape is None else f"off by {was.mape:.1%} in the mean, "
+        console.print(f"  the first forecast of {zone} was {off}{was.bias:+.1f} g/kWh on balance")
     _tell_trouble(found.done, found.late_requests, console)
 
 
@@ -108,7 +106,10 @@ def deferral_document(found: Deferral) -> dict[str, Any]:
         "gramsForesight": found.grams_foresight,
         "gramsWithoutOffline": grams_of(found.without),
         "regretGrams": found.regret_grams,
-        "forecastError": found.forecast_error,
+        "forecast": {
+            zone: {"meanAbsolutePercentageError": was.mape, "biasGramsPerKilowattHour": was.bias}
+            for zone, was in found.accuracy.items()
+        },
         "lateRequests": found.late_requests,
         "intervals": [
             _interval(interval, found.done[index], found.at_once[index])

@@ -68,6 +68,8 @@ class Done:
     """Requests done after their deadline, by serving."""
     short: Mapping[str, float]
     """Offline requests asked for that found no room, by serving."""
+    unserved: float
+    """Other requests that are not served."""
 
 
 @dataclass(slots=True)
@@ -147,6 +149,7 @@ def carry_out(
         older = (cohort for cohort in done if cohort.arrived_at < interval.start)
         late[name] = work_waiting.late(older, interval.end, deadline)
     starts = _cold_starts(plan, before, interval.snapshot)
+    missing = sum(i.requests_per_second for i in plan.unserved if i.requests_per_second > _NOTHING_PER_SECOND)
     return Done(
         plan=plan,
         grams=plan.grams_per_hour * interval.hours + starts,
@@ -155,6 +158,7 @@ def carry_out(
         waiting=left,
         late=late,
         short=short,
+        unserved=max(0.0, missing * seconds - sum(short.values())),
     )
 
 

@@ -23,7 +23,8 @@ from ecoserve.planner.plan import Plan
 from ecoserve.units import SECONDS_PER_HOUR
 from ecoserve.workload.slices import ServingDemand
 
-_DIGITS = 3
+_DIGITS = 1
+"""A tenth of a request over a horizon is rounding."""
 _EQUAL = 1e-9
 
 
@@ -136,13 +137,9 @@ def late_of(intervals: Sequence[Interval], run: Sequence[Done]) -> float:
 
 def _rank(intervals: Sequence[Interval], run: Sequence[Done]) -> tuple[float, float, float, float]:
     """Order runs: less of the other load unserved, less late, less left over, fewer grams."""
-    unserved = sum(
-        step.plan.unserved_requests_per_second * interval.hours * SECONDS_PER_HOUR - sum(step.short.values())
-        for interval, step in zip(intervals, run, strict=True)
-    )
     left = sum(total(backlog) for backlog in run[-1].waiting.values())
     return (
-        round(unserved, _DIGITS),
+        round(sum(step.unserved for step in run), _DIGITS),
         round(late_of(intervals, run), _DIGITS),
         round(left, _DIGITS),
         float(f"{grams_of(run):.9e}"),

@@ -6,17 +6,16 @@ foresight. All three are judged by the same planner and begin and end with nothi
 compare; foresight's schedule is the best of all that are known, so regret is never negative.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from statistics import fmean
 
 from ecoserve.planner.backlog import Backlog
 from ecoserve.planner.carry_out import Done, Interval, PlanMemory, carry_out, carry_out_none
 from ecoserve.planner.horizon import Schedule, grams_of, late_of, may_wait, plan_horizon
 from ecoserve.planner.outlook import Outlook
 from ecoserve.planner.plan import Plan
-from ecoserve.workload.forecast import HOUR
+from ecoserve.workload.forecast import HOUR, Accuracy, Forecast, accuracy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,16 +64,11 @@ class Deferral:
         return self.grams_at_once - grams_of(self.without)
 
     @property
-    def forecast_error(self) -> float | None:
-        """Mean absolute error of the intensities expected at the start, as a share of what came."""
-        expected = self.schedules[0].intervals
-        shares = [
-            abs(thought.carbon_intensity - came.carbon_intensity) / came.carbon_intensity
-            for ahead, interval in zip(expected, self.intervals, strict=False)
-            for thought, came in zip(ahead.snapshot.zones, interval.snapshot.zones, strict=True)
-            if came.carbon_intensity > 0
-        ]
-        return fmean(shares) if shares else None
+    def accuracy(self) -> Mapping[str, Accuracy]:
+        """How the intensities expected at the start compare with what came, by zone."""
+        thought = _by_zone(self.schedules[0].intervals)
+        came = _by_zone(self.intervals)
+        return {zone: accuracy(thought[zone], came[zone]) for zone in thought}
 
 
 def simulate_deferral(
@@ -120,6 +114,20 @@ def simulate_deferral(
         without=carry_out_none(came, names, memory),
         foresight=foresight,
     )
+
+
+def _by_zone(intervals: Sequence[Interval]) -> dict[str, Forecast]:
+    """Return each zone's intensities; the first hour counts whole, wherever in it the run began."""
+    start = intervals[0].start.replace(minute=0, second=0, microsecond=0)
+    names = [zone.name for zone in intervals[0].snapshot.zones]
+    return {
+        name: Forecast(
+            start=start,
+            interval=HOUR,
+            values=tuple(interval.snapshot.zone(name).carbon_intensity for interval in intervals),
+        )
+        for name in names
+    }
 
 
 def _ahead(actual: Outlook, expected: Outlook | None, interval: Interval, hours: int) -> tuple[Interval, ...]:

@@ -21,7 +21,7 @@ from ecoserve.planner.carry_out import Interval
 from ecoserve.planner.plan import Plan
 from ecoserve.workload.slices import ServingDemand
 from ecoserve_operator.planning.horizon_call import OfflineSchedule, schedule_offline
-from ecoserve_operator.planning.process import PlannerFailedError, PlannerProcess
+from ecoserve_operator.planning.process import PlannerProcess
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class Scheduler:
                     "offline work is scheduled to %s: %.0f gCO2e, at once %.0f",
                     *(f"{self.latest.end:%d %b %H:%M}", self.latest.grams, self.latest.grams_at_once),
                 )
-            except PlannerFailedError as error:
+            except Exception as error:  # noqa: BLE001 - whatever fails in a forecast, serving goes on without it
                 logger.warning("offline work runs at once, as it can't be scheduled: %s", error)
                 self.latest = None
             finally:

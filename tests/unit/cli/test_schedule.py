@@ -77,7 +77,9 @@ def test_a_wrong_forecast_shows_its_regret(folder: Path, capsys: pytest.CaptureF
     assert found["regretGrams"] >= 0
     assert found["gramsForesight"] <= found["gramsAtOnce"]
     assert found["lateRequests"] == 0
-    assert found["forecastError"] > 1
+    was = found["forecast"]["west"]
+    assert was["meanAbsolutePercentageError"] > 1
+    assert was["biasGramsPerKilowattHour"] == 0
     assert found["intervals"][2]["expectedIntensities"] == {"west": 20}
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -23,8 +24,9 @@ from ecoserve_operator.planning.horizon_call import OfflineSchedule, ScheduledSt
 from ecoserve_operator.planning.offline import OfflineWork, Order, restored
 from ecoserve_operator.planning.planner import Decision
 from ecoserve_operator.planning.scheduler import Question, Scheduler
+from ecoserve_operator.planning.snapshot import demand_of
 from ecoserve_operator.reporting.status import build_status
-from ecoserve_operator.watch.records import ServingRecord
+from ecoserve_operator.watch.records import ServingRecord, serving_record
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -239,3 +241,84 @@ def test_orders_say_when_they_began_and_what_they_hold() -> None:
     assert told["backlogRequests"] == 10
     assert told["backlog"] == [{"arrivedAt": "2026-06-01T11:00:00Z", "requests": 10.0}]
     assert (told["asOf"], told["waitsUntil"]) == ("2026-06-01T12:00:00Z", "2026-06-01T13:00:00Z")
+
+
+@pytest.mark.parametrize(("mode", "defers"), [("Enforce", True), ("Recommend", False)])
+def test_only_what_is_enforced_waits(mode: str, defers: bool) -> None:
+    spec = {
+        "model": {"name": "meta-llama/Llama-3.1-8B-Instruct"},
+        "offline": {"load": {"requestsPerSecond": 1, "inputTokens": 500, "outputTokens": 100}},
+        "policy": {"mode": mode},
+        "template": {
+            "spec": {
+                "containers": [
+                    {"name": "engine", "image": "vllm", "args": ["${model}", "${tensorParallelSize}"]}
+                ]
+            }
+        },
+    }
+    record = serving_record({"metadata": {"name": "b", "namespace": "n", "uid": "u"}, "spec": spec})
+    assert record.serving is not None, record.problem
+    offline = demand_of(record, record.serving, load_catalog(), NOW).offline
+    assert offline is not None
+    assert offline.defers is defers
+
+
+def test_a_forecast_that_fails_ends_nothing() -> None:
+    def forecast() -> Any:
+        raise RuntimeError("no idea")
+
+    async def fail() -> Scheduler:
+        done = asyncio.Event()
+        scheduler = Scheduler(5.0, done.set)
+        question = Question(pools=(), demands=(), series={}, constants={})
+        scheduler.want(question, forecast, (), NOW)
+        task = asyncio.create_task(scheduler.run())
+        await asyncio.wait_for(done.wait(), 20)
+        assert not task.done()
+        task.cancel()
+        return scheduler
+
+    assert asyncio.run(fail()).latest is None
+
+
+def test_a_schedule_is_made_anew_when_it_no_longer_holds() -> None:
+    async def wanted(
+        *, schedule: OfflineSchedule | None, asked: Question, now: datetime, grams: float
+    ) -> bool:
+        made = []
+
+        def forecast() -> Any:
+            made.append(True)
+            raise RuntimeError("enough")
+
+        scheduler = Scheduler(5.0, lambda: None)
+        scheduler.latest, scheduler._answered = (
+            schedule,
+            Question(pools=(), demands=(), series={}, constants={}),
+        )
+        zone = Zone(name="west", intensity=AverageIntensity(grams_per_kwh=grams), pue=1.1)
+        scheduler.want(asked, forecast, (zone,), now)
+        task = asyncio.create_task(scheduler.run())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        return bool(made)
+
+    same = Question(pools=(), demands=(), series={}, constants={})
+    held = replace(schedule(*[1.0] * 24), expected=((NOW, {"west": 300.0}),))
+    cases = {
+        "it holds": ({"schedule": held, "asked": same, "now": NOW + HOUR, "grams": 303.0}, False),
+        "there is none": ({"schedule": None, "asked": same, "now": NOW, "grams": 300.0}, True),
+        "another question": (
+            {"schedule": held, "asked": replace(same, constants={"east": 1.0}), "now": NOW, "grams": 300.0},
+            True,
+        ),
+        "a surprise": ({"schedule": held, "asked": same, "now": NOW, "grams": 350.0}, True),
+        "a quarter has passed": (
+            {"schedule": held, "asked": same, "now": NOW + 6 * HOUR, "grams": 300.0},
+            True,
+        ),
+    }
+    for name, (arguments, expected) in cases.items():
+        assert asyncio.run(wanted(**arguments)) is expected, name

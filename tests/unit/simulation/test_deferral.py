@@ -84,7 +84,7 @@ def test_a_perfect_forecast_has_no_regret(
 ) -> None:
     came = [500.0, 400.0, 30.0, 500.0]
     found = run(snapshot_at, memory, came, came)
-    assert found.forecast_error == 0
+    assert found.accuracy["west"].mape == 0
     assert found.regret_grams == 0
     assert found.grams < found.grams_at_once
     assert found.offline_grams_at_once > found.grams_at_once - found.grams
@@ -95,8 +95,10 @@ def test_a_wrong_forecast_costs_what_foresight_would_have_saved(
 ) -> None:
     found = run(snapshot_at, memory, [300.0, 300.0, 20.0, 300.0], [300.0, 20.0, 300.0, 20.0])
     assert found.regret_grams > 0
-    assert found.forecast_error is not None
-    assert found.forecast_error > 0.5
+    was = found.accuracy["west"]
+    assert was.mape is not None
+    assert was.mape > 0.5
+    assert was.bias == pytest.approx(-70.0)
 
 
 def test_without_a_forecast_yesterday_is_expected_and_the_present_known(
