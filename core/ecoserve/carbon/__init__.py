@@ -1,6 +1,6 @@
 """Carbon: embodied and operational, amortisation, coefficient sets, grid intensity, marginal carbon."""
 
-from ecoserve.carbon.account import Account, AccountTerms, NodeShape, account_of, accounts_by_set, shape_of
+from ecoserve.carbon.account import Account, AccountTerms, NodeShape, account_of, accounts_by_set
 from ecoserve.carbon.amortisation import Amortisation, AmortisationMethod
 from ecoserve.carbon.coefficients import ECOSERVE, CoefficientSet, coefficient_set, coefficient_sets
 from ecoserve.carbon.embodied import (
@@ -79,7 +79,6 @@ __all__ = [
     "one_signal",
     "operational_grams_per_hour",
     "parse_intensity_csv",
-    "shape_of",
     "stated_accountings",
     "watts_per_core_dynamic",
 ]

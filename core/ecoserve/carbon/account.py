@@ -16,12 +16,11 @@ from ecoserve.carbon.embodied import (
     accelerator_embodied,
     cards_kg,
     host_embodied,
-    host_of,
 )
 from ecoserve.carbon.operational import crossover_intensity, operational_grams_per_hour
 from ecoserve.carbon.power import PowerModel, RatedPower, mean_watts
 from ecoserve.carbon.signal import AverageIntensity, Signal
-from ecoserve.catalog import Accelerator, InstanceType
+from ecoserve.catalog import Accelerator
 from ecoserve.errors import InvalidInputError
 
 
@@ -97,16 +96,6 @@ class Account:
     def gaps(self) -> tuple[str, ...]:
         """What should be counted and is not."""
         return () if self.host is None else self.host.gaps
-
-
-def shape_of(instance: InstanceType) -> NodeShape:
-    """Return the shape of an instance type; its processors count at their TDP."""
-    return NodeShape(
-        accelerator=instance.accelerator,
-        accelerator_count=instance.accelerator_count,
-        host=host_of(instance),
-        cpu_watts=instance.sockets * instance.cpu.tdp_watts,
-    )
 
 
 def account_of(shape: NodeShape, terms: AccountTerms, coefficients: CoefficientSet = ECOSERVE) -> Account:

@@ -20,7 +20,7 @@ from ecoserve.carbon import (
     accounts_by_set,
     coefficient_set,
     coefficient_sets,
-    shape_of,
+    host_of,
 )
 from ecoserve.catalog import load_catalog
 from ecoserve.errors import InvalidInputError
@@ -200,9 +200,14 @@ def test_monotone_in_intensity_and_lifetime(one, other, years, longer):
 
 @pytest.mark.parametrize("name", sorted(CATALOG.instances))
 def test_every_set_has_an_account_or_a_reason(name):
-    found, gaps = accounts_by_set(
-        shape_of(CATALOG.instance(name)), AccountTerms(intensity=AverageIntensity(grams_per_kwh=261))
+    instance = CATALOG.instance(name)
+    shape = NodeShape(
+        accelerator=instance.accelerator,
+        accelerator_count=instance.accelerator_count,
+        host=host_of(instance),
+        cpu_watts=instance.sockets * instance.cpu.tdp_watts,
     )
+    found, gaps = accounts_by_set(shape, AccountTerms(intensity=AverageIntensity(grams_per_kwh=261)))
     assert found.keys() | gaps.keys() == coefficient_sets().keys()
     assert not found.keys() & gaps.keys()
     assert {"ecoserve", "ecoserve-2025", "act", "greensku"} <= found.keys()
