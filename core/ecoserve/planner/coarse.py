@@ -18,15 +18,16 @@ from ecoserve.planner.program import Flags, Indices, Program, Vector
 
 _CLUSTERS = 24
 _POWER_STEPS = 6
+_PENALTY = 3.0
 
 
 def promising_offers(formulation: Formulation, program: Program, objective: Vector, count: int) -> Flags:
     """Return which options to start with: `count` of each slice, phase and zone, and what the coarse program uses."""
     offered = formulation.offered
     clusters = _clusters(formulation)
-    coarse, places = _coarse(formulation, program, clusters)
-    prices = _sum(places, objective, coarse.columns)
-    solution = solve_linear(coarse, prices)
+    open_program, priced = _with_penalties(formulation, program, objective, clusters)
+    coarse, places = _coarse(formulation, open_program, clusters)
+    solution = solve_linear(coarse, _sum(places, priced, coarse.columns))
     worth = replica_costs(formulation, objective).copy()
     used = np.zeros(len(offered), np.bool_)
     if solution.point is not None and solution.duals is not None:
@@ -75,6 +76,22 @@ def _mean(groups: Indices, values: Vector, count: int) -> Vector:
 
 def _sum(groups: Indices, values: Vector, count: int) -> Vector:
     return np.bincount(groups, values, count).astype(np.float64)
+
+
+def _with_penalties(
+    formulation: Formulation, program: Program, objective: Vector, clusters: Indices
+) -> tuple[Program, Vector]:
+    """Let clusters be shed at some times what their dearest options cost: where the joint moves find no room."""
+    spec, offered = formulation.spec, formulation.offered
+    dearest = np.zeros(len(spec.slices))
+    np.maximum.at(dearest, offered.slices, offer_costs(formulation))
+    penalties = _PENALTY * _sum(clusters, dearest, len(spec.slices))[clusters] + 1.0
+    upper, priced = program.upper.copy(), objective.copy()
+    for place, item in enumerate(spec.slices):
+        if item.name in formulation.shed:
+            column = formulation.shed[item.name]
+            upper[column], priced[column] = formulation.program.upper[column], penalties[place]
+    return replace(program, upper=upper), priced
 
 
 def _coarse(formulation: Formulation, program: Program, clusters: Indices) -> tuple[Program, Indices]:

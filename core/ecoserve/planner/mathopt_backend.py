@@ -3,8 +3,8 @@
 MathOpt is called below its Python objects, with protocol buffers filled from arrays: objects take longer than the
 solving does on programs of this size. HiGHS behind MathOpt rejects a number of threads, so none is set.
 
-Small mixed programs go to SCIP without presolve and cuts: a few integers beside shares of slices are
-branched on faster than they are prepared for. Large ones, and what SCIP leaves open, go to HiGHS.
+Mixed programs go to SCIP without presolve and cuts: a few integers beside many shares of slices are branched on
+faster than they are prepared for. Very large ones, and what SCIP leaves open, go to HiGHS.
 """
 
 import os
@@ -42,9 +42,9 @@ _STATUS: dict[int, Status] = {
     result_pb2.TERMINATION_REASON_INFEASIBLE_OR_UNBOUNDED: "infeasible",
 }
 
-_SMALL = 2_000
-"""Open columns up to which a mixed program goes to SCIP first."""
-_SMALL_SHARE = 0.3
+_QUICK = 30_000
+"""Open columns up to which a mixed program goes to SCIP first, for this share of the time."""
+_QUICK_SHARE = 0.5
 _STDOUT = 1
 _redirecting = threading.Lock()
 
@@ -161,19 +161,16 @@ def solve_mixed(
     if len(point) and bool(np.all((program.lower <= point) & (point <= program.upper))):
         _fill(hinted.solution_hints.add().variable_values, np.arange(len(columns)), point[columns])
     limit = max(time_limit_seconds, 0.05)
-    if len(columns) <= _SMALL:
-        found = _mixed(
-            "GSCIP",
-            program,
-            columns,
-            model,
-            _parameters(relative_gap, limit * _SMALL_SHARE, small=True),
-            hinted,
-        )
+    if len(columns) <= _QUICK:
+        quick = _parameters(relative_gap, limit * _QUICK_SHARE)
+        quick.threads = 1
+        quick.presolve = quick.cuts = parameters_pb2.EMPHASIS_OFF
+        quick.heuristics = parameters_pb2.EMPHASIS_LOW
+        found = _mixed("GSCIP", program, columns, model, quick, hinted)
         if found is not None and found.status in ("optimal", "infeasible"):
             return found
-        limit *= 1 - _SMALL_SHARE
-    parameters = _parameters(relative_gap, limit, small=False)
+        limit *= 1 - _QUICK_SHARE
+    parameters = _parameters(relative_gap, limit)
     plain = model_parameters_pb2.ModelSolveParametersProto()
     for start in (hinted, plain) if hinted.solution_hints else (plain,):
         found = _mixed("HIGHS", program, columns, model, parameters, start)
@@ -209,13 +206,9 @@ def _mixed(
     return _solution(result, program, columns)
 
 
-def _parameters(relative_gap: float, seconds: float, *, small: bool) -> parameters_pb2.SolveParametersProto:
+def _parameters(relative_gap: float, seconds: float) -> parameters_pb2.SolveParametersProto:
     parameters = parameters_pb2.SolveParametersProto(relative_gap_tolerance=relative_gap)
     parameters.time_limit.FromTimedelta(timedelta(seconds=seconds))
-    if small:
-        parameters.threads = 1
-        parameters.presolve = parameters.cuts = parameters_pb2.EMPHASIS_OFF
-        parameters.heuristics = parameters_pb2.EMPHASIS_LOW
     return parameters
 
 

@@ -18,7 +18,7 @@ from ecoserve.planner.program import Flags, Indices, Program, Vector
 
 _WHOLE = 3_000
 """Up to so many options all of them are taken at once."""
-_FIRST = 4
+_FIRST = 6
 """Options of a slice (and zone, where its phases are split) to start with."""
 _PER_ROUND = 4
 """Options of a slice and phase that come in together."""

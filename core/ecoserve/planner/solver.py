@@ -37,14 +37,16 @@ from ecoserve.planner.outcome import chain, outcome
 from ecoserve.planner.pricing import Relaxation
 from ecoserve.planner.program import Program, Vector, dense_row
 
-_FULL_SEARCH_COLUMNS = 8_000
+_FULL_SEARCH_COLUMNS = 30_000
 """Up to so many columns HiGHS gets the whole program; beyond, only those that the LP calls promising."""
-_PROMISING = (0.0005, 0.002)
+_PROMISING = (0.0001, 0.0003, 0.001)
 """Columns are searched first whose reduced cost is at most this share of the bound, then more of them."""
 _MAX_CUT_ROUNDS = 8
 _SMALL_COLUMNS = 400
 """Below, the whole search takes a moment and needs no better start than the rounded plan."""
 _LEAST_FIRST_GAP = 0.001
+_LEAST_PROGRESS = 0.0005
+"""More columns that improve the plan by less than this share of it are not followed by still more."""
 _FIRST_SHARE = 0.4
 _TIER_TOLERANCE = 1e-7
 _LEAST_SHARE = 1e-6
@@ -110,10 +112,7 @@ class _Search:
         start = self._start(relaxed)
         costs = self._reduced_costs(relaxed)
         if costs is not None and allowance.nothing and self.formulation.program.columns > _SMALL_COLUMNS:
-            for promising in _PROMISING:
-                if self._good_enough(relaxed, start):
-                    break
-                start = self._better(start, self._restricted(relaxed, costs, start, promising))
+            start = self._searched(relaxed, costs, start)
         if allowance.nothing and self._good_enough(relaxed, start):
             program, _ = self._promising(relaxed, start, allowance)
             best, mip_bound = self._settled(program, allowance, start), relaxed.bound
@@ -222,6 +221,19 @@ class _Search:
             and not any(plan.total(tier) > 0 for tier in self.tiers)
             and plan.total(self.objective) <= relaxed.bound * (1 + self.spec.relative_gap) + 1e-9
         )
+
+    def _searched(self, relaxed: Solution, costs: Vector, start: Candidate) -> Candidate:
+        """Search among more and more columns, until the plan is good enough or more columns do not help."""
+        best = start
+        for turn, promising in enumerate(_PROMISING):
+            if self._good_enough(relaxed, best):
+                break
+            found = self._better(best, self._restricted(relaxed, costs, best, promising))
+            before, after = best.total(self.objective), found.total(self.objective)
+            best = found
+            if turn > 0 and before - after <= _LEAST_PROGRESS * abs(after):
+                break
+        return best
 
     def _restricted(
         self, relaxed: Solution, costs: Vector, start: Candidate, promising: float
