@@ -71,11 +71,20 @@ def max_rate(device: Device, tensor_parallel: int, inputs: float, outputs: float
 
 
 def roofline(
-    slices: int, configurations: int, pools: int, *, seed: int = 1, load: float = 1.0
+    slices: int,
+    configurations: int,
+    pools: int,
+    *,
+    seed: int = 1,
+    load: float = 1.0,
+    spread: float = 0.0,
+    most_nodes: int = 8,
 ) -> PlanningInstance:
     """Return slices × configurations options at most (those without a feasible batch are left out).
 
-    At load 1 about a quarter of the nodes is needed.
+    At load 1 about a quarter of the nodes is needed. By the roofline alone all slices rank the pools alike, and the
+    relaxation is nearly whole. `spread` is the standard deviation of each pair's log rate around the roofline:
+    engines, kernels and prompts that suit one device more than another. Small pools (`most_nodes`) are scarce.
     """
     draw = random.Random(seed)
     zones = [
@@ -83,7 +92,9 @@ def roofline(
     ]
     ages = [draw.uniform(0.6, 1.6) for _ in range(pools)]
     kinds = [draw.choice(DEVICES) for _ in range(pools)]
-    pool_specs = [_pool(f"pool-{k}", draw.choice(zones), kinds[k], ages[k], draw) for k in range(pools)]
+    pool_specs = [
+        _pool(f"pool-{k}", draw.choice(zones), kinds[k], ages[k], draw, most_nodes) for k in range(pools)
+    ]
     replicas: list[tuple[ConfigurationSpec, Device, int, float]] = []
     for k in range(configurations):
         pool = k % pools
@@ -111,6 +122,8 @@ def roofline(
         )
         for item, device, parallel, quality in replicas:
             usable = quality * max_rate(device, parallel, inputs, outputs)
+            if spread > 0:
+                usable *= exp(draw.gauss(0.0, spread))
             if usable > 0:
                 options.append(
                     OptionSpec(
@@ -175,11 +188,13 @@ def melange(*, divisible: bool, seed: int = 1, requests_per_second: float = 64.0
     )
 
 
-def _pool(name: str, zone: ZoneSpec, device: Device, age: float, draw: random.Random) -> PoolSpec:
+def _pool(
+    name: str, zone: ZoneSpec, device: Device, age: float, draw: random.Random, most_nodes: int
+) -> PoolSpec:
     return PoolSpec(
         name=name,
         zone=zone.name,
-        nodes=draw.randint(2, 8),
+        nodes=draw.randint(max(1, most_nodes // 4), most_nodes),
         node=NodeSpec(
             resources=ResourceAmounts(gpu=8.0, cpu=96.0, memory_gib=900.0),
             power_watts=(8 * device.idle_watts + 250.0) * draw.uniform(0.9, 1.1),

@@ -1,6 +1,7 @@
-"""Plain solvers on the planner's own program: HiGHS and SCIP through OR-Tools, CBC through PuLP.
+"""Plain solvers: HiGHS and SCIP through OR-Tools, CBC through PuLP, without merging, restriction or hints.
 
-They get the program that serves everything, without merging, restriction or hints, and the same gap.
+They get the textbook program that serves everything: cover, capacity and packing rows. On small instances HiGHS and
+SCIP also get the planner's own program, whose rows tie shares to nodes: it is tighter and larger.
 """
 
 import os
@@ -10,9 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from ecoserve.planner.formulation import Formulation, formulate
 from ecoserve.planner.instance import PlanningInstance
-from ecoserve.planner.mathopt_backend import build_model
+from ecoserve.planner.mathopt_backend import model_proto
 from ecoserve.planner.program import Program
 
 
@@ -23,23 +26,44 @@ class Answer:
     objective: float | None
 
 
-def whole_program(instance: PlanningInstance) -> tuple[Formulation, Program]:
-    """Return the unmerged program with shedding forbidden."""
+def whole_program(instance: PlanningInstance, *, tight: bool) -> tuple[Formulation, Program]:
+    """Return the unmerged program with shedding forbidden; without the tightening rows unless `tight`."""
     formulation = formulate(instance.spec)
-    return formulation, formulation.program.bounded(dict.fromkeys(formulation.shed.values(), (0.0, 0.0)))
+    program = formulation.program.closed(list(formulation.shed.values()))
+    if tight:
+        return formulation, program
+    rows = formulation.rows
+    textbook = [*rows.cover.values(), *rows.capacity.values(), *rows.packing.values()]
+    kept = np.zeros(len(program.row_lower), np.bool_)
+    kept[textbook] = True
+    places = np.cumsum(kept) - 1
+    entries = kept[program.entry_rows]
+    return formulation, Program(
+        program.lower,
+        program.upper,
+        program.integer,
+        program.row_lower[kept],
+        program.row_upper[kept],
+        places[program.entry_rows[entries]],
+        program.entry_columns[entries],
+        program.entry_values[entries],
+    )
 
 
-def by_mathopt(solver: str, instance: PlanningInstance, gap: float, limit_seconds: float) -> Answer:
-    """Solve by `HIGHS` or `GSCIP`."""
+def by_mathopt(
+    solver: str, instance: PlanningInstance, gap: float, limit_seconds: float, tight: bool = False
+) -> Answer:
+    """Solve by `HIGHS` or `GSCIP` with the solver's own settings."""
     from ortools.math_opt.python import mathopt
 
-    formulation, program = whole_program(instance)
+    formulation, program = whole_program(instance, tight=tight)
     parameters = mathopt.SolveParameters(
         relative_gap_tolerance=gap, time_limit=timedelta(seconds=limit_seconds)
     )
     if solver == "GSCIP":
         parameters.threads = 1
-    model = build_model(program, formulation.objective(), relaxed=False)
+    proto = model_proto(program, formulation.objective(), np.flatnonzero(program.open), relaxed=False)
+    model = mathopt.Model.from_model_proto(proto)
     result = mathopt.solve(model, mathopt.SolverType[solver], params=parameters)
     return Answer(result.objective_value() if result.has_primal_feasible_solution() else None)
 
@@ -48,27 +72,34 @@ def by_cbc(instance: PlanningInstance, gap: float, limit_seconds: float) -> Answ
     """Solve by CBC as PuLP calls it."""
     import pulp
 
-    formulation, program = whole_program(instance)
+    formulation, program = whole_program(instance, tight=False)
     problem = pulp.LpProblem("plan", pulp.LpMinimize)
-    columns = [
-        pulp.LpVariable(
-            f"x{index}", low, None if high == float("inf") else high, "Integer" if whole else "Continuous"
+    infinity = float("inf")
+    columns = {
+        column: pulp.LpVariable(
+            f"x{column}",
+            float(program.lower[column]),
+            None if program.upper[column] == infinity else float(program.upper[column]),
+            "Integer" if program.integer[column] else "Continuous",
         )
-        for index, (low, high, whole) in enumerate(
-            zip(program.lower, program.upper, program.integer, strict=True)
-        )
-    ]
-    problem += pulp.LpAffineExpression((columns[c], v) for c, v in formulation.objective().items())
-    for row in program.rows:
-        total = pulp.LpAffineExpression(
-            (columns[c], v) for c, v in zip(row.columns, row.coefficients, strict=True)
-        )
-        if row.lower == row.upper:
-            problem += total == row.lower
-        elif row.upper != float("inf"):
-            problem += total <= row.upper
-        if row.lower != float("-inf") and row.lower != row.upper:
-            problem += total >= row.lower
+        for column in np.flatnonzero(program.open).tolist()
+    }
+    objective = formulation.objective()
+    problem += pulp.LpAffineExpression((variable, float(objective[c])) for c, variable in columns.items())
+    entries: list[list[tuple[Any, float]]] = [[] for _ in program.row_lower]
+    for row, column, value in zip(
+        program.entry_rows.tolist(),
+        program.entry_columns.tolist(),
+        program.entry_values.tolist(),
+        strict=True,
+    ):
+        if column in columns:
+            entries[row].append((columns[column], value))
+    for terms, lower, upper in zip(
+        entries, program.row_lower.tolist(), program.row_upper.tolist(), strict=True
+    ):
+        total = pulp.LpAffineExpression(terms)
+        problem += total == lower if lower == upper else total <= upper
     return _run_cbc(problem, gap, limit_seconds)
 
 

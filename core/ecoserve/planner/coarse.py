@@ -14,7 +14,7 @@ from ecoserve.planner.bounds import offer_costs, offer_zones, replica_costs
 from ecoserve.planner.formulation import Formulation
 from ecoserve.planner.mathopt_backend import solve_linear
 from ecoserve.planner.offers import BOTH, PHASES
-from ecoserve.planner.program import Flags, Indices, Program, Vector
+from ecoserve.planner.program import Flags, Indices, Program, Vector, distinct
 
 _CLUSTERS = 24
 _POWER_STEPS = 6
@@ -104,12 +104,11 @@ def _coarse(formulation: Formulation, program: Program, clusters: Indices) -> tu
     rated = np.array([name in formulation.rows.cover for name in names])
     sizes = np.bincount(clusters[rated], minlength=len(spec.slices))
     leads = np.zeros(len(spec.slices), np.bool_)
-    leads[np.flatnonzero(rated)[np.unique(clusters[rated], return_index=True)[1]]] = True
+    leads[np.flatnonzero(rated)[distinct(clusters[rated])[2]]] = True
 
     keys = (clusters[offered.slices] * len(PHASES) + offered.phases) * len(spec.configurations)
-    joint, first, place, members = np.unique(
-        keys + offered.configurations, return_index=True, return_inverse=True, return_counts=True
-    )
+    joint, place, first = distinct(keys + offered.configurations)
+    members = np.bincount(place)
     others = np.ones(program.columns, np.bool_)
     others[offered.columns] = False
     places = np.cumsum(others) - 1

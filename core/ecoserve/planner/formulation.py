@@ -23,7 +23,7 @@ import numpy as np
 from ecoserve.planner.instance import ConfigurationSpec, InstanceSpec, Objective, PoolSpec, ZoneSpec
 from ecoserve.planner.offers import BOTH, DECODE, PREFILL, Offered, Options, usable_options
 from ecoserve.planner.packing import fits, replicas_per_node
-from ecoserve.planner.program import Indices, Program, ProgramBuilder, Vector
+from ecoserve.planner.program import Indices, Program, ProgramBuilder, Vector, distinct
 from ecoserve.units import GRAMS_PER_TONNE
 
 _MARGIN = 1e-9
@@ -260,13 +260,13 @@ class _Writer:
         zone_names = list(self.zones)
         zone_of = np.array([zone_names.index(pool.zone) for pool in self.pools.values()], np.int64)
         zones = zone_of[self.pool_of[offered.configurations[split]]]
-        keys, rows = np.unique(offered.slices[split] * len(zone_names) + zones, return_inverse=True)
+        keys, rows, _ = distinct(offered.slices[split] * len(zone_names) + zones)
         signs = np.where(offered.phases[split] == PREFILL, 1.0, -1.0)
         self.builder.rows(rows, offered.columns[split], signs, np.zeros(len(keys)), np.zeros(len(keys)))
         return cover
 
     def _capacity(self, offered: Offered, replicas: Mapping[str, int]) -> dict[str, int]:
-        used = np.unique(offered.configurations)
+        used = np.flatnonzero(np.bincount(offered.configurations))
         place = np.full(len(self.spec.configurations), -1, np.int64)
         place[used] = np.arange(len(used))
         names = [self.spec.configurations[k].name for k in used.tolist()]
@@ -311,7 +311,7 @@ class _Writer:
         pools = self.pool_of[offered.configurations[chosen]]
         decode = offered.phases[chosen] == DECODE
         keys = (offered.slices[chosen] * len(self.pools) + pools) * 2 + decode
-        groups, rows = np.unique(keys, return_inverse=True)
+        groups, rows, _ = distinct(keys)
         if not 0 < len(groups) <= _LINKING_ROWS:
             return
         node_columns = np.array(list(nodes.values()), np.int64)[groups // 2 % len(self.pools)]

@@ -93,7 +93,7 @@ class LinearSession:
         with _explained("GLOP"):
             self._solver = core.new(
                 parameters_pb2.SOLVER_TYPE_GLOP,
-                _proto(self.program, self.objective, self.columns, relaxed=True),
+                model_proto(self.program, self.objective, self.columns, relaxed=True),
                 parameters_pb2.SolverInitializerProto(),
             )
 
@@ -155,7 +155,7 @@ def solve_mixed(
     """
     prices = objective if isinstance(objective, np.ndarray) else _dense(program, objective)
     columns = np.flatnonzero(program.open)
-    model = _proto(program, prices, columns, relaxed=False)
+    model = model_proto(program, prices, columns, relaxed=False)
     point = np.asarray(hint, np.float64)
     hinted = model_parameters_pb2.ModelSolveParametersProto()
     if len(point) and bool(np.all((program.lower <= point) & (point <= program.upper))):
@@ -233,8 +233,10 @@ def _solution(result: result_pb2.SolveResultProto, program: Program, columns: In
     return Solution(status, point, objective, objective if linear and status == "optimal" else bound, duals)
 
 
-def _proto(program: Program, objective: Vector, columns: Indices, *, relaxed: bool) -> model_pb2.ModelProto:
-    """Return the model of some columns, given in order; identifiers are their places."""
+def model_proto(
+    program: Program, objective: Vector, columns: Indices, *, relaxed: bool
+) -> model_pb2.ModelProto:
+    """Return MathOpt's model of some columns, given in order; identifiers are their places."""
     proto = model_pb2.ModelProto()
     _fill_variables(proto.variables, program, columns, 0, relaxed=relaxed)
     rows = len(program.row_lower)

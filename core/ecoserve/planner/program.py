@@ -197,3 +197,16 @@ def entry_order(rows: Indices, columns: Indices) -> Indices | None:
     if bool(np.all((steps > 0) | ((steps == 0) & (np.diff(columns) > 0)))):
         return None
     return np.lexsort((columns, rows))
+
+
+def distinct(keys: Indices) -> tuple[Indices, Indices, Indices]:
+    """Return the distinct keys in order, the place of each key among them, and where each occurs first.
+
+    What `numpy.unique` does, without the masked arrays that it imports at its first call.
+    """
+    order = np.argsort(keys, kind="stable")
+    ranked = keys[order]
+    new = np.append(np.ones(min(1, len(keys)), np.bool_), np.diff(ranked) != 0)
+    places = np.empty(len(keys), np.int64)
+    places[order] = np.cumsum(new) - 1
+    return ranked[new], places, order[new]
