@@ -90,8 +90,8 @@ def test_accountings_by_zone():
 
 
 @pytest.fixture
-def plan_of(tmp_path: Path):
-    def plan(*kinds: tuple[str, str]) -> int:
+def files_of(tmp_path: Path):
+    def write(*kinds: tuple[str, str]) -> list[str]:
         fleet, zones = tmp_path / "fleet.yaml", tmp_path / "zones.yaml"
         fleet.write_text(FLEET)
         zones.write_text(
@@ -100,8 +100,15 @@ def plan_of(tmp_path: Path):
                 for name, (signal, accounting) in zip(("east", "west"), kinds, strict=True)
             )
         )
-        files = [str(EXAMPLES / "llmserving-8b.yaml"), str(fleet), str(zones)]
-        return run(["plan", *(option for file in files for option in ("-f", file))])
+        return ["-f", str(fleet), "-f", str(zones)]
+
+    return write
+
+
+@pytest.fixture
+def plan_of(files_of):
+    def plan(*kinds: tuple[str, str]) -> int:
+        return run(["plan", "-f", str(EXAMPLES / "llmserving-8b.yaml"), *files_of(*kinds)])
 
     return plan
 
@@ -118,6 +125,16 @@ def test_a_plan_of_zones_that_count_differently_warns(plan_of, capsys):
 
 def test_a_plan_never_mixes_signals(plan_of, capsys):
     assert plan_of(("average", "unstated"), ("marginal", "unstated")) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "average in east and marginal in west" in captured.err
+
+
+def test_a_plan_over_years_never_mixes_signals(files_of, capsys):
+    assert (
+        run(["refresh", *files_of(("average", "unstated"), ("marginal", "unstated")), "--at", "2026-06-01"])
+        == 2
+    )
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "average in east and marginal in west" in captured.err
