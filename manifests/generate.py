@@ -25,6 +25,7 @@ from ecoserve_devcluster import binary
 from ecoserve_extender.admission import build_admission_policy
 from ecoserve_extender.rbac import build_extender_rules
 from ecoserve_extender.scheduler_config import build_scheduler_configuration
+from ecoserve_operator.holding.admission import build_holding_policy
 from ecoserve_operator.rbac import build_operator_lease_rules, build_operator_rules
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,6 +72,7 @@ def chart_files() -> dict[Path, str]:
         CHART / "files" / "operator-lease-rules.yaml": _text(build_operator_lease_rules()),
         CHART / "files" / "extender-rules.yaml": _text(build_extender_rules()),
         CHART / "files" / "admission-policy.yaml": _text(*build_admission_policy()),
+        CHART / "files" / "holding-policy.yaml": _text(*build_holding_policy()),
         CHART / "files" / "scheduler-configuration.yaml": _text(scheduler),
         ROOT / "examples" / "kind" / "scheduler-config.yaml": _text(kind_scheduler_configuration()),
     }

@@ -16,6 +16,9 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """The time, in UTC."""
 
+    def at(self, real: datetime) -> datetime:
+        """What this clock showed, or will show, at a real moment."""
+
     def real_seconds_until(self, moment: datetime) -> float:
         """Real seconds to wait until `moment`, zero if it is past."""
 
@@ -26,6 +29,10 @@ class SystemClock:
     def now(self) -> datetime:
         """The time, in UTC."""
         return datetime.now(UTC)
+
+    def at(self, real: datetime) -> datetime:
+        """The moment itself."""
+        return real
 
     def real_seconds_until(self, moment: datetime) -> float:
         """Real seconds to wait until `moment`, zero if it is past."""
@@ -43,6 +50,10 @@ class ReplayClock:
     def now(self) -> datetime:
         """The simulated time, in UTC."""
         return self.start.astimezone(UTC) + timedelta(seconds=(time.monotonic() - self.origin) * self.speed)
+
+    def at(self, real: datetime) -> datetime:
+        """The simulated time at a real moment."""
+        return self.now() - (datetime.now(UTC) - real) * self.speed
 
     def real_seconds_until(self, moment: datetime) -> float:
         """Real seconds to wait until the simulated `moment`, zero if it is past."""

@@ -43,6 +43,7 @@ HARDWARE_PROFILE: Final = Kind(API_VERSION, "hardwareprofiles", namespaced=False
 PLACEMENT_PLAN: Final = Kind(API_VERSION, "placementplans", namespaced=False)
 DEPLOYMENT: Final = Kind("apps/v1", "deployments", namespaced=True)
 NODE: Final = Kind("v1", "nodes", namespaced=False)
+JOB: Final = Kind("batch/v1", "jobs", namespaced=True)
 POD: Final = Kind("v1", "pods", namespaced=True)
 CONFIG_MAP: Final = Kind("v1", "configmaps", namespaced=True)
 EVENT: Final = Kind("v1", "events", namespaced=True)
@@ -99,6 +100,12 @@ class KubeApi:
             if error.status == 404:
                 return None
             raise
+
+    async def list(self, kind: Kind, label_selector: str) -> list[Object]:
+        """All objects of a kind with these labels, in every namespace."""
+        found = await self._request("GET", f"{kind.path()}?{urlencode({'labelSelector': label_selector})}")
+        items: list[Object] = found.get("items") or []
+        return items
 
     async def serves(self, kind: Kind) -> bool:
         """Whether the API server knows the kind."""

@@ -24,6 +24,7 @@ from ecoserve.catalog.overlay import extended_catalog
 from ecoserve.errors import EcoserveError, InvalidInputError
 from ecoserve_operator.acting.actor import Actor
 from ecoserve_operator.clock import Clock, ReplayClock, SystemClock
+from ecoserve_operator.holding.holder import Holder
 from ecoserve_operator.kube import LLM_SERVING, ApiRefusedError, ApiUnreachableError, KubeApi
 from ecoserve_operator.leader import Leadership
 from ecoserve_operator.loop import Loop
@@ -139,6 +140,12 @@ async def serve(settings: Settings) -> None:
         loop = Loop(world, signals, reconciler, settings)
         leadership = Leadership(api, settings, identity)
 
+        holder = Holder(api, world, signals, clock)
+
+        async def hold() -> None:
+            await leadership.leading.wait()
+            await holder.run()
+
         async def act() -> None:
             await planner.start()
             await leadership.leading.wait()
@@ -150,6 +157,7 @@ async def serve(settings: Settings) -> None:
             asyncio.create_task(act(), name="loop"),
             asyncio.create_task(comparer.run(), name="design points"),
             asyncio.create_task(deferral.run(), name="offline schedules"),
+            asyncio.create_task(hold(), name="held jobs"),
         ]
         registry = build_registry(world, api)
         _add_probes(registry, world, loop, leadership)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from ecoserve.api import HardwareProfile
+from ecoserve.api.labels import ZONE
 from ecoserve.fleet.nodes import NodeFacts, Resources
 from ecoserve_operator.watch.records import (
     DeploymentRecord,
@@ -95,6 +96,14 @@ class World:
         return tuple(
             replace(node, requested=_sum(foreign[node.name])) if node.name in foreign else node
             for node in self.nodes.values()
+        )
+
+    def cpu_zones(self) -> frozenset[str]:
+        """Zones in which nodes without accelerators stand."""
+        return frozenset(
+            node.labels[ZONE]
+            for node in self.nodes.values()
+            if ZONE in node.labels and not node.allocatable.gpu
         )
 
     def deployments_by_owner(self) -> dict[str, dict[Key, DeploymentRecord]]:

@@ -1,0 +1,66 @@
+"""A held Job as its decision needs it, read off the API object."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ecoserve.api.labels import DEADLINE, DURATION, HELD_UNTIL
+from ecoserve.errors import InvalidInputError
+from ecoserve.units import parse_duration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldJob:
+    """One Job that waits; `told` is what its annotation says already."""
+
+    namespace: str
+    name: str
+    uid: str
+    deadline: datetime
+    duration: timedelta | None
+    told: str
+
+
+def held_job(body: Mapping[str, Any], at: Callable[[datetime], datetime]) -> HeldJob:
+    """Read a Job; `at` turns real times into the operator's.
+
+    Raises InvalidInputError where a deadline or duration can't be understood.
+    """
+    metadata = body["metadata"]
+    template = body["spec"]["template"].get("metadata") or {}
+    annotations = {**(template.get("annotations") or {}), **(metadata.get("annotations") or {})}
+    created = at(datetime.fromisoformat(metadata["creationTimestamp"]))
+    return HeldJob(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        deadline=_deadline(annotations.get(DEADLINE, ""), created),
+        duration=_duration(annotations.get(DURATION), body["spec"].get("activeDeadlineSeconds")),
+        told=annotations.get(HELD_UNTIL, ""),
+    )
+
+
+def _deadline(text: str, created: datetime) -> datetime:
+    """A time, or a duration from when the Job was made."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        pass
+    else:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        return created + timedelta(seconds=parse_duration(text, DEADLINE))
+    except InvalidInputError:
+        raise InvalidInputError(
+            f"annotation {DEADLINE}", text, "a duration such as 24h, or a time such as 2026-01-31T06:00:00Z"
+        ) from None
+
+
+def _duration(text: str | None, active_deadline_seconds: object) -> timedelta | None:
+    """What the Job says it takes, or else the most that it may take."""
+    if text is not None:
+        return timedelta(seconds=parse_duration(text, f"annotation {DURATION}"))
+    if isinstance(active_deadline_seconds, int) and active_deadline_seconds > 0:
+        return timedelta(seconds=active_deadline_seconds)
+    return None

@@ -1,0 +1,105 @@
+"""Jobs with a deadline: held by the API server as they are made, let go by the operator at the planned hour."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from ecoserve.api.labels import CLASS, DEADLINE, DURATION, HELD, HELD_UNTIL
+from ecoserve_operator.holding.admission import build_holding_policy
+
+pytestmark = pytest.mark.devcluster
+
+
+@pytest.fixture(autouse=True)
+def _holding(world: Any) -> None:
+    world.apply(*build_holding_policy())
+
+    def holds() -> bool:
+        """The API server takes a moment to heed a new policy."""
+        dry = world.cluster.kubectl(
+            "create", "--dry-run=server", "-o", "json", "-f", "-", stdin=json.dumps(job(world, "probe"))
+        )
+        return json.loads(dry)["spec"]["suspend"]
+
+    world.eventually(holds)
+
+
+def job(world: Any, name: str, scheduler: str = "ecoserve", **annotations: str) -> dict[str, Any]:
+    spec = {
+        "schedulerName": scheduler,
+        "restartPolicy": "Never",
+        "containers": [{"name": "main", "image": "pause", "resources": {"requests": {"cpu": "1"}}}],
+    }
+    template = {"metadata": {"labels": {CLASS: "offline"}}, "spec": spec}
+    marks = {DEADLINE: "20h", DURATION: "1h"} | {
+        {"deadline": DEADLINE, "duration": DURATION}[key]: value for key, value in annotations.items()
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "namespace": world.namespace, "annotations": marks},
+        "spec": {"template": template},
+    }
+
+
+def grid(world: Any, *grams: float) -> None:
+    """Hours of intensity of the zone west from this one on; the last value stays."""
+    start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    values = [*grams, *[grams[-1]] * 48]
+    rows = [f"{(start + timedelta(hours=hour)).isoformat()},{value}" for hour, value in enumerate(values)]
+    text = "\n".join(["timestamp,carbon_intensity", *rows])
+    metadata = {"name": "west", "namespace": world.namespace}
+    world.apply(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"intensity.csv": text}}
+    )
+    world.apply(
+        {
+            "apiVersion": "ecoserve.dev/v1alpha1",
+            "kind": "GridZone",
+            "metadata": {"name": "west"},
+            "spec": {"intensity": {"configMap": {"namespace": world.namespace, "name": "west"}}},
+        }
+    )
+
+
+def test_a_job_waits_for_the_clean_hour_says_so_and_starts_in_it(world: Any) -> None:
+    def found(name: str) -> Any:
+        return world.get("job", name)
+
+    def told(name: str) -> str:
+        return found(name)["metadata"].get("annotations", {}).get(HELD_UNTIL, "")
+
+    grid(world, 600, 600, 600, 20, 20, 600)
+    mine = job(world, "suspended-by-its-owner") | {}
+    mine["spec"] = mine["spec"] | {"suspend": True}
+    world.apply(
+        job(world, "patient"),
+        job(world, "late", deadline="1h"),
+        job(world, "muddled", deadline="soon"),
+        job(world, "not-ours", scheduler="default-scheduler"),
+        mine,
+    )
+    assert not found("not-ours")["spec"].get("suspend")
+    hour = (datetime.now(UTC) + timedelta(hours=3)).replace(minute=0, second=0, microsecond=0)
+    world.eventually(lambda: told("patient").startswith(f"starts at {hour:%Y-%m-%d %H:%M} UTC"), 60)
+    assert found("patient")["spec"]["suspend"] is True
+
+    world.eventually(lambda: not found("late")["spec"]["suspend"])
+    assert told("late") == "starts now: later it might miss its deadline"
+    world.eventually(lambda: not found("muddled")["spec"]["suspend"])
+    assert "annotation ecoserve.dev/deadline: 'soon' is not accepted" in told("muddled")
+
+    grid(world, 20)
+    world.eventually(lambda: not found("patient")["spec"]["suspend"])
+    assert told("patient").startswith("starts now: no hour before its deadline")
+    assert HELD not in found("patient")["metadata"].get("labels", {})
+    events = [e for e in world.get("events") if e["involvedObject"]["name"] == "patient"]
+    assert {"WaitsForCleanerHour", "Released"} <= {e["reason"] for e in events}
+    world.eventually(
+        lambda: (
+            found("patient").get("status", {}).get("active") or found("patient")["status"].get("succeeded")
+        )
+    )
+    assert found("suspended-by-its-owner")["spec"]["suspend"] is True
