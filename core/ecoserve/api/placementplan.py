@@ -165,7 +165,10 @@ class PlacementPlanSpec(ApiModel):
     bounds: Bounds | None = None
     design_points: tuple[DesignPoint, ...] = ()
     recommendations: tuple[Recommendation, ...] = ()
-    reuse: tuple[Reuse, ...] = ()
+    reuse: Annotated[
+        tuple[Reuse, ...],
+        Field(description="Cores that are used, or for each serving and class the nearest to it."),
+    ] = ()
     objectives: tuple[PlanObjective, ...] = ()
     slices: Annotated[
         tuple[PlanSliceReason, ...], Field(description="Those of the highest rates, at most 200.")

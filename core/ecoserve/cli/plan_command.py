@@ -1,10 +1,8 @@
 """`ecoserve plan`: the plan of manifests on a fleet, as tables or as a PlacementPlan in JSON."""
 
 import json
-import math
 import os
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from ecoserve.carbon import Accounting, coefficient_set, stated_accountings
 from ecoserve.cli.app import progress_bar, spinner
 from ecoserve.cli.effects_view import effects_document, effects_table
 from ecoserve.cli.explanation_tables import show_explanation
+from ecoserve.cli.levers_view import advice_lines, reuse_table
 from ecoserve.cli.sources import parse_time, read_sources
 from ecoserve.cli.sweep_view import SweepRequest, run_sweep, show_sweep, sweep_document
 from ecoserve.errors import InvalidInputError, UnknownNameError
@@ -25,13 +24,12 @@ from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.performance import Role
 from ecoserve.planner.build import SearchEffort
 from ecoserve.planner.design_points import Alternative, DesignPoints, compare, with_alternatives
-from ecoserve.planner.document import design_point_rows, placement_plan_spec
+from ecoserve.planner.document import design_point_rows, placement_plan_spec, reuse_rows
 from ecoserve.planner.effects import measure_effects
 from ecoserve.planner.explained import explained
 from ecoserve.planner.instance import PlanningInstance
 from ecoserve.planner.levers import Lever, levers_without
 from ecoserve.planner.plan import Placement, Plan, make_plan
-from ecoserve.planner.reduce import Recommendation
 from ecoserve.units import GRAMS_PER_TONNE
 
 _UNSERVED = 3
@@ -142,6 +140,7 @@ def document(plan: Plan, points: DesignPoints | None) -> dict[str, Any]:
         "metadata": {"name": spec.id},
         "spec": spec.model_dump(by_alias=True, mode="json", exclude_none=True),
         "coefficients": plan.coefficients,
+        "reuse": [row.model_dump(by_alias=True, mode="json", exclude_none=True) for row in reuse_rows(plan)],
         "uncheckedFigures": list(plan.unchecked_figures),
     } | ({"alternatives": [_alternative(item) for item in alternatives]} if alternatives else {})
 
@@ -171,12 +170,11 @@ def show(plan: Plan, points: DesignPoints | None, snapshot: Snapshot, console: C
         if (moved := plan.kv_bytes_per_second(name)) > 0:
             console.print(f"  KV cache of {name}: {moved / 1e6:,.0f} MB/s from prefill to decode replicas")
     if plan.reuse:
-        console.print(_reuse_table(plan))
+        console.print(reuse_table(plan))
     if plan.explanation is not None:
         show_explanation(plan.explanation, plan.objective, console)
-    for advice in plan.recommendations:
-        for sentence in _advice(advice):
-            console.print(f"  Reduce {advice.pool}: {sentence}")
+    for line in advice_lines(plan):
+        console.print(line)
     if points is not None:
         console.print(_comparison(points))
         for design in points.alternatives:
@@ -200,20 +198,6 @@ def show(plan: Plan, points: DesignPoints | None, snapshot: Snapshot, console: C
     for reason, names in unknown.items():
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         console.print(f"  not used: node {names[0]}{more}: {reason}")
-
-
-def _advice(advice: Recommendation) -> Iterator[str]:
-    if advice.ordered is not None:
-        yield (
-            f"order nodes with {advice.ordered.memory_gib:g} GiB of DRAM and {advice.ordered.ssd_gb:g} GB of SSD; "
-            "the plan counts with them"
-        )
-    if advice.removable_embodied_kg_per_node > 0:
-        yield (
-            f"{advice.removable_dram_gib_per_node:.0f} GiB of DRAM ({advice.removable_dram_kg_per_node:.0f} kgCO2e) and "
-            f"{advice.removable_ssd_gb_per_node:.0f} GB of SSD ({advice.removable_ssd_kg_per_node:.0f} kgCO2e) per node "
-            f"are not needed, {advice.removable_embodied_kg:.0f} kgCO2e embodied in all"
-        )
 
 
 def _placement_table(plan: Plan) -> Table:
@@ -297,35 +281,6 @@ def _figures_behind(plan: Plan) -> str:
         return f"{line}, {next(iter(stated))}"
     ways = "; ".join(f"{how}: {', '.join(names)}" for how, names in by_accounting.items())
     return f"{line}. They count differently ({ways}), so zones are hard to compare"
-
-
-def _reuse_table(plan: Plan) -> Table:
-    table = Table(
-        title="Reuse: cores pay below gCO2e/kWh, against a full GPU or one more in use for so much of the time",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
-    for name in ("serving", "class", "cores of"):
-        table.add_column(name, overflow="fold")
-    for name in ("full", "one more", "in use", "now"):
-        table.add_column(name, justify="right")
-    table.add_column("cores are")
-    for item in plan.reuse:
-        full, marginal = (
-            "any grid" if math.isinf(limit) else f"{limit:.2g}"
-            for limit in (item.against_full, item.against_marginal)
-        )
-        table.add_row(
-            item.serving,
-            item.traffic_class,
-            item.pool,
-            full,
-            marginal,
-            f"{item.marginal_use:.0%}",
-            f"{item.intensity_grams_per_kwh:.0f}",
-            "used" if item.accepted else "not used",
-        )
-    return table
 
 
 def _comparison(points: DesignPoints) -> Table:

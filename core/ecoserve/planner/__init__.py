@@ -4,7 +4,7 @@ Import from the modules; nothing is re-exported here, because the solver must st
 read plans. What callers use:
 
     fleet.nodes       node_facts(manifest: Mapping, requested: Resources | None = None) -> NodeFacts
-                      Resources(gpu, cpu, memory_gib); NodeFacts(name, labels, allocatable, requested, ready, schedulable)
+                      Resources(gpu, cpu, memory_gib); NodeFacts(name, labels, allocatable, requested, ready, schedulable, taints)
     fleet.assemble    serving_demand(serving: LLMServing, catalog: Catalog, now: datetime) -> ServingDemand
                           raises InvalidInputError for that serving alone; name is "namespace/name"
                       ZoneReading(grid: GridZone, grams_per_kwh: float, stale: bool = False)
@@ -12,7 +12,8 @@ read plans. What callers use:
                           zones: Iterable[ZoneReading], profiles: Sequence[HardwareProfile], catalog: Catalog,
                           now: datetime, held: Mapping[str, int] | None = None) -> Snapshot
                       with_intensity(snapshot, {zone: grams_per_kwh}) -> Snapshot
-    fleet.pools       Pool(name, zone, instance, supply, installed, lifetimes, node_names, node_resources, selector)
+    fleet.pools       Pool(name, zone, instance, supply, installed, lifetimes, node_names, node_resources, selector,
+                          profile, shapes, ordered, taints): .shapes can be ordered, .ordered is what the plan counts with
                       UnknownNode(name, reason)
     planner.levers    Lever, ALL_LEVERS, levers_without(["reduce", …]) -> frozenset[Lever]
     planner.build     SearchEffort(relative_gap=…, time_limit_seconds=…)
@@ -28,6 +29,8 @@ read plans. What callers use:
     planner.design_points  compare(snapshot, *, levers, effort, carbon: Plan | None, progress) -> DesignPoints
                       .plans[Objective], .carbon, .saved_share(Objective.COST), .alternatives
                       with_alternatives(points, snapshot, *, levers, effort) -> DesignPoints
+    planner.effects    measure_effects(snapshot, *, levers, effort, full: Plan | None, progress) -> LeverEffects
+                      .plans[frozenset of levers], .saved_share(levers), .lost_share(lever)
     planner.pareto    pareto_front(snapshot, *, levers, effort, most_plans, progress) -> tuple[FrontPoint, …]
     planner.document  placement_plan_spec(plan, design_points=(), *, placements=None) -> PlacementPlanSpec
                       design_point_rows(design_points) -> tuple[api DesignPoint, …]

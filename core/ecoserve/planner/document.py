@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ecoserve.api import PlacementPlanSpec
@@ -81,7 +81,7 @@ def placement_plan_spec(
             )
             for item in plan.recommendations
         ),
-        "reuse": tuple(_reuse(verdict) for verdict in plan.reuse),
+        "reuse": tuple(_reuse(verdict) for verdict in _telling(plan.reuse)),
     }
     if plan.explanation is not None:
         content |= _explanation(plan.explanation)
@@ -164,6 +164,21 @@ def _placement(item: Placement) -> PlanPlacement:
         embodied_grams_per_hour=_rounded(item.embodied_grams_per_hour),
         reason=item.reason,
     )
+
+
+def reuse_rows(plan: Plan) -> tuple[Reuse, ...]:
+    """Return the verdict on every pool of cores."""
+    return tuple(_reuse(verdict) for verdict in plan.reuse)
+
+
+def _telling(verdicts: Iterable[ReuseVerdict]) -> Iterator[ReuseVerdict]:
+    """Yield verdicts on cores that are used, and where none is, on those nearest to it: a plan has to stay small."""
+    by_traffic: dict[tuple[str, str], list[ReuseVerdict]] = {}
+    for verdict in verdicts:
+        by_traffic.setdefault((verdict.serving, verdict.traffic_class), []).append(verdict)
+    for group in by_traffic.values():
+        used = [verdict for verdict in group if verdict.accepted]
+        yield from used or [max(group, key=lambda item: (item.against_marginal, item.against_full))]
 
 
 def _reuse(verdict: ReuseVerdict) -> Reuse:

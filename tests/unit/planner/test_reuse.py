@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ecoserve.fleet.assemble import with_intensity
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.planner.build import SearchEffort
+from ecoserve.planner.document import placement_plan_spec, reuse_rows
 from ecoserve.planner.levers import ALL_LEVERS, Lever
 from ecoserve.planner.plan import Plan, make_plan
 from ecoserve.planner.reuse import RequestCost, ReuseVerdict, break_even_intensity, core_counts
@@ -121,6 +122,21 @@ def test_verdicts_agree_with_the_plan(
         assert now > item.against_full or now <= item.against_marginal * (1 + 1e-9)
         assert ("are used" in item.sentence) == item.accepted
         assert item.pool in item.sentence
+
+
+def test_a_written_plan_has_the_verdicts_that_tell_most(
+    snapshot_of: Make, serving_of: Make, nodes_of: Make
+) -> None:
+    snapshot = mixed(snapshot_of, serving_of, nodes_of, rate=0, offline_rate=8.0)
+    dirty = make_plan(with_intensity(snapshot, {"west": 900.0, "east": 900.0}), effort=EXACT)
+    assert len(reuse_rows(dirty)) == len(dirty.reuse) == 3
+    (nearest,) = placement_plan_spec(dirty).reuse
+    assert nearest.break_even_against_marginal == pytest.approx(
+        max(item.against_marginal for item in dirty.reuse), abs=1e-3
+    )
+    clean = make_plan(with_intensity(snapshot, {"west": 0.0, "east": 0.0}), effort=EXACT)
+    used = {item.pool for item in clean.reuse if item.accepted}
+    assert {row.pool for row in placement_plan_spec(clean).reuse} == used
 
 
 def test_a_dirtier_grid_takes_cores_away_and_the_figures_say_when(
