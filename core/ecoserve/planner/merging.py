@@ -26,9 +26,9 @@ class Merged:
     counts: Mapping[str, int]
 
 
-def merge_slices(spec: InstanceSpec) -> Merged:
-    """Merge equal slices; the first of each group gives its name."""
-    options = Options.of(spec)
+def merge_slices(spec: InstanceSpec, options: Options | None = None) -> Merged:
+    """Merge equal slices; the first of each group gives its name. `options` are the instance's, where at hand."""
+    options = options or Options.of(spec)
     groups: dict[object, list[int]] = {}
     for place, (item, served) in enumerate(zip(spec.slices, _profiles(spec, options), strict=True)):
         rate = item.rate > 0 if spec.divisible else item.rate

@@ -61,6 +61,10 @@ class Options:
         """Return the options with other places of their slices, given by the old ones."""
         return replace(self, slices=slices[self.slices])
 
+    def placed_on(self, configurations: Indices) -> "Options":
+        """Return the options with other places of their configurations, given by the old ones."""
+        return replace(self, configurations=configurations[self.configurations])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Offered:

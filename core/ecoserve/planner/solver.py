@@ -36,6 +36,7 @@ from ecoserve.planner.merging import merge_slices
 from ecoserve.planner.outcome import chain, outcome
 from ecoserve.planner.pricing import Relaxation
 from ecoserve.planner.program import Program, Vector, dense_row
+from ecoserve.planner.twins import merge_pools, split_pools
 
 _FULL_SEARCH_COLUMNS = 30_000
 """Up to so many columns HiGHS gets the whole program; beyond, only those that the LP calls promising."""
@@ -83,12 +84,14 @@ _ANYTHING = Allowance((inf, inf, inf))
 def solve(instance: PlanningInstance) -> PlanningResult:
     """Solve an instance; capacity that is short gives a result with `unserved`, never an exception."""
     started = time.perf_counter()
-    merged = merge_slices(instance.spec)
+    twins = merge_pools(instance.spec)
+    merged = merge_slices(twins.spec, twins.options)
     formulation = formulate(merged.spec, merged.counts, merged.options)
     search = _Search(formulation, deadline=started + instance.spec.time_limit_seconds)
     best, bounds, relaxed = search.run()
     prices = marginals(merged, formulation, search.objective, relaxed)
-    return outcome(merged, formulation, best, bounds, prices, time.perf_counter() - started)
+    result = outcome(merged, formulation, best, bounds, prices, time.perf_counter() - started)
+    return split_pools(twins, result, best.packings)
 
 
 class _Search:
