@@ -28,7 +28,7 @@ GRIDS = {
     "Great Britain": "GB_2023_hourly.csv",
     "Germany (DE-LU)": "DE-LU_2023_hourly.csv",
 }
-MONTHS = {"scalable": (1, 4, 7, 10), "fixed": (4,)}
+MONTHS = {"scalable": (1, 4, 7), "fixed": (4,)}
 HOURS = 48
 SERVING = """
 apiVersion: ecoserve.dev/v1alpha1
@@ -70,6 +70,10 @@ def main() -> None:
     if not os.environ.get("ECOSERVE_DATA") or not folder.is_dir():
         sys.exit("bench-deferral: set ECOSERVE_DATA to a folder whose carbon/ holds hourly intensities")
     runs = []
+    print(
+        "| supply | grid | two days from | forecast off by | offline part | saved of all | of that part | foresight | late |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
     with Progress(console=Console(stderr=True), transient=True) as bar, TemporaryDirectory() as files:
         task = bar.add_task("runs", total=len(GRIDS) * sum(map(len, MONTHS.values())))
         (Path(files) / "serving.yaml").write_text(SERVING)
@@ -83,9 +87,10 @@ def main() -> None:
             base = read_sources([Path(files)], ["0"])
             for grid, name in GRIDS.items():
                 for month in months:
-                    runs.append(_run(base, supply, grid, folder / name, month))
+                    run = _run(base, supply, grid, folder / name, month)
+                    runs.append(run)
+                    print(_row(run), flush=True)
                     bar.advance(task)
-    _print(runs)
     print(json.dumps({"hours": HOURS, "runs": runs}))
 
 
@@ -112,17 +117,19 @@ def _run(base: Sources, supply: str, grid: str, path: Path, month: int) -> dict[
     }
 
 
-def _print(runs: list[dict[str, Any]]) -> None:
-    print(
-        "| supply | grid | from | forecast off by | offline part | saved of all | of the offline part | with foresight | late |"
+def _row(run: dict[str, Any]) -> str:
+    cells = (
+        run["supply"],
+        run["grid"],
+        run["from"],
+        f"{run['forecast_error']:.0%}",
+        f"{run['offline_share']:.0%}",
+        f"{run['saved_of_all']:.1%}",
+        f"{run['saved_of_offline']:.0%}",
+        f"{run['foresight_of_offline']:.0%}",
+        f"{run['late_requests']:.0f}",
     )
-    print("|---|---|---|---|---|---|---|---|---|")
-    for run in runs:
-        print(
-            f"| {run['supply']} | {run['grid']} | {run['from']} | {run['forecast_error']:.0%} "
-            f"| {run['offline_share']:.0%} | {run['saved_of_all']:.1%} | {run['saved_of_offline']:.0%} "
-            f"| {run['foresight_of_offline']:.0%} | {run['late_requests']:.0f} |"
-        )
+    return f"| {' | '.join(cells)} |"
 
 
 main()

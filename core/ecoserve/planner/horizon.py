@@ -7,7 +7,7 @@ serves more, later less, and emits less is taken; where they are equal, everythi
 never worse than running at once under its own forecast. On a grid whose intensity does not change nothing waits.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -76,12 +76,10 @@ def plan_horizon(
     *,
     memory: PlanMemory | None = None,
     before: Plan | None = None,
-    also: Sequence[Mapping[str, Sequence[float]]] = (),
 ) -> Schedule:
     """Schedule the offline work of a horizon; raises InvalidInputError where there is no interval.
 
-    `waiting` is what waits at the start, by serving. `before` is the plan that runs now, for cold starts;
-    `also` are schedules to be considered besides, such as one made with another forecast.
+    `waiting` is what waits at the start, by serving; `before` is the plan that runs now, for cold starts.
     """
     if not intervals or any(interval.hours <= 0 for interval in intervals):
         raise InvalidInputError("intervals", len(intervals), "at least one, each longer than nothing")
@@ -91,21 +89,28 @@ def plan_horizon(
     known = {name: backlog for name, backlog in (waiting or {}).items() if name in demands and backlog}
     queues = {name: known.get(name, ()) for name in sorted(free | known.keys())}
     at_once = carry_out_all(intervals, queues, None, memory, before)
-    best = at_once
-    proposals = list(also)
-    if free and (_moves(intervals) or late_of(intervals, at_once) > 0):
-        proposals += _proposed(intervals, {name: queues[name] for name in sorted(free)}, memory)
-    for requests in proposals:
-        everything = {name: requests.get(name) or _eager(at_once, name) for name in queues}
-        found = carry_out_all(intervals, queues, everything, memory, before)
-        if _rank(intervals, found) < _rank(intervals, best):
-            best = found
-    return Schedule(
-        intervals=tuple(intervals),
-        requests={name: tuple(step.requests[name] for step in best) for name in queues},
-        done=best,
-        at_once=at_once,
-    )
+    schedule = _schedule(intervals, queues, at_once, at_once)
+    if not free or not (_moves(intervals) or late_of(intervals, at_once) > 0):
+        return schedule
+    proposal = _proposed(intervals, {name: queues[name] for name in sorted(free)}, memory)
+    if proposal is None:
+        return schedule
+    everything = {name: proposal.get(name) or _eager(at_once, name) for name in queues}
+    return with_better(schedule, carry_out_all(intervals, queues, everything, memory, before))
+
+
+def with_better(schedule: Schedule, run: tuple[Done, ...]) -> Schedule:
+    """Return the schedule with another run of its intervals, where that is better."""
+    if _rank(schedule.intervals, run) < _rank(schedule.intervals, schedule.done):
+        return _schedule(schedule.intervals, schedule.requests, run, schedule.at_once)
+    return schedule
+
+
+def _schedule(
+    intervals: Sequence[Interval], servings: Iterable[str], done: tuple[Done, ...], at_once: tuple[Done, ...]
+) -> Schedule:
+    requests = {name: tuple(step.requests[name] for step in done) for name in servings}
+    return Schedule(intervals=tuple(intervals), requests=requests, done=done, at_once=at_once)
 
 
 def may_wait(serving: ServingDemand) -> bool:
@@ -162,18 +167,17 @@ def _eager(at_once: Sequence[Done], serving: str) -> tuple[float, ...]:
 
 def _proposed(
     intervals: Sequence[Interval], queues: Mapping[str, Backlog], memory: PlanMemory
-) -> list[Mapping[str, tuple[float, ...]]]:
+) -> Mapping[str, tuple[float, ...]] | None:
     """Return the schedule of the linear program, if there is one."""
     works = _works(intervals, queues)
     stages = []
     for interval in intervals:
         stage = _stage(interval, works, memory)
         if stage is None:
-            return []
+            return None
         stages.append(stage)
     schedulable = [name for name in works if all(stage.slices.get(name) for stage in stages)]
-    found = spread(stages, [works[name] for name in schedulable])
-    return [] if found is None else [found]
+    return spread(stages, [works[name] for name in schedulable])
 
 
 def _works(intervals: Sequence[Interval], queues: Mapping[str, Backlog]) -> dict[str, Work]:

@@ -1,9 +1,9 @@
 """Deferral over real days: forecast, schedule, apply the first hour, see what came, and again.
 
 Each hour the offline work is scheduled with what could be known then; its first interval is carried out under the
-intensity and load that came. The same hours are run with everything at once, and scheduled with perfect
-foresight. All three are judged by the same planner and begin and end with nothing waiting, so their grams
-compare; foresight's schedule is the best of all that are known, so regret is never negative.
+intensity and load that came. The same hours are run with everything at once, and with perfect foresight: scheduled
+as a whole, and hour by hour. All are judged by the same planner and begin and end with nothing waiting, so their
+grams compare; foresight's is the best of all runs that are known, so regret is never negative.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from datetime import datetime
 
 from ecoserve.planner.backlog import Backlog
 from ecoserve.planner.carry_out import Done, Interval, PlanMemory, carry_out, carry_out_none
-from ecoserve.planner.horizon import Schedule, grams_of, late_of, may_wait, plan_horizon
+from ecoserve.planner.horizon import Schedule, grams_of, late_of, may_wait, plan_horizon, with_better
 from ecoserve.planner.outlook import Outlook
 from ecoserve.planner.plan import Plan
 from ecoserve.workload.forecast import HOUR, Accuracy, Forecast, accuracy
@@ -81,39 +81,57 @@ def simulate_deferral(
     memory: PlanMemory | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Deferral:
-    """Run so many hours from `start`; `progress` is called with hours done and hours in all.
+    """Run so many hours from `start`; `progress` is called with steps done and steps in all.
 
     Without `expected`, each forecast is made from what `actual` had shown by then. The horizon ends with the run.
     """
     memory = memory or PlanMemory()
     came = actual.intervals(start, hours)
+
+    def known(index: int) -> tuple[Interval, ...]:
+        return _ahead(actual, expected, came[index], min(horizon_hours, hours - index))
+
+    def foreseen(index: int) -> tuple[Interval, ...]:
+        return came[index : index + horizon_hours]
+
+    def told(first: int) -> Callable[[int], None]:
+        return lambda index: None if progress is None else progress(first + index, 2 * hours)
+
+    schedules, done = _roll(came, known, memory, told(0))
+    _, with_foresight = _roll(came, foreseen, memory, told(hours))
+    foresight = with_better(with_better(plan_horizon(came, memory=memory), with_foresight), done)
+    told(hours)(hours)
+    return Deferral(
+        intervals=came,
+        schedules=schedules,
+        done=done,
+        at_once=foresight.at_once,
+        without=carry_out_none(came, foresight.requests, memory),
+        foresight=foresight,
+    )
+
+
+def _roll(
+    came: Sequence[Interval],
+    ahead: Callable[[int], tuple[Interval, ...]],
+    memory: PlanMemory,
+    progress: Callable[[int], None],
+) -> tuple[tuple[Schedule, ...], tuple[Done, ...]]:
+    """Schedule at the start of each interval what is seen ahead, and carry out the first of it under what came."""
     names = [item.name for item in came[0].snapshot.servings if may_wait(item)]
-    waiting: dict[str, Backlog] = dict.fromkeys(names, ())
+    waiting: Mapping[str, Backlog] = dict.fromkeys(names, ())
     before: Plan | None = None
     schedules: list[Schedule] = []
     done: list[Done] = []
     for index, interval in enumerate(came):
-        if progress is not None:
-            progress(index, hours)
-        ahead = _ahead(actual, expected, interval, min(horizon_hours, hours - index))
-        schedule = plan_horizon(ahead, waiting, memory=memory, before=before)
+        progress(index)
+        schedule = plan_horizon(ahead(index), waiting, memory=memory, before=before)
         wanted = {name: schedule.requests[name][0] for name in names}
         step = carry_out(interval, waiting, wanted, before, memory)
-        waiting, before = dict(step.waiting), step.plan
+        waiting, before = step.waiting, step.plan
         schedules.append(schedule)
         done.append(step)
-    requests = {name: tuple(step.requests[name] for step in done) for name in names}
-    foresight = plan_horizon(came, memory=memory, also=[requests])
-    if progress is not None:
-        progress(hours, hours)
-    return Deferral(
-        intervals=came,
-        schedules=tuple(schedules),
-        done=tuple(done),
-        at_once=foresight.at_once,
-        without=carry_out_none(came, names, memory),
-        foresight=foresight,
-    )
+    return tuple(schedules), tuple(done)
 
 
 def _by_zone(intervals: Sequence[Interval]) -> dict[str, Forecast]:
