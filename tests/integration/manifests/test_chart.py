@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from ecoserve.api import labels
+from ecoserve.catalog.loading import shipped_catalog
+from ecoserve.catalog.overlay import with_entries
 from ecoserve_extender.scheduler_config import build_scheduler_configuration
 
 ROOT = Path(__file__).parents[3]
@@ -82,6 +84,18 @@ def test_changed_configuration_rolls_the_scheduler(render: Render) -> None:
         return str(template["metadata"]["annotations"]["checksum/configuration"])
 
     assert checksum() != checksum("scheduler.configuration.parallelism=4")
+
+
+def test_a_catalogue_of_ones_own_reaches_the_operator_and_rolls_it(render: Render) -> None:
+    given = "operator.catalog.accelerators.h100-sxm.idleWatts=68"
+    pod = one(render(given), "Deployment", "ecoserve-operator")["spec"]["template"]
+    assert "--catalog=/etc/ecoserve/catalog.yaml" in pod["spec"]["containers"][0]["args"]
+    assert pod["metadata"]["annotations"]["checksum/catalog"]
+    text = one(render(given), "ConfigMap", "ecoserve-catalog")["data"]["catalog.yaml"]
+    catalog = with_entries(yaml.safe_load(text), shipped_catalog(), "chart")
+    assert catalog.accelerator("h100-sxm").idle_watts == 68
+    plain = one(render(), "Deployment", "ecoserve-operator")["spec"]["template"]
+    assert "annotations" not in plain["metadata"]
 
 
 @pytest.mark.parametrize("deployment", ["ecoserve-operator", "ecoserve-scheduler"])
@@ -192,6 +206,7 @@ def test_two_releases_share_no_names_but_those_of_the_cluster(render: Render) ->
         ("operator.replicas=-1", "at '/operator/replicas': minimum: got -1, want 0"),
         ("operator.replicas=many", "at '/operator/replicas': got string, want integer"),
         ("operatr.replicas=1", "additional properties 'operatr' not allowed"),
+        ("operator.catalog.gpus=1", "at '/operator/catalog': additional properties 'gpus' not allowed"),
         ("operator.replica=1", "at '/operator': additional properties 'replica' not allowed"),
         ("extender.port=80", "at '/extender/port': minimum: got 80, want 1,024"),
         ("image.pullPolicy=Sometimes", "value must be one of 'Always', 'IfNotPresent', 'Never'"),
