@@ -9,7 +9,7 @@ UV_HOME := $(VENV)-uv
 UV := $(shell command -v uv 2>/dev/null || echo $(UV_HOME)/bin/uv)
 KEEP ?= 0
 
-.PHONY: help setup demo test lint unit integration e2e bench-planner bench-extender accelerators-table manifests kind-demo clean
+.PHONY: help setup demo test lint unit integration e2e bench-planner fit-performance bench-extender accelerators-table manifests kind-demo clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ accelerators-table: setup ## Write the table of docs/accelerators.md anew
 
 bench-extender: setup ## The extender on the real scheduler, against none, one that does nothing and one in Go (QUICK=1)
 	$(BIN)/python benchmarks/extender $(if $(filter 1,$(QUICK)),--quick)
+
+fit-performance: setup ## Fit the performance model on ECOSERVE_DATA and test it on rows kept out (WRITE=1: keep it)
+	$(BIN)/python benchmarks/performance $(if $(filter 1,$(WRITE)),--write)
 
 manifests: setup ## Write the generated manifests, chart parts and kind files anew
 	$(BIN)/python manifests/generate.py

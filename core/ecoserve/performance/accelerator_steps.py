@@ -1,24 +1,29 @@
-"""Step times and power of an engine on accelerators: a roofline with a few measured efficiencies.
+"""Step times and power of an engine on accelerators: a roofline per part of a layer, with few fitted constants.
 
-Prefill of n tokens: matrix work 2·P·n plus causal attention 2·L·h·d·n² at a share of the matrix peak, but
-no faster than reading the weights once; with tensor parallelism two all-reduces of n activations per layer.
-A decode step over B sequences of context c reads the weights and B·c tokens of KV at a share of the memory
-bandwidth, computes 2·P·B, and pays a fixed cost and one per sequence; nothing is taken to overlap.
-A mixture of experts reads the experts its tokens touch.
+A step over T tokens does, on each device: the matrices every token passes (weights read once, 2·P·T flops), the
+experts that its tokens touch, attention over the sequences' keys and values, and between devices one
+exchange after attention and one after the feed-forward network. A part takes its bytes or its flops, whichever is
+slower, with a soft corner. Kernels that are launched, scheduling and sampling add a fixed time per layer,
+step and sequence. A step with a prompt in it can't be replayed as one recorded graph: it takes at least
+the time to launch its kernels one by one.
 
-Power goes from loaded idle to TDP: prefill at TDP, decode from a memory-bound share upwards as weights are reused,
-time in all-reduces at a low share. Where a card has no bf16, bf16 runs as fp16 of the same size and rate.
+Power follows how busy memory and units are: idle, a share for being at work, and what bytes and flops per second
+add, up to TDP. Where a card has no bf16, bf16 runs as fp16 of the same size and rate.
 """
 
+import functools
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
-from ecoserve.catalog import Accelerator
+from ecoserve.catalog.model_architecture import BYTES_PER_WEIGHT
 from ecoserve.performance import efficiency
+from ecoserve.performance.efficiency import AcceleratorConstants
 from ecoserve.performance.engine import Engine, Rejection, RejectionReason
 from ecoserve.units import GIB
 
 _ACTIVATION_BYTES = 2.0
+_CORNER = 3.0  # exponent of the soft maximum of memory and compute time
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,30 +31,30 @@ class AcceleratorSteps:
     """Step times in seconds and dynamic power in watts (above loaded idle, all devices of the engine)."""
 
     engine: Engine
+    constants: AcceleratorConstants = efficiency.ACCELERATOR
 
     def rejection(self) -> Rejection | None:
         """Why this engine can't run at all, or None."""
-        model, tp = self.engine.model, self.engine.tensor_parallel
+        model, devices = self.engine.model, self.engine.devices
         accelerator = self.engine.accelerator
         if self.engine.precision == "fp8" and accelerator.fp8_tflops is None:
             detail = f"{accelerator.id} has no fp8 units; use bf16, fp16, int8 or int4"
             return Rejection(reason=RejectionReason.UNSUPPORTED_PRECISION, detail=detail)
-        if model.attention_heads % tp:
-            detail = (
-                f"{model.attention_heads} attention heads of {model.name} can't be split over {tp} devices"
-            )
+        if model.attention_heads % devices:
+            detail = f"{model.attention_heads} attention heads of {model.name} can't be split over {devices} devices"
             return Rejection(reason=RejectionReason.UNSUPPORTED_PARALLELISM, detail=detail)
         return None
 
     @property
     def kv_tokens(self) -> float:
-        """Tokens of KV that fit beside the weights; negative where the weights themselves don't fit."""
-        return self._kv_bytes / self._kv_bytes_per_token
+        """Tokens of KV that fit beside the weights, were every layer to keep them all; negative where weights don't fit."""
+        return self._kv_bytes / (
+            self._kv_copies * self.engine.model.kv_bytes_per_token(self.engine.precision)
+        )
 
     def sequences_held(self, context_tokens: float) -> float:
         """Sequences of that context whose KV fits; 0 or less where not even the weights do."""
-        per_sequence = self._kv_copies * self.engine.model.kv_bytes(context_tokens)
-        return self._kv_bytes / per_sequence
+        return self._kv_bytes / (self._kv_copies * self.engine.model.kv_bytes(context_tokens))
 
     @property
     def max_batch(self) -> int:
@@ -59,98 +64,231 @@ class AcceleratorSteps:
     @property
     def prefill_latency_seconds(self) -> float:
         """Waiting around a prefill that doesn't occupy the devices."""
-        return efficiency.PREFILL_LATENCY_SECONDS
+        return self.constants.prefill_latency_seconds
 
     def prefill_seconds(self, tokens: float) -> float:
         """Time the devices are occupied by the prefill of one prompt of `tokens` tokens."""
-        model = self.engine.model
-        matrix = 2.0 * model.matmul_parameters * tokens
-        attention = 2.0 * model.layers * model.attention_heads * model.head_dim * tokens**2
-        compute = (matrix + attention) / self._flops_per_second
-        return max(compute, self._weight_seconds(tokens)) + self._all_reduce_seconds(tokens)
+        work = self._work_seconds(tokens) + self._prompt_attention_seconds(tokens)
+        return self._soft_max(work, self._launch_total_seconds)
 
     def decode_seconds(self, batch: float, context_tokens: float) -> float:
         """Time of one decode step over `batch` sequences with `context_tokens` of context each."""
-        compute = 2.0 * self.engine.model.matmul_parameters * batch / self._flops_per_second
-        overhead = efficiency.STEP_SECONDS + efficiency.SEQUENCE_SECONDS * batch
-        reads = self._weight_seconds(batch) + self._kv_seconds(batch, context_tokens)
-        return overhead + reads + compute + self._all_reduce_seconds(batch)
+        return self._beside_host(self._device_seconds(batch, context_tokens), batch)
+
+    def _device_seconds(self, batch: float, context_tokens: float) -> float:
+        return self._work_seconds(batch) + self._kv_seconds(batch, context_tokens) + self._graph_seconds
+
+    def _beside_host(self, device_seconds: float, batch: float) -> float:
+        """Length of a step whose host work runs beside the devices', in part."""
+        return self.constants.step_seconds + device_seconds + self.constants.sequence_seconds * batch
+
+    def interference_seconds(
+        self, batch: float, context_tokens: float, tokens: float, prompts_per_step: float
+    ) -> float:
+        """Mean time per step that the prefill of `prompts_per_step` prompts of `tokens` tokens adds to decode steps."""
+        if prompts_per_step == 0.0:
+            return 0.0
+        with_prompt = 1.0 - math.exp(-prompts_per_step)
+        prompts = prompts_per_step / with_prompt
+        device = self._device_seconds(batch, context_tokens)
+        work = self._work_seconds(batch + prompts * tokens) - self._work_seconds(batch)
+        longer = device + work + prompts * self._prompt_attention_seconds(tokens)
+        mixed = self._beside_host(self._soft_max(longer, self._launch_total_seconds), batch)
+        added = with_prompt * (mixed - self._beside_host(device, batch))
+        return added + prompts_per_step * self.constants.request_seconds
 
     def prefill_watts(self) -> float:
         """Dynamic power during prefill."""
-        return efficiency.PREFILL_POWER_SHARE * self._span_watts
+        return self._share_watts(1.0, 0.0, self._sustained_share)
 
     def decode_watts(self, batch: float, context_tokens: float) -> float:
         """Dynamic power during a decode step."""
-        waiting = self._all_reduce_seconds(batch) / self.decode_seconds(batch, context_tokens)
-        weights, kv = self._weight_seconds(batch), self._kv_seconds(batch, context_tokens)
-        reuse = batch * weights / (weights + kv)  # how often a byte read is computed with: KV is used once
-        least = efficiency.DECODE_POWER_SHARE_LEAST
-        share = least + (1.0 - least) * reuse / (reuse + efficiency.DECODE_POWER_HALF_REUSE)
-        return self._span_watts * ((1.0 - waiting) * share + waiting * efficiency.COMMUNICATION_POWER_SHARE)
+        return self.watts(batch, context_tokens, 0.0, 0.0)
+
+    def watts(self, batch: float, context_tokens: float, tokens: float, prompts_per_step: float) -> float:
+        """Mean dynamic power of steps over `batch` sequences with `prompts_per_step` prompts of `tokens` tokens each."""
+        seconds = self.decode_seconds(batch, context_tokens) + self.interference_seconds(
+            batch, context_tokens, tokens, prompts_per_step
+        )
+        prompt_tokens = prompts_per_step * tokens
+        flops = 2.0 * self._active_parameters * (batch + prompt_tokens) / self.engine.devices
+        moved = (
+            self._always_bytes
+            + self._expert_bytes(batch + prompt_tokens)
+            + self._kv_bytes_read(batch, context_tokens)
+        )
+        busy = self._work_seconds(batch + prompt_tokens) + self._kv_seconds(batch, context_tokens)
+        return self._share_watts(
+            min(busy / seconds, 1.0),
+            moved / seconds,
+            flops / seconds / self._peak_flops,
+        )
+
+    def _share_watts(self, busy: float, bytes_per_second: float, compute: float) -> float:
+        c, card = self.constants, self.engine.accelerator
+        span = card.tdp_watts - card.idle_watts - card.loaded_idle_watts
+        share = (
+            c.power_base + c.power_busy * busy + c.power_compute * math.pow(compute, c.power_compute_exponent)
+        )
+        watts = span * share + c.joules_per_byte * bytes_per_second
+        return self.engine.devices * min(span, watts)
+
+    # Bytes and parameters below are of one device.
 
     @property
-    def _span_watts(self) -> float:
+    def _always_parameters(self) -> float:
+        return self.engine.model.always_read_parameters / self.engine.devices
+
+    @property
+    def _always_bytes(self) -> float:
+        """Weights that every step reads; the output head stays in 16 bit, and all but experts in mxfp4."""
+        model, precision = self.engine.model, self.engine.precision
+        head = model.embedding_parameters
+        narrow = BYTES_PER_WEIGHT["bf16" if precision == "mxfp4" and model.experts else precision]
+        total = (model.always_read_parameters - head) * narrow + head * BYTES_PER_WEIGHT["bf16"]
+        return total / self.engine.devices
+
+    def _experts_read(self, tokens: float) -> float:
+        """Experts of a layer that the device with most of them reads."""
+        model = self.engine.model
+        if not model.experts:
+            return 0.0
+        even = self.constants.routing_evenness
+        chosen = tokens * model.experts_per_token / model.experts
+        touched = model.experts * (1.0 - math.pow(1.0 + chosen / even, -even))
+        parts = self._expert_parts
+        held = model.experts / parts
+        mean = touched / parts
+        spread = math.sqrt(mean * (1.0 - touched / model.experts))
+        return min(held, mean + _expected_maximum(parts) * spread)
+
+    def _expert_bytes(self, tokens: float) -> float:
+        engine = self.engine
+        split = engine.devices / self._expert_parts  # devices that share each expert
+        of_one = engine.model.expert_parameters * BYTES_PER_WEIGHT[engine.precision] / split
+        return of_one * self._experts_read(tokens)
+
+    @property
+    def _expert_parts(self) -> int:
+        """Devices that hold experts of their own; one group of devices splits each expert instead."""
+        return self.engine.devices if self.engine.expert_parallel > 1 else 1
+
+    @property
+    def _active_parameters(self) -> float:
+        return self.engine.model.matmul_parameters
+
+    def _work_seconds(self, tokens: float) -> float:
+        """Matrices, experts and exchanges of a step over that many tokens."""
+        c, model, engine = self.constants, self.engine.model, self.engine
+        bandwidth = engine.accelerator.memory_bandwidth_gb_per_s * 1e9 * c.bandwidth_efficiency
+        memory = self._always_bytes / bandwidth
+        seconds = self._soft_max(memory, 2.0 * self._always_parameters * tokens / self._flops_per_second)
+        if model.experts:
+            flops = 2.0 * model.expert_parameters * model.experts_per_token * tokens / engine.devices
+            seconds += self._soft_max(
+                self._expert_bytes(tokens) / (bandwidth * c.expert_bandwidth_share),
+                flops / (self._flops_per_second * c.expert_compute_share),
+            )
+            if engine.precision == "fp8":
+                seconds += model.expert_layers * model.experts / self._expert_parts * c.expert_fp8_seconds
+        return seconds + self._exchange_transfer_seconds(tokens)
+
+    def _prompt_attention_seconds(self, tokens: float) -> float:
+        model = self.engine.model
+        windowed = model.windowed_layers * min(tokens / 2.0, model.window_tokens)
+        context = (model.attention_layers - model.windowed_layers) * tokens / 2.0 + windowed
+        flops = 4.0 * model.attention_heads * model.head_dim * tokens * context
+        rate = (
+            self.engine.accelerator.bf16_tflops
+            * 1e12
+            * self._sustained_share
+            * efficiency.PROMPT_ATTENTION_SHARE
+        )
+        return flops / self.engine.devices / rate
+
+    def _kv_bytes_read(self, batch: float, context_tokens: float) -> float:
+        model = self.engine.model
+        read = self._kv_copies * model.kv_bytes(context_tokens)
+        if model.state_space is not None:
+            read += model.state_space.state_bytes  # a state is written back, too
+        return batch * read / self.engine.devices
+
+    def _kv_seconds(self, batch: float, context_tokens: float) -> float:
+        peak = self.engine.accelerator.memory_bandwidth_gb_per_s * 1e9
+        return self._kv_bytes_read(batch, context_tokens) / (peak * self.constants.kv_efficiency)
+
+    @property
+    def _blocks(self) -> int:
+        """Attention, state-space and feed-forward blocks; two make a layer of a plain transformer."""
+        model = self.engine.model
+        states = model.state_space.layers if model.state_space else 0
+        return model.attention_layers + states + model.feed_forward_layers
+
+    @property
+    def _graph_seconds(self) -> float:
+        """Time of a recorded step beside its bytes and flops."""
+        c, model, engine = self.constants, self.engine.model, self.engine
+        per_block = c.layer_seconds / 2.0
+        if engine.precision == "fp8":
+            per_block += c.fp8_layer_seconds / 2.0
+        if engine.devices > 1:
+            per_block += c.exchange_seconds + c.exchange_seconds_per_device * engine.devices
+        seconds = self._blocks * per_block
+        return seconds + model.expert_layers * c.expert_layer_seconds
+
+    @property
+    def _launch_total_seconds(self) -> float:
+        return self.constants.launch_seconds * (self._blocks / 2.0 + self.engine.model.expert_layers)
+
+    def _exchange_transfer_seconds(self, tokens: float) -> float:
+        devices = self.engine.devices
+        if devices == 1:
+            return 0.0
+        sent = 2.0 * (devices - 1) / devices * tokens * self.engine.model.hidden_size * _ACTIVATION_BYTES
+        peak = self.engine.accelerator.interconnect_gb_per_s * 1e9
+        return self._blocks * sent / (peak * self.constants.link_efficiency)
+
+    @property
+    def _peak_flops(self) -> float:
         card = self.engine.accelerator
-        return self.engine.devices * (card.tdp_watts - card.idle_watts - card.loaded_idle_watts)
+        return 1e12 * (
+            card.fp8_tflops if self.engine.precision == "fp8" and card.fp8_tflops else card.bf16_tflops
+        )
 
     @property
     def _flops_per_second(self) -> float:
-        card = self.engine.accelerator
-        tflops = card.bf16_tflops
-        if self.engine.precision == "fp8" and card.fp8_tflops is not None:
-            tflops = card.fp8_tflops
-        return self.engine.devices * tflops * 1e12 * _sustained_share(card)
+        share = self.constants.fp8_share if self.engine.precision == "fp8" else 1.0
+        return self._peak_flops * self._sustained_share * share
 
     @property
-    def _bytes_per_second(self) -> float:
-        peak = self.engine.accelerator.memory_bandwidth_gb_per_s * 1e9
-        return self.engine.devices * peak * efficiency.MEMORY_BANDWIDTH_EFFICIENCY
-
-    @property
-    def _kv_bytes_per_token(self) -> float:
-        return self._kv_copies * self.engine.model.kv_bytes_per_token(self.engine.precision)
+    def _sustained_share(self) -> float:
+        """Share of its peak a card sustains: cards with GDDR are held by their power limit as well."""
+        card, c = self.engine.accelerator, self.constants
+        if card.memory_type.startswith("HBM"):
+            return c.compute_efficiency
+        process = math.sqrt(efficiency.TFLOPS_PER_WATT_PROCESS_NM / card.process_nm)
+        sustained_tflops = c.gddr_tflops_per_watt * process * card.tdp_watts
+        return min(c.compute_efficiency, sustained_tflops / card.bf16_tflops)
 
     @property
     def _kv_copies(self) -> float:
         # Every device holds at least one KV head: beyond kv_heads devices they are held more than once. A latent
         # is one head.
         heads = 1 if self.engine.model.latent_kv_width else self.engine.model.kv_heads
-        return max(1.0, self.engine.tensor_parallel / heads)
+        return max(1.0, self.engine.devices / heads)
 
     @property
     def _kv_bytes(self) -> float:
-        card = self.engine.accelerator
+        card, engine = self.engine.accelerator, self.engine
         usable_gib = efficiency.USABLE_MEMORY_SHARE * card.memory_gib - efficiency.RESERVED_GIB_PER_DEVICE
-        return self.engine.devices * usable_gib * GIB - self.engine.model.weight_bytes(self.engine.precision)
+        return engine.devices * usable_gib * GIB - engine.model.weight_bytes(engine.precision)
 
-    def _kv_seconds(self, batch: float, context_tokens: float) -> float:
-        return batch * context_tokens * self._kv_bytes_per_token / self._bytes_per_second
-
-    def _weight_seconds(self, tokens: float) -> float:
-        model = self.engine.model
-        read_share = model.parameters_read(tokens) / model.parameters
-        return read_share * model.weight_bytes(self.engine.precision) / self._bytes_per_second
-
-    def _all_reduce_seconds(self, tokens: float) -> float:
-        """Two ring all-reduces per layer over the activations of `tokens` tokens."""
-        tp = self.engine.devices
-        if tp == 1:
-            return 0.0
-        model = self.engine.model
-        sent_bytes = 2.0 * (tp - 1) / tp * tokens * model.hidden_size * _ACTIVATION_BYTES
-        peak = self.engine.accelerator.interconnect_gb_per_s * 1e9
-        transfer = sent_bytes / (peak * efficiency.INTERCONNECT_EFFICIENCY)
-        latency = efficiency.ALL_REDUCE_SECONDS + (
-            efficiency.EXPERT_DISPATCH_SECONDS if model.experts else 0.0
-        )
-        return 2.0 * model.layers * (latency + transfer)
+    @staticmethod
+    def _soft_max(one: float, other: float) -> float:
+        return math.pow(math.pow(one, _CORNER) + math.pow(other, _CORNER), 1.0 / _CORNER)
 
 
-def _sustained_share(card: Accelerator) -> float:
-    """Share of its bf16 peak a card sustains: cards with GDDR are held by their power limit as well."""
-    if card.memory_type.startswith("HBM"):
-        return efficiency.COMPUTE_EFFICIENCY
-    process = math.sqrt(efficiency.TFLOPS_PER_WATT_PROCESS_NM / card.process_nm)
-    sustained_tflops = efficiency.TFLOPS_PER_WATT_GDDR * process * card.tdp_watts
-    return min(efficiency.COMPUTE_EFFICIENCY, sustained_tflops / card.bf16_tflops)
+@functools.cache
+def _expected_maximum(parts: int) -> float:
+    """Expected largest of that many standard normal variables (Blom's approximation)."""
+    return NormalDist().inv_cdf((parts - 0.375) / (parts + 0.25)) if parts > 1 else 0.0

@@ -1,9 +1,10 @@
 """Step times and power of an engine on a host's cores, from memory bandwidth and sustained matrix rate.
 
 Prefill is bound by the matrix rate of the cores it has; a decode step reads the weights and KV at a share of
-the sockets' bandwidth and computes 2·P·B. The rates are those of llama.cpp on Sapphire Rapids; a runtime
-that feeds AMX well is faster (published MLPerf results of Xeon 6 say by several times), so this errs against
-reuse, and a measured profile is the way to say better. Power is what the busy cores add to the idle host.
+the sockets' bandwidth and computes 2·P·B. Two runtimes are told apart. llama.cpp's rates were measured on Sapphire
+Rapids and stand for every precision but one: int8, where the processor has matrix units (AMX), is a server made for
+them, known from one published figure. So bf16 and int4 err against reuse of CPUs.
+Power is what the busy cores add to the idle host.
 """
 
 from dataclasses import dataclass
@@ -70,13 +71,40 @@ class CpuSteps:
         reads = self._weight_seconds(batch) + kv_bytes / self._bytes_per_second
         return efficiency.CPU_STEP_SECONDS + reads + compute
 
+    def interference_seconds(
+        self,
+        batch: float,  # noqa: ARG002
+        context_tokens: float,  # noqa: ARG002
+        tokens: float,
+        prompts_per_step: float,
+    ) -> float:
+        """Mean time per step that prefills add to decode steps: nothing overlaps."""
+        return prompts_per_step * self.prefill_seconds(tokens)
+
     def prefill_watts(self) -> float:
         """Dynamic power during prefill: all cores of the engine busy."""
-        return self.engine.cpu_cores * watts_per_core_dynamic(self.engine.instance)
+        return efficiency.CPU_PREFILL_POWER_SHARE * self._busy_watts
 
     def decode_watts(self, batch: float, context_tokens: float) -> float:  # noqa: ARG002
-        """Dynamic power during decode: cores that wait for memory spin, so all are busy."""
-        return self.prefill_watts()
+        """Dynamic power during decode: cores that wait for memory spin, so all are nearly as busy."""
+        return efficiency.CPU_DECODE_POWER_SHARE * self._busy_watts
+
+    def watts(self, batch: float, context_tokens: float, tokens: float, prompts_per_step: float) -> float:
+        """Mean dynamic power of steps with prefills."""
+        decode = self.decode_seconds(batch, context_tokens)
+        prefill = self.interference_seconds(batch, context_tokens, tokens, prompts_per_step)
+        joules = decode * self.decode_watts(batch, context_tokens) + prefill * self.prefill_watts()
+        return joules / (decode + prefill)
+
+    @property
+    def _busy_watts(self) -> float:
+        return self.engine.cpu_cores * watts_per_core_dynamic(self.engine.instance)
+
+    @property
+    def _feeds_matrix_units(self) -> bool:
+        cpu = self.engine.instance.cpu
+        wide = cpu.matrix_tflops / cpu.cores >= efficiency.CPU_MATRIX_UNIT_TFLOPS_PER_CORE
+        return wide and self.engine.precision == "int8"
 
     @property
     def _cores(self) -> float:
@@ -88,12 +116,17 @@ class CpuSteps:
         instance = self.engine.instance
         peak = instance.sockets * instance.cpu.memory_bandwidth_gb_per_s * 1e9
         share = min(1.0, self.engine.cpu_cores / instance.vcpus / efficiency.CPU_BANDWIDTH_SATURATION)
+        if self._feeds_matrix_units:
+            return peak * efficiency.CPU_MATRIX_RUNTIME_BANDWIDTH_EFFICIENCY * share
         return peak * efficiency.CPU_BANDWIDTH_EFFICIENCY * share
 
     def _flops_per_second(self, gflops_per_core: float) -> float:
         cpu = self.engine.instance.cpu
-        cap = efficiency.CPU_MATRIX_SHARE * cpu.matrix_tflops * 1000.0 / cpu.cores
-        return self._cores * min(gflops_per_core, cap) * 1e9
+        peak = cpu.matrix_tflops * 1000.0 / cpu.cores
+        if self._feeds_matrix_units:
+            in_int8 = 2.0 * peak
+            return self._cores * in_int8 * efficiency.CPU_MATRIX_RUNTIME_SHARE * 1e9
+        return self._cores * min(gflops_per_core, efficiency.CPU_MATRIX_SHARE * peak) * 1e9
 
     def _weight_seconds(self, tokens: float) -> float:
         model = self.engine.model

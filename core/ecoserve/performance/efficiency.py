@@ -1,70 +1,125 @@
-"""The fitted constants of the performance model, all of them: one place, each with where it comes from.
+"""The fitted constants of the performance model, all of them: one place, each with what it stands for.
 
-Accelerators: fitted on vLLM measurements of Llama-3.1-8B and Llama-3.3-70B on H100 (ML.ENERGY v3), on
-Llama-2-70B on A100 (splitwise-sim) and on operator-level estimates for A100, H100 and L40S
-(aiconfigurator 0.12). Processors: fitted on llama.cpp runs of Llama-3.1-8B Q4_K_M on two Sapphire Rapids
-sockets. Everything else is the hardware's published peak. docs/models.md gives the errors.
+Accelerators: fitted by `make fit-performance` on vLLM measurements (ML.ENERGY v3: dense models and mixtures of
+experts on H100 and B200), prefill times of Llama-2-70B on A100 and H100 (splitwise-sim), and, with a quarter of
+the weight, estimates from measured operators for A100, H100, H200, B200 and L40S (aiconfigurator 0.12).
+Processors: llama.cpp runs of Llama-3.1-8B Q4_K_M on two Sapphire Rapids sockets. Everything else is the hardware's
+published peak. docs/models.md gives the errors, of rows kept out of the fit.
 """
+
+from dataclasses import dataclass
 
 # --- Accelerators -----------------------------------------------------------------------------------
 
-MEMORY_BANDWIDTH_EFFICIENCY = 0.80
-"""Share of peak memory bandwidth that decode's weight and KV reads reach."""
 
-COMPUTE_EFFICIENCY = 0.72
-"""Share of peak matrix throughput that prefill and batched decode reach."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceleratorConstants:
+    """What peaks and shapes don't say: shares of peaks, times of kernels and of the host, and power."""
 
-TFLOPS_PER_WATT_GDDR = 0.58
-"""Most a card with GDDR sustains per watt of TDP (L40S, 5 nm class): such cards are held by power, not by their units.
+    bandwidth_efficiency: float = 0.841
+    """Share of peak memory bandwidth at which weights that every token passes are read."""
 
-At coarser processes it falls with the square root of the process's size, an assumption that gives T4 some 24 TFLOPS.
-"""
+    kv_efficiency: float = 0.62
+    """Share of peak memory bandwidth at which decode reads keys and values."""
+
+    compute_efficiency: float = 0.74
+    """Share of peak matrix throughput that a long prefill reaches."""
+
+    fp8_share: float = 0.539
+    """Share of that which is left in fp8, over the fp8 peak: barely faster than bf16."""
+
+    expert_bandwidth_share: float = 0.778
+    """Share of the bandwidth above at which experts are read: each has few tokens."""
+
+    expert_compute_share: float = 0.571
+    """Share of the compute above that experts' grouped kernels reach."""
+
+    routing_evenness: float = 0.999
+    """Shape of the gamma distribution of experts' popularity: infinite where all are chosen alike."""
+
+    expert_fp8_seconds: float = 3.36e-06
+    """Time a layer's fp8 kernels spend on each expert a device holds, used or not (block-scaled kernels)."""
+
+    link_efficiency: float = 0.595
+    """Share of peak per-direction bandwidth that an exchange between devices reaches."""
+
+    exchange_seconds: float = 2.61e-06
+    """Latency of one exchange between devices; a transformer layer has two."""
+
+    exchange_seconds_per_device: float = 1.76e-06
+    """Further latency of one exchange for each device in it."""
+
+    layer_seconds: float = 4.73e-05
+    """Time of a layer's kernels beside bytes and flops, replayed as a recorded graph."""
+
+    expert_layer_seconds: float = 1.04e-05
+    """Further time in a layer with experts: routing, sorting and combining."""
+
+    fp8_layer_seconds: float = 2.88e-05
+    """Further time of a layer in fp8: quantising activations."""
+
+    launch_seconds: float = 0.000448
+    """Time to launch a layer's kernels one by one, as in a step with a prompt; an expert layer counts twice."""
+
+    step_seconds: float = 0.000517
+    """Fixed time of one engine step: scheduling, sampling."""
+
+    sequence_seconds: float = 4.07e-05
+    """Further time of a step for each running sequence: sampling, detokenising, bookkeeping."""
+
+    request_seconds: float = 0.00184
+    """Time by which admitting a new request holds up the running ones."""
+
+    prefill_latency_seconds: float = 0.0229
+    """What a request waits for around its prefill (tokenising, scheduling) without occupying the devices."""
+
+    power_base: float = 0.316
+    """Share of the span from loaded idle to TDP that running steps draw, whatever they do."""
+
+    power_busy: float = 0.215
+    """Further share in the part of a step in which memory or units are at work."""
+
+    joules_per_byte: float = 3.35e-11
+    """Energy of a byte read from device memory."""
+
+    power_compute: float = 1.18
+    """Share of the span at full matrix throughput."""
+
+    power_compute_exponent: float = 0.625
+    """Exponent by which that falls with the share of throughput in use."""
+
+    gddr_tflops_per_watt: float = 0.644
+    """Most a card with GDDR sustains per watt of TDP at 5 nm: such cards are held by power, not by their units.
+
+    At coarser processes it falls with the square root of the process's size, an assumption.
+    """
+
+
+ACCELERATOR = AcceleratorConstants()
+"""The constants in use."""
+
+PROMPT_ATTENTION_SHARE = 0.6
+"""Share of the sustained bf16 throughput at which a prompt's attention runs (an assumption; few rows tell)."""
 
 TFLOPS_PER_WATT_PROCESS_NM = 5.0
-"""The process of that figure."""
+"""The process of `gddr_tflops_per_watt`."""
 
-INTERCONNECT_EFFICIENCY = 0.40
-"""Share of peak per-direction bandwidth that an all-reduce of a prefill reaches."""
-
-ALL_REDUCE_SECONDS = 10e-6
-"""Latency of one all-reduce between devices; a transformer layer has two."""
-
-EXPERT_DISPATCH_SECONDS = 25e-6
-"""Further latency of a collective where a mixture's experts are spread over devices."""
-
-STEP_SECONDS = 1.1e-3
-"""Fixed cost of one engine step: launching, scheduling, sampling."""
-
-SEQUENCE_SECONDS = 32e-6
-"""Further cost of a step for each running sequence: sampling, detokenising, bookkeeping."""
-
-PREFILL_LATENCY_SECONDS = 0.026
-"""What a request waits for around its prefill (tokenising, scheduling, first sampling) without occupying the device."""
+MEDIAN_PROMPTS_PER_STEP = 2.0
+"""Prefills per step at which half of their time shows in the median time between tokens."""
 
 USABLE_MEMORY_SHARE = 0.90
 """Share of device memory an engine uses (vLLM's default)."""
 
 RESERVED_GIB_PER_DEVICE = 1.5
-"""Activations, CUDA graphs and communication buffers per device."""
+"""Activations, recorded graphs and communication buffers per device."""
 
 MAX_BATCH = 256
 """Most sequences an accelerator engine runs at once (vLLM's long-standing default)."""
 
-# --- Power: share of the span from loaded idle to TDP -------------------------------------------------
-
-PREFILL_POWER_SHARE = 1.0
-"""Prefill runs at TDP (Splitwise, ISCA'24: 400 of 400 W on A100, 700 of 700 W on H100)."""
-
-DECODE_POWER_SHARE_LEAST = 0.57
-"""Decode at batch 1, bound by memory."""
-
-DECODE_POWER_HALF_REUSE = 35.0
-"""Sequences per byte read (the batch, less where KV outweighs weights) at which decode is half-way to TDP."""
-
-COMMUNICATION_POWER_SHARE = 0.15
-"""While devices wait for one another."""
-
 # --- Processors -------------------------------------------------------------------------------------
+
+PREFILL_LATENCY_SECONDS = 0.026
+"""What a request waits for around its prefill without occupying the cores."""
 
 CPU_BANDWIDTH_EFFICIENCY = 0.18
 """Share of the sockets' peak bandwidth that decode reaches; low, as llama.cpp spans two sockets unaware of NUMA."""
@@ -80,6 +135,25 @@ CPU_DECODE_GFLOPS_PER_CORE = 15.0
 
 CPU_MATRIX_SHARE = 0.5
 """Cap on either as a share of the cores' matrix peak, for processors with narrow units."""
+
+CPU_MATRIX_UNIT_TFLOPS_PER_CORE = 1.0
+"""Peak per core from which a processor counts as having matrix units (AMX has some 2)."""
+
+CPU_MATRIX_RUNTIME_SHARE = 0.3
+"""Share of the matrix units' int8 peak (twice bf16's) that a runtime made for them reaches.
+
+Set by one figure, MLPerf Inference 5.1: two Xeon 6980P give 1,233 tokens/s of Llama-3.1-8B offline, taken as
+int8 and as that benchmark's summaries of some 780 tokens in and 73 out.
+"""
+
+CPU_MATRIX_RUNTIME_BANDWIDTH_EFFICIENCY = 0.5
+"""Share of peak bandwidth that decode reaches on such a runtime, one process per socket (an assumption)."""
+
+CPU_PREFILL_POWER_SHARE = 0.95
+"""Power of busy cores in prefill over what Cloud Carbon Footprint's figures give (665 W measured on two sockets)."""
+
+CPU_DECODE_POWER_SHARE = 0.87
+"""The same in decode (610 W measured)."""
 
 CPU_STEP_SECONDS = 2e-3
 """Fixed cost of one step on a processor."""

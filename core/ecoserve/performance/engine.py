@@ -63,7 +63,7 @@ class Slo:
 class Engine:
     """One replica's engine. `tensor_parallel` devices, or 0 for `cpu_cores` vCPUs of the host.
 
-    A mixture of experts may run on `data_parallel` such groups in step: attention is replicated over the groups,
+    A mixture of experts may run on `expert_parallel` such groups in step: attention is replicated over the groups,
     the experts are spread over all devices.
 
     Raises InvalidInputError where the numbers make no engine at all; whether a sound engine can serve
@@ -75,7 +75,7 @@ class Engine:
     instance: InstanceType
     role: Role = Role.BOTH
     tensor_parallel: int = 1
-    data_parallel: int = 1
+    expert_parallel: int = 1
     cpu_cores: float = 0.0
 
     def __post_init__(self) -> None:
@@ -85,12 +85,12 @@ class Engine:
             raise InvalidInputError(
                 "tensorParallel", self.tensor_parallel, f"0 to {most} on {self.instance.id} (0 is on its CPU)"
             )
-        if self.data_parallel < 1 or self.devices > most:
+        if self.expert_parallel < 1 or self.devices > most:
             accepted = f"1 or more groups, {most} devices in all on {self.instance.id}"
-            raise InvalidInputError("dataParallel", self.data_parallel, accepted)
-        if self.data_parallel > 1 and not self.model.experts:
+            raise InvalidInputError("expertParallel", self.expert_parallel, accepted)
+        if self.expert_parallel > 1 and not self.model.experts:
             accepted = "1 for a dense model: groups of devices are replicas of their own"
-            raise InvalidInputError("dataParallel", self.data_parallel, accepted)
+            raise InvalidInputError("expertParallel", self.expert_parallel, accepted)
         if self.tensor_parallel == 0 and not 0 < self.cpu_cores <= self.instance.vcpus:
             raise InvalidInputError(
                 "cpuCores", self.cpu_cores, f"above 0 to {self.instance.vcpus:g} on {self.instance.id}"
@@ -106,7 +106,7 @@ class Engine:
     @property
     def devices(self) -> int:
         """Accelerators it runs on."""
-        return self.tensor_parallel * self.data_parallel
+        return self.tensor_parallel * self.expert_parallel
 
     @property
     def on_cpu(self) -> bool:

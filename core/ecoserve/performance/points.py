@@ -14,7 +14,7 @@ from ecoserve.catalog import Accelerator, Catalog, Cpu, InstanceType, ModelArchi
 from ecoserve.errors import InvalidInputError, UnknownNameError
 from ecoserve.performance.engine import Engine
 from ecoserve.performance.expected_error import expected_error
-from ecoserve.performance.prediction import Prediction, predict
+from ecoserve.performance.prediction import Prediction, engine_idle_watts, predict
 from ecoserve.performance.steps import engine_steps
 
 _MOST_DEVICES_OF_AN_ENGINE = 8
@@ -22,7 +22,7 @@ _MOST_DEVICES = 4096
 _MOST_TOKENS = 10_000_000
 _MOST_SEQUENCES = 1_000_000
 _OTHER_NAMES = {
-    "bfloat16": "bf16", "float16": "fp16", "half": "fp16", "mxfp4": "int4", "awq": "int4", "gptq": "int4",
+    "bfloat16": "bf16", "float16": "fp16", "half": "fp16", "awq": "int4", "gptq": "int4",
 }  # fmt: skip
 
 
@@ -77,22 +77,25 @@ def predict_point(point: OperatingPoint, catalog: Catalog | None = None) -> Poin
     Raises InvalidInputError where it can't be: an unknown name, devices that can't be grouped so, a model
     or its KV cache that doesn't fit, a precision the devices don't have.
     """
-    known = catalog or load_catalog()
-    model = known.model(point.model)
-    precision = _OTHER_NAMES.get(point.precision, point.precision)
-    if point.device in known.cpus:
-        engine, replicas = _on_processors(point, model, known.cpu(point.device), precision), 1
-    elif point.device in known.accelerators:
-        card = known.accelerator(point.device)
-        engine, replicas = _on_accelerators(point, model, card, precision, next(iter(known.cpus.values())))
-    else:
-        raise UnknownNameError("gpu", point.device, {*known.accelerators, *known.cpus})
+    engine, replicas = engine_at(point, catalog or load_catalog())
     _check(engine, point, replicas)
     return PointPrediction(
         prediction=_over_replicas(engine, point, replicas),
         source=Source.MODELLED,
         expected_error=expected_error(engine),
     )
+
+
+def engine_at(point: OperatingPoint, known: Catalog) -> tuple[Engine, int]:
+    """Return one engine of the point and how many there are; raises InvalidInputError where there is none."""
+    model = known.model(point.model)
+    precision = _OTHER_NAMES.get(point.precision, point.precision)
+    if point.device in known.cpus:
+        return _on_processors(point, model, known.cpu(point.device), precision), 1
+    if point.device in known.accelerators:
+        card = known.accelerator(point.device)
+        return _on_accelerators(point, model, card, precision, next(iter(known.cpus.values())))
+    raise UnknownNameError("gpu", point.device, {*known.accelerators, *known.cpus})
 
 
 def _on_processors(point: OperatingPoint, model: ModelArchitecture, cpu: Cpu, precision: str) -> Engine:
@@ -107,8 +110,8 @@ def _on_accelerators(
     if rest or not groups:
         accepted = f"a multiple of tensor_parallel {point.tensor_parallel}"
         raise InvalidInputError("gpus", point.gpus, accepted)
-    data_parallel, replicas = (groups, 1) if model.experts else (1, groups)
-    devices = point.tensor_parallel * data_parallel
+    expert_parallel, replicas = (groups, 1) if model.experts else (1, groups)
+    devices = point.tensor_parallel * expert_parallel
     if devices > _MOST_DEVICES_OF_AN_ENGINE:
         accepted = (
             f"at most {_MOST_DEVICES_OF_AN_ENGINE} devices work as one: links between nodes are not modelled"
@@ -119,7 +122,7 @@ def _on_accelerators(
         precision=precision,
         instance=_accelerator_host(card, devices, host_cpu),
         tensor_parallel=point.tensor_parallel,
-        data_parallel=data_parallel,
+        expert_parallel=expert_parallel,
     )
     return engine, replicas
 
@@ -178,7 +181,7 @@ def _over_replicas(engine: Engine, point: OperatingPoint, replicas: int) -> Pred
     busy = min(float(replicas), point.batch)
     one = predict(engine, point.input_tokens, point.output_tokens, point.batch / busy)
     rate = one.output_tokens_per_second * busy
-    idle = engine.devices * _idle_watts(engine) if replicas > busy else 0.0
+    idle = engine_idle_watts(engine) if replicas > busy else 0.0
     watts = one.power_watts * busy + idle * (replicas - busy)
     return Prediction(
         prefill_seconds=one.prefill_seconds,
@@ -187,7 +190,3 @@ def _over_replicas(engine: Engine, point: OperatingPoint, replicas: int) -> Pred
         power_watts=watts,
         joules_per_output_token=watts / rate if rate else math.inf,
     )
-
-
-def _idle_watts(engine: Engine) -> float:
-    return engine.accelerator.idle_watts + engine.accelerator.loaded_idle_watts

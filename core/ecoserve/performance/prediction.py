@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from ecoserve.performance import efficiency
 from ecoserve.performance.engine import Engine, engine_loaded_idle_watts
-from ecoserve.performance.steps import engine_steps
+from ecoserve.performance.steps import Steps, engine_steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,27 +18,34 @@ class Prediction:
     joules_per_output_token: float
 
 
-def predict(engine: Engine, input_tokens: float, output_tokens: float, batch: float) -> Prediction:
+def predict(
+    engine: Engine, input_tokens: float, output_tokens: float, batch: float, steps: Steps | None = None
+) -> Prediction:
     """Predict steady state with `batch` requests always running; context grows from input to input + output.
 
-    `prefill_seconds` is the time to a first token of one request on its own. `tpot_seconds` is of the decode
-    step; throughput and power count the prefills between steps as well.
+    Each finished request is replaced: a step serves batch/output prefills on average. `prefill_seconds` is the time
+    to a first token of one request on idle devices. `tpot_seconds` is the median time between tokens: that of a
+    plain decode step while prefills are rare (on a processor always, as its runtimes report it), of a step with
+    prefills where most have some. Throughput and power are means over all steps.
     """
-    steps = engine_steps(engine)
+    steps = steps or engine_steps(engine)
     context = input_tokens + output_tokens / 2.0
+    prompts = batch / output_tokens
     step = steps.decode_seconds(batch, context)
-    prefill = steps.prefill_seconds(input_tokens)
-    per_token = step + batch * prefill / output_tokens
-    idle = engine_loaded_idle_watts(engine)
-    if not engine.on_cpu:
-        idle += engine.devices * engine.accelerator.idle_watts
-    decode_joules = step * steps.decode_watts(batch, context)
-    prefill_joules = batch * prefill / output_tokens * steps.prefill_watts()
-    watts = idle + (decode_joules + prefill_joules) / per_token
+    interference = steps.interference_seconds(batch, context, input_tokens, prompts)
+    mostly = 0.0 if engine.on_cpu else prompts**2 / (prompts**2 + efficiency.MEDIAN_PROMPTS_PER_STEP**2)
+    watts = engine_idle_watts(engine) + steps.watts(batch, context, input_tokens, prompts)
+    mean_step = step + interference
     return Prediction(
-        prefill_seconds=prefill + steps.prefill_latency_seconds,
-        tpot_seconds=step,
-        output_tokens_per_second=batch / per_token,
+        prefill_seconds=steps.prefill_seconds(input_tokens) + steps.prefill_latency_seconds,
+        tpot_seconds=step + mostly * interference,
+        output_tokens_per_second=batch / mean_step,
         power_watts=watts,
-        joules_per_output_token=watts * per_token / batch,
+        joules_per_output_token=watts * mean_step / batch,
     )
+
+
+def engine_idle_watts(engine: Engine) -> float:
+    """What the engine's devices draw while they hold the model and serve nothing (0 on the host's cores)."""
+    bare = 0.0 if engine.on_cpu else engine.devices * engine.accelerator.idle_watts
+    return bare + engine_loaded_idle_watts(engine)

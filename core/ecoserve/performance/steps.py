@@ -34,6 +34,14 @@ class Steps(Protocol):
     def decode_seconds(self, batch: float, context_tokens: float) -> float:
         """Time of one decode step."""
 
+    def interference_seconds(
+        self, batch: float, context_tokens: float, tokens: float, prompts_per_step: float
+    ) -> float:
+        """Mean time per decode step that the prefills of `prompts_per_step` prompts of `tokens` tokens add."""
+
+    def watts(self, batch: float, context_tokens: float, tokens: float, prompts_per_step: float) -> float:
+        """Mean dynamic power of decode steps with so many prefills among them."""
+
     def prefill_watts(self) -> float:
         """Dynamic power during prefill."""
 

@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoserve.catalog import load_catalog
-from ecoserve.performance import Engine, efficiency, predict
+from ecoserve.errors import InvalidInputError
+from ecoserve.performance import Engine, efficiency, engine_resources, predict
+from ecoserve.performance.steps import engine_steps
 
 CATALOG = load_catalog()
 SMALL = CATALOG.model("meta-llama/Llama-3.1-8B-Instruct")
@@ -20,20 +24,23 @@ def engine(model=SMALL, instance="p5.48xlarge", tp=1, precision="bf16", cores=0.
 
 
 def test_a_decode_step_by_hand():
-    """One sequence on an H100: weights without the embedding table, its KV, its compute, and the fixed costs."""
+    """One sequence on an H100: weights without the embedding table, its KV, its kernels, and the host."""
+    known = efficiency.ACCELERATOR
     weights = 2 * (8.030e9 - 128256 * 4096)
-    kv = 150 * 131072
-    reads = (weights + kv) / (3350e9 * efficiency.MEMORY_BANDWIDTH_EFFICIENCY)
-    compute = weights / (989e12 * efficiency.COMPUTE_EFFICIENCY)
-    expected = efficiency.STEP_SECONDS + efficiency.SEQUENCE_SECONDS + reads + compute
-    assert predict(engine(), 100, 100, 1).tpot_seconds == pytest.approx(expected)
+    read = weights / (3350e9 * known.bandwidth_efficiency)
+    read += 150 * 131072 / (3350e9 * known.kv_efficiency)
+    expected = known.step_seconds + known.sequence_seconds + 32 * known.layer_seconds + read
+    assert predict(engine(), 100, 100, 1).tpot_seconds == pytest.approx(expected, rel=1e-3)
 
 
 def test_a_prefill_by_hand():
     """A long prompt on an H100 is matrix work plus attention that grows with its square."""
-    flops = 2 * (8.030e9 - 128256 * 4096) * 8192 + 2 * 32 * 32 * 128 * 8192**2
-    expected = flops / (989e12 * efficiency.COMPUTE_EFFICIENCY) + efficiency.PREFILL_LATENCY_SECONDS
-    assert predict(engine(), 8192, 100, 1).prefill_seconds == pytest.approx(expected)
+    known = efficiency.ACCELERATOR
+    rate = 989e12 * known.compute_efficiency
+    expected = 2 * (8.030e9 - 128256 * 4096) * 8192 / rate
+    expected += 2 * 32 * 32 * 128 * 8192**2 / (rate * efficiency.PROMPT_ATTENTION_SHARE)
+    found = predict(engine(), 8192, 100, 1).prefill_seconds
+    assert found == pytest.approx(expected + known.prefill_latency_seconds, rel=0.01)
 
 
 def test_published_order_of_magnitude_of_energy():
@@ -49,12 +56,37 @@ def test_fewer_bytes_per_weight_decode_faster(faster, slower):
 
 
 def test_tensor_parallelism_pays_more_over_nvlink_than_over_pcie():
-    gains = [
-        predict(engine(instance=name), 2000, 100, 1).prefill_seconds
-        / predict(engine(instance=name, tp=4), 2000, 100, 1).prefill_seconds
-        for name in ("p4de.24xlarge", "g5.48xlarge")
-    ]
-    assert 1 < gains[1] < gains[0] < 4
+    node = CATALOG.instance("p4de.24xlarge")
+    pcie = replace(node, accelerator=replace(node.accelerator, interconnect_gb_per_s=31.5))
+    one, *four = (
+        engine_steps(Engine(model=SMALL, precision="bf16", instance=on, tensor_parallel=tp)).prefill_seconds(
+            2000
+        )
+        for on, tp in ((node, 1), (node, 4), (pcie, 4))
+    )
+    assert one / 4 < four[0] < four[1] < one
+
+
+def test_experts_are_shared_by_all_devices():
+    model = CATALOG.model("Qwen/Qwen3-235B-A22B")
+    of = Engine(model=model, precision="fp8", instance=CATALOG.instance("p5.48xlarge"), expert_parallel=8)
+    assert of.devices == 8
+    assert engine_resources(of).gpu == 8
+    assert engine_steps(of).kv_tokens > 0
+
+
+@pytest.mark.parametrize(
+    ("model", "expert_parallel"),
+    [("Qwen/Qwen3-235B-A22B", 9), ("Qwen/Qwen3-235B-A22B", 0), ("Qwen/Qwen3-8B", 2)],
+)
+def test_impossible_groups_of_devices_are_named(model, expert_parallel):
+    with pytest.raises(InvalidInputError, match="expertParallel"):
+        Engine(
+            model=CATALOG.model(model),
+            precision="bf16",
+            instance=CATALOG.instance("p5.48xlarge"),
+            expert_parallel=expert_parallel,
+        )
 
 
 ENGINES = st.one_of(

@@ -1,0 +1,151 @@
+"""Errors as tables for people, and as the file from which predictions take their expected error."""
+
+import math
+import re
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import yaml
+from performance.fitting import group_of
+from performance.measurements import JOULES, PREFILL, QUANTITIES, RATE, TPOT, Measured
+
+from ecoserve.catalog import load_catalog
+from ecoserve.performance import efficiency
+from ecoserve.performance.efficiency import AcceleratorConstants
+from ecoserve.performance.expected_error import class_of
+
+_ROOT = Path(__file__).resolve().parents[2]
+_HEADS = {TPOT: "TPOT", RATE: "throughput", JOULES: "J/token", PREFILL: "prefill"}
+_BEGIN, _END = "<!-- errors: begin, written by make fit-performance -->", "<!-- errors: end -->"
+_FEWEST = 5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Errors of one row under one way of fitting: fitted, or its family or its device kept out."""
+
+    kind: str
+    row: Measured
+    log_errors: Mapping[str, float]
+
+
+def error_tables(outcomes: Sequence[Outcome]) -> str:
+    """Return the tables of docs/models.md, in Markdown."""
+    of_family = [o for o in outcomes if o.kind == "family"]
+    of_device = [o for o in outcomes if o.kind == "device"]
+    summary = [
+        _line(f"{source}, {label}", [o for o in outcomes if o.kind == kind and o.row.source == source])
+        for source in ("ML.ENERGY", "Splitwise", "aiconfigurator")
+        for label, kind in (
+            ("family kept out", "family"), ("accelerator kept out", "device"), ("fitted", "fitted"),
+        )
+    ]  # fmt: skip
+    summary.append(
+        _line("ML.ENERGY, short of memory or a busy host", [o for o in outcomes if o.kind == "disturbed"])
+    )
+    summary.append(
+        _line("llama.cpp, two Sapphire Rapids, fitted", [o for o in outcomes if o.kind == "processor"])
+    )
+    return "\n".join(
+        [
+            "All rows, by what the fit had not seen:\n",
+            *_table(summary),
+            "\nBy family, itself kept out of the fit:\n",
+            *_table([_line(_name(group), members) for group, members in _by_group(of_family)]),
+            "\nBy accelerator, itself kept out of the fit:\n",
+            *_table([_line(_name(group), members) for group, members in _by_group(of_device)]),
+        ]
+    )
+
+
+def write_docs(tables: str) -> None:
+    """Put the tables between their markers in docs/models.md."""
+    path = _ROOT / "docs" / "models.md"
+    text = path.read_text(encoding="utf-8")
+    before, _, rest = text.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    path.write_text(f"{before}{_BEGIN}\n{tables}\n{_END}{after}", encoding="utf-8")
+
+
+def write_constants(constants: AcceleratorConstants) -> None:
+    """Put the constants into efficiency.py, each at its place, with three digits."""
+    path = Path(efficiency.__file__)
+    text = path.read_text(encoding="utf-8")
+    for field in fields(constants):
+        value = getattr(constants, field.name)
+        text, found = re.subn(rf"(    {field.name}: float = )\S+", rf"\g<1>{value:.3g}", text)
+        assert found == 1, field.name
+    path.write_text(text, encoding="utf-8")
+
+
+def write_expected_errors(outcomes: Sequence[Outcome]) -> None:
+    """Write the median error of each class of engine, its family kept out and its accelerator kept out."""
+    known = load_catalog()
+    classes: dict[str, dict[str, list[float]]] = {"family": defaultdict(list), "device": defaultdict(list)}
+    for outcome in outcomes:
+        if outcome.kind in classes and outcome.row.source != "aiconfigurator":
+            name = class_of(known.model(outcome.row.point.model), outcome.row.point.precision)
+            classes[outcome.kind][name] += _absolute(outcome.log_errors.values())
+    document = {
+        kind: {name: round(statistics.median(v), 2) for name, v in sorted(found.items()) if len(v) >= _FEWEST}
+        for kind, found in classes.items()
+    }
+    processor = [o for o in outcomes if o.kind == "processor"]
+    document["processor"] = {
+        "int4": round(statistics.median([e for o in processor for e in _absolute(o.log_errors.values())]), 2)
+    }
+    devices = {o.row.point.device for o in outcomes if o.kind == "family" and o.row.source == "ML.ENERGY"}
+    text = "# Median absolute relative errors, written by make fit-performance: of a class of engine whose model family\n"
+    text += "# (family) or whose accelerator (device) the fit had not seen. measured lists accelerators with measured rows.\n"
+    path = Path(efficiency.__file__).with_name("expected_errors.yaml")
+    path.write_text(text + yaml.safe_dump({**document, "measured": sorted(devices)}), encoding="utf-8")
+
+
+def _by_group(outcomes: Iterable[Outcome]) -> list[tuple[tuple[str, str, str, str], list[Outcome]]]:
+    groups: dict[tuple[str, str, str, str], list[Outcome]] = defaultdict(list)
+    for outcome in outcomes:
+        groups[group_of(outcome.row)].append(outcome)
+    return sorted(groups.items(), key=lambda item: (item[0][0] != "ML.ENERGY", item[0]))
+
+
+def _name(group: tuple[str, str, str, str]) -> str:
+    source, family, device, precision = group
+    return f"{family} {precision} {device}" + ("" if source == "ML.ENERGY" else f" ({source})")
+
+
+def _line(name: str, outcomes: Sequence[Outcome]) -> list[str]:
+    cells = []
+    for quantity in QUANTITIES:
+        errors = _absolute(o.log_errors[quantity] for o in outcomes if quantity in o.log_errors)
+        cells.append(_cell(errors, quantity))
+    return [name, str(len(outcomes)), *cells]
+
+
+def _cell(errors: list[float], quantity: str) -> str:
+    if not errors:
+        return "–"
+    median, worst = statistics.median(errors), _percentile(errors, 0.9)
+    missed = median > (0.15 if quantity in (JOULES, PREFILL) else 0.10) or worst > 0.30
+    text = f"{median:.0%} ({worst:.0%})"
+    return f"**{text}**" if missed else text
+
+
+def _table(lines: Iterable[list[str]]) -> list[str]:
+    heads = ["rows", "n", *(_HEADS[quantity] for quantity in QUANTITIES)]
+    return [
+        "| " + " | ".join(heads) + " |",
+        "|" + "---|" * len(heads),
+        *("| " + " | ".join(line) + " |" for line in lines),
+    ]
+
+
+def _absolute(log_errors: Iterable[float]) -> list[float]:
+    return [abs(math.expm1(error)) for error in log_errors]
+
+
+def _percentile(values: list[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)]
