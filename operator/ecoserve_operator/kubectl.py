@@ -13,6 +13,7 @@ from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 from rich.console import Console
@@ -187,22 +188,25 @@ def _print_offline(offline: Body | None) -> None:
 
 @explain.command("pod")
 def explain_pod(name: str, namespace: NamespaceOption = "", output: OutputOption = Output.TABLE) -> None:
-    """Why a pod landed where it did."""
+    """Why a pod landed where it did, or why it waits; with every candidate while the extender remembers them."""
     found = _get("pods", name, namespace)
     metadata = found["metadata"]
+    remembered = _remembered(f"{metadata['namespace']}/{name}")
     text = (metadata.get("annotations") or {}).get(DECISION)
-    if text is None:
+    if text is None and remembered is None:
         raise InvalidInputError(
             "pod",
             name,
-            f"one that was scheduled with schedulerName ecoserve: it has no annotation {DECISION}",
+            f"one that was scheduled with schedulerName ecoserve: it has no annotation {DECISION}, and no extender "
+            "remembers it",
         )
     try:
-        decision = json.loads(text)
+        decision = json.loads(text) if text is not None else remembered["decision"] if remembered else {}
     except ValueError:
         raise InvalidInputError(f"annotation {DECISION}", text, "the JSON that the extender writes") from None
     if output is Output.JSON:
-        _print_json(decision)
+        seen = {key: remembered[key] for key in ("candidates", "rejected")} if remembered else {}
+        _print_json({**decision, **seen})
         return
     labels = metadata.get("labels") or {}
     table = _table("WHAT", "VALUE")
@@ -215,8 +219,46 @@ def explain_pod(name: str, namespace: NamespaceOption = "", output: OutputOption
         if value is not None:
             table.add_row(key, f"{value:.3f}" if isinstance(value, float) else str(value))
     _print(table)
+    if remembered is not None:
+        _print_candidates(remembered)
 
 
+def _remembered(pod: str) -> Body | None:
+    """What an extender still remembers of a pod, asked through the API server; None where none can be asked."""
+    label = "app.kubernetes.io/name=ecoserve,app.kubernetes.io/component=scheduler"
+    try:
+        extenders = _kubectl("get", "pods", "--all-namespaces", f"--selector={label}", "--output=json")
+    except KubectlError:
+        return None  # not everybody may look at EcoServe's own pods; the annotation says the most
+    for each in json.loads(extenders)["items"]:
+        where = each["metadata"]
+        ports = (port for c in each["spec"]["containers"] for port in c.get("ports") or ())
+        port = next((port["containerPort"] for port in ports if port.get("name") == "observe"), None)
+        path = f"/api/v1/namespaces/{where['namespace']}/pods/{where['name']}:{port}/proxy/explain?pod={quote(pod)}"
+        try:
+            answer: Body = json.loads(_kubectl("get", "--raw", path))
+        except (KubectlError, ValueError):
+            continue  # this one was never asked about the pod, or has forgotten it
+        return answer
+    return None
+
+
+def _print_candidates(remembered: Body) -> None:
+    if remembered["candidates"]:
+        table = _table("CANDIDATE", "gCO2e/h", "SCORE", numbers=(1, 2))
+        for item in remembered["candidates"][:_CANDIDATES_SHOWN]:
+            grams = item["gramsPerHour"]
+            table.add_row(item["node"], "unknown" if grams is None else f"{grams:.3f}", str(item["score"]))
+        _print(table)
+        more = len(remembered["candidates"]) - _CANDIDATES_SHOWN
+        if more > 0:
+            _print(f"and {more} more")
+    for item in remembered["rejected"]:
+        rest = ", …" if item["count"] > len(item["nodes"]) else ""
+        _print(f"refused: {item['count']} {item['message']}: {', '.join(item['nodes'])}{rest}")
+
+
+_CANDIDATES_SHOWN = 10
 _common: list[str] = []
 _INSTANCE_TRIES = 5
 _INSTANCE_WAIT_SECONDS = 0.5
@@ -269,7 +311,13 @@ def _current_plan() -> Body:
 
 def _get(kind: str, name: str, namespace: str) -> Body:
     within = [f"--namespace={namespace}"] if namespace else []
-    argv = ["kubectl", *_common, *within, "get", kind, name, "--output=json"]
+    answer: Body = json.loads(_kubectl(*within, "get", kind, name, "--output=json"))
+    return answer
+
+
+def _kubectl(*arguments: str) -> str:
+    """Run kubectl and return what it prints; raises KubectlError with its last line."""
+    argv = ["kubectl", *_common, *arguments]
     try:
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -277,8 +325,7 @@ def _get(kind: str, name: str, namespace: str) -> Body:
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["kubectl failed without a word"]
         raise KubectlError(lines[-1])
-    answer: Body = json.loads(done.stdout)
-    return answer
+    return done.stdout
 
 
 def _shape(item: Body) -> str:

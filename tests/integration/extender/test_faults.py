@@ -1,0 +1,186 @@
+"""Faults of the extender and around it, with the real scheduler: online pods go on, offline pods wait, nothing overfills."""
+
+import collections
+import json
+import os
+import secrets
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import pytest
+
+from ecoserve_devcluster import Cluster
+from ecoserve_extender.scheduler_config import build_scheduler_configuration
+
+pytestmark = pytest.mark.devcluster
+
+Schedule = Callable[[str, str], None]
+
+
+@pytest.fixture
+def schedule(bench: Any) -> Iterator[Schedule]:
+    """`schedule(profile, url)`: one more scheduler, which asks the extender at an address."""
+    started = []
+
+    def start(profile: str, url: str) -> None:
+        configuration = build_scheduler_configuration(url, profile=profile)
+        started.append(bench.cluster.start_scheduler(f"{profile}-{secrets.token_hex(2)}", configuration))
+
+    yield start
+    for process in started:
+        process.stop()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[bytes, int, float], str]]:
+    """`serve(body, status, seconds)`: the address of something that answers this to everything, after so long."""
+    servers = []
+
+    def start(body: bytes, status: int, seconds: float) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                threading.Event().wait(seconds)
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def with_scheduler(pod: dict[str, Any], name: str) -> dict[str, Any]:
+    pod["spec"]["schedulerName"] = name
+    return pod
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "seconds"),
+    [
+        (b"<html>not the extender</html>", 200, 0.0),
+        (b"{}", 500, 0.0),
+        (b'{"Error": "out of order"}', 200, 0.0),
+        (b'{"NodeNames": ["a-node-nobody-has"]}', 200, 0.0),
+        (b"[]", 200, 2.0),
+    ],
+    ids=["garbage", "500", "an error", "wrong node", "too slow"],
+)
+def test_an_extender_out_of_order_holds_up_offline_pods_alone(
+    bench: Any,
+    schedule: Schedule,
+    serve: Callable[[bytes, int, float], str],
+    body: bytes,
+    status: int,
+    seconds: float,
+) -> None:
+    node = bench.node("n")
+    profile = f"broken-{secrets.token_hex(2)}"
+    schedule(profile, serve(body, status, seconds))
+    offline = bench.pod("job", traffic_class="offline")
+    limits = {
+        "ecoserve.dev/offline": "1"
+    }  # as the admission policy gives it to pods of the profile `ecoserve`
+    offline["spec"]["containers"][0]["resources"]["requests"] |= limits
+    offline["spec"]["containers"][0]["resources"]["limits"] |= limits
+    bench.apply(with_scheduler(bench.pod("web"), profile), with_scheduler(offline, profile))
+    assert bench.placed("web", seconds=30) == {"web": node}
+    bench.until(lambda: bench.events("FailedScheduling"), "an attempt for the offline pod")
+    assert "nodeName" not in bench.pods()["job"]["spec"]
+
+
+def test_two_schedulers_with_an_extender_each_leave_no_node_overfilled(
+    bench: Any, schedule: Schedule
+) -> None:
+    cluster: Cluster = bench.cluster
+    port = cluster.free_port()
+    second = cluster.run(
+        f"second-{secrets.token_hex(2)}",
+        [
+            sys.executable, "-m", "ecoserve_extender.main", "--thinning-seconds=1", f"--port={port}",
+            f"--kubeconfig={cluster.kubeconfig_for('extender', 'test-extender')}",
+        ],
+        health_url=f"http://127.0.0.1:{port}/readyz",
+    )  # fmt: skip
+    try:
+        profile = f"second-{secrets.token_hex(2)}"
+        schedule(profile, f"http://127.0.0.1:{port}")
+        nodes = [bench.node(f"n{number}") for number in range(3)]
+        pods = [bench.pod(f"job-{number}", traffic_class="offline") for number in range(40)]
+        for pod in pods[::2]:
+            with_scheduler(pod, profile)
+        bench.apply(*pods)
+
+        def running() -> collections.Counter[str]:
+            live = [pod for pod in bench.pods().values() if "deletionTimestamp" not in pod["metadata"]]
+            return collections.Counter(pod["spec"].get("nodeName") for pod in live)
+
+        bench.until(lambda: sum(running()[node] for node in nodes) >= 24, "all headroom used", 40)
+        # Each may let pods in before it sees the other's: what is too much gives way again, down to half the headroom.
+        bench.until(lambda: all(running()[node] <= 9 for node in nodes), "no node beyond its headroom", 40)
+        assert sum(running()[node] for node in nodes) >= 20
+    finally:
+        second.stop()
+
+
+def test_while_the_api_server_stands_still_answers_go_on_and_afterwards_the_caches_follow(
+    bench: Any, fresh_devcluster: Callable[..., Cluster]
+) -> None:
+    cluster = fresh_devcluster()
+    port = cluster.free_port()
+    url = f"http://127.0.0.1:{port}"
+    extender = cluster.run(
+        "extender",
+        [
+            sys.executable,
+            "-m",
+            "ecoserve_extender.main",
+            f"--kubeconfig={cluster.kubeconfig}",
+            f"--port={port}",
+        ],
+        health_url=f"{url}/readyz",
+    )
+
+    def known() -> float:
+        text = httpx.get(f"{url}/metrics", trust_env=False).text
+        return next(
+            float(line.rsplit(" ", 1)[1])
+            for line in text.splitlines()
+            if line.startswith('ecoserve_extender_cache_entries{kind="nodes"}')
+        )
+
+    def add(name: str) -> None:
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}
+        cluster.kubectl("create", "-f", "-", stdin=json.dumps(node))
+
+    add("before")
+    bench.until(lambda: known() == 1, "the first node")
+    (api_server,) = (each for each in cluster.processes() if each.name == "kube-apiserver")
+    os.kill(api_server.pid, signal.SIGSTOP)
+    try:
+        body = {
+            "Pod": {"metadata": {"name": "p", "namespace": "d", "uid": "u"}, "spec": {}},
+            "NodeNames": ["before"],
+        }
+        answer = httpx.post(f"{url}/filter", json=body, trust_env=False)
+        assert answer.json()["NodeNames"] == ["before"]
+    finally:
+        os.kill(api_server.pid, signal.SIGCONT)
+    add("after")
+    bench.until(lambda: known() == 2, "the second node", 60)
+    assert extender.running

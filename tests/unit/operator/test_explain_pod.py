@@ -1,0 +1,84 @@
+"""`kubectl ecoserve explain pod`, with a kubectl that answers from a table."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from ecoserve.api.labels import DECISION
+from ecoserve_operator.kubectl import app
+
+DECIDED = {"node": "n1", "runnerUp": "n2", "gramsPerHour": 1.5, "gramsPerHourDifference": 2.0, "plan": "p1"}
+REMEMBERED = {
+    "decision": DECIDED | {"node": None},
+    "candidates": [
+        {"node": "n1", "gramsPerHour": 1.5, "score": 10},
+        {"node": "n2", "gramsPerHour": None, "score": 0},
+    ],
+    "rejected": [{"reason": "BUSY", "message": "node(s) are busy", "count": 7, "nodes": ["a", "b"]}],
+}
+EXTENDER = {
+    "metadata": {"name": "scheduler-1", "namespace": "eco"},
+    "spec": {"containers": [{"ports": [{"name": "observe", "containerPort": 8889}]}]},
+}
+PROXY = "/api/v1/namespaces/eco/pods/scheduler-1:8889/proxy/explain?pod=batch/job"
+
+
+def pod(**annotations: str) -> dict[str, Any]:
+    return {"metadata": {"name": "job", "namespace": "batch", "annotations": annotations}}
+
+
+@pytest.fixture
+def explain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Run the command; `answers` are what kubectl prints, by what stands in its arguments."""
+
+    def run(answers: dict[str, Any], *options: str) -> Any:
+        script = tmp_path / "kubectl"
+        script.write_text(
+            f"#!{sys.executable}\nimport json, sys\n"
+            f"answers = json.loads({json.dumps(json.dumps(answers))})\n"
+            "asked = ' '.join(sys.argv[1:])\n"
+            "found = next((value for key, value in answers.items() if key in asked), None)\n"
+            "sys.exit('not found') if found is None else print(json.dumps(found))\n"
+        )
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        return CliRunner().invoke(app, ["explain", "pod", "job", "-n", "batch", *options])
+
+    return run
+
+
+def test_candidates_and_refusals_stand_beside_the_decision(explain):
+    answers = {
+        PROXY: REMEMBERED,
+        "--selector": {"items": [EXTENDER]},
+        "get pods job": pod(**{DECISION: json.dumps(DECIDED)}),
+    }
+    shown = explain(answers).output
+    assert "runnerUp" in shown
+    assert "unknown" in shown
+    assert "refused: 7 node(s) are busy: a, b, …" in shown
+    told = json.loads(explain(answers, "-o", "json").output)
+    assert told == DECIDED | {key: REMEMBERED[key] for key in ("candidates", "rejected")}
+
+
+def test_a_pod_that_waits_is_explained_by_what_the_extender_remembers(explain):
+    shown = explain({PROXY: REMEMBERED, "--selector": {"items": [EXTENDER]}, "get pods job": pod()})
+    assert shown.exit_code == 0
+    assert "refused: 7 node(s) are busy" in shown.output
+
+
+def test_the_annotation_alone_is_enough(explain):
+    shown = explain({"get pods job": pod(**{DECISION: json.dumps(DECIDED)})})
+    assert shown.exit_code == 0
+    assert "n2" in shown.output
+
+
+def test_a_pod_of_another_scheduler_is_told_so(explain):
+    refused = explain({"get pods job": pod()})
+    assert refused.exit_code != 0
+    assert "no extender remembers it" in str(refused.exception)
