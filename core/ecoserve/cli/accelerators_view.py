@@ -120,7 +120,9 @@ def show(
         f"host; coefficients {terms.coefficients.name}, {terms.lifetime_years:g} years, of which "
         f"{terms.utilization:.0%} in use; PUE {terms.pue:g}; average intensities."
     )
-    console.print("  ?: the lead is within the error to expect of the performance model.")
+    console.print(
+        "  ?: the lead is within the error to expect of the performance model on hardware with measurements."
+    )
     if over_sets is not None:
         console.print(_set_table(contests, grids, over_sets))
         for name, reason in over_sets.gaps.items():
