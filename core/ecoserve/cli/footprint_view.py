@@ -194,6 +194,7 @@ def show(
     subject: Subject, terms: AccountTerms, account: Account, over_sets: OverSets | None, console: Console
 ) -> None:
     """Print the parts, the totals and, where asked for, the range over the sets."""
+    console.print(f"Embodied carbon of {subject.words}")
     console.print(_part_table(subject, account))
     for line in _total_lines(subject, terms, account):
         console.print(line)
@@ -208,7 +209,7 @@ def show(
 
 
 def _part_table(subject: Subject, account: Account) -> Table:
-    table = Table(title=f"Embodied carbon of {subject.words}", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("part")
     table.add_column("kgCO2e", justify="right")
     table.add_column("scope")
