@@ -98,10 +98,14 @@ def write_expected_errors(outcomes: Sequence[Outcome]) -> None:
         "int4": round(statistics.median([e for o in processor for e in _absolute(o.log_errors.values())]), 2)
     }
     devices = {o.row.point.device for o in outcomes if o.kind == "family" and o.row.source == "ML.ENERGY"}
+    estimated = {o.row.point.device for o in outcomes if o.kind == "device"} - devices
     text = "# Median absolute relative errors, written by make fit-performance: of a class of engine whose model family\n"
-    text += "# (family) or whose accelerator (device) the fit had not seen. measured lists accelerators with measured rows.\n"
+    text += "# (family) or whose accelerator (device) the fit had not seen. measured lists accelerators with measured\n# decode, estimated those with prefills or estimates alone.\n"
     path = Path(efficiency.__file__).with_name("expected_errors.yaml")
-    path.write_text(text + yaml.safe_dump({**document, "measured": sorted(devices)}), encoding="utf-8")
+    path.write_text(
+        text + yaml.safe_dump({**document, "measured": sorted(devices), "estimated": sorted(estimated)}),
+        encoding="utf-8",
+    )
 
 
 def _by_group(outcomes: Iterable[Outcome]) -> list[tuple[tuple[str, str, str, str], list[Outcome]]]:

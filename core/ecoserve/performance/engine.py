@@ -63,8 +63,8 @@ class Slo:
 class Engine:
     """One replica's engine. `tensor_parallel` devices, or 0 for `cpu_cores` vCPUs of the host.
 
-    A mixture of experts may run on `expert_parallel` such groups in step: attention is replicated over the groups,
-    the experts are spread over all devices.
+    A mixture of experts may run on `expert_parallel` times as many devices, each with whole experts of its own
+    and its part of attention.
 
     Raises InvalidInputError where the numbers make no engine at all; whether a sound engine can serve
     is `replica_capacity`'s answer.

@@ -24,8 +24,8 @@ def expected_error(engine: Engine) -> float:
     """Median absolute relative error to expect of TPOT, throughput and energy per token on `engine`.
 
     On an accelerator with measurements it is that of the class with the model's family kept out of the fit; on
-    others that with an accelerator kept out, if larger; for a class that nobody measured half as much again as the
-    worst that was.
+    one known from estimates that with an accelerator kept out, if larger; elsewhere half as much again, and so for
+    a class that nobody measured, from the worst that was.
     """
     errors = _errors()
     if engine.on_cpu:
@@ -36,7 +36,8 @@ def expected_error(engine: Engine) -> float:
     known = float(errors["family"].get(name, worst))
     if engine.accelerator.id in errors["measured"]:
         return known
-    return max(known, float(errors["device"].get(name, worst)))
+    elsewhere = max(known, float(errors["device"].get(name, worst)))
+    return elsewhere * (1.0 if engine.accelerator.id in errors["estimated"] else _MORE_WITHOUT_MEASUREMENTS)
 
 
 @functools.cache
