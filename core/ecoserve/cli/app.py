@@ -233,6 +233,10 @@ def predict(
             help="CSV of points: model,gpu,gpus,tensor_parallel,precision,input_tokens,output_tokens,batch."
         ),
     ] = None,
+    profile: Annotated[
+        list[Path] | None,
+        typer.Option(help="HardwareProfiles with own measurements, which take precedence; may be repeated."),
+    ] = None,
     output: OutputFormat = Output.TABLE,
 ) -> int:
     """Predict latency, throughput and energy of a model at one point of operation, or at those of a CSV file.
@@ -245,11 +249,11 @@ def predict(
 
     console, as_json = table_console(), output is Output.JSON
     if points is not None:
-        return run_predict_many(points, as_json=as_json, console=console)
+        return run_predict_many(points, profile or (), as_json=as_json, console=console)
     point = predict_request(
         model, gpu, cpu, gpus, tensor_parallel, precision, input_tokens, output_tokens, batch
     )
-    return run_predict(point, as_json=as_json, console=console)
+    return run_predict(point, profile or (), as_json=as_json, console=console)
 
 
 @app.command()

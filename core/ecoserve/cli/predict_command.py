@@ -4,7 +4,8 @@ import csv
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,8 +13,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ecoserve.catalog import load_catalog
+from ecoserve.api.manifests import load_manifests
+from ecoserve.catalog import Catalog, MeasuredProfile, load_catalog
 from ecoserve.errors import EcoserveError, InvalidInputError
+from ecoserve.fleet.hardware import check_profile, hardware_of_profile
 from ecoserve.performance import OperatingPoint, PointPrediction, predict_point
 
 _T = TypeVar("_T")
@@ -54,9 +57,10 @@ def _needed(option: str, value: _T | None) -> _T:
     return value
 
 
-def run_predict(point: OperatingPoint, *, as_json: bool, console: Console) -> int:
+def run_predict(point: OperatingPoint, profiles: Sequence[Path], *, as_json: bool, console: Console) -> int:
     """Predict one point and print it; returns the exit status."""
-    found = predict_point(point, load_catalog())
+    catalog = load_catalog()
+    found = predict_point(point, catalog, measured_on(profiles, catalog)(point.device))
     if as_json:
         json.dump(_document(found), sys.stdout, indent=2)
         print()
@@ -65,9 +69,10 @@ def run_predict(point: OperatingPoint, *, as_json: bool, console: Console) -> in
     return 0
 
 
-def run_predict_many(path: Path, *, as_json: bool, console: Console) -> int:
+def run_predict_many(path: Path, profiles: Sequence[Path], *, as_json: bool, console: Console) -> int:
     """Predict every row of a CSV file in its order; a row that can't be predicted says why."""
     catalog = load_catalog()
+    measured = measured_on(profiles, catalog)
     points: list[OperatingPoint | None] = []
     outcomes: list[PointPrediction | str] = []
     for row in _rows(path):
@@ -75,7 +80,7 @@ def run_predict_many(path: Path, *, as_json: bool, console: Console) -> int:
         outcome: PointPrediction | str
         try:
             point = _point(row)
-            outcome = predict_point(point, catalog)
+            outcome = predict_point(point, catalog, measured(point.device))
         except EcoserveError as error:
             outcome = str(error)
         points.append(point)
@@ -86,6 +91,24 @@ def run_predict_many(path: Path, *, as_json: bool, console: Console) -> int:
     else:
         console.print(_table(points, outcomes))
     return 0
+
+
+def measured_on(paths: Sequence[Path], catalog: Catalog) -> Callable[[str], tuple[MeasuredProfile, ...]]:
+    """Read HardwareProfiles; what comes back tells what was measured on a device, by its id.
+
+    A share of a host is given in vCPUs there and in cores for prediction, where a socket has all of its own.
+    """
+    by_device: dict[str, list[MeasuredProfile]] = {}
+    for profile in load_manifests(paths).profiles if paths else ():
+        check_profile(profile, catalog)
+        instance = hardware_of_profile(profile.metadata.name, profile.spec, catalog).instance
+        for item in instance.measured:
+            if item.tensor_parallel and instance.accelerator is not None:
+                by_device.setdefault(instance.accelerator.id, []).append(item)
+            elif item.vcpus:
+                cores = round(item.vcpus / instance.vcpus * instance.physical_cores)
+                by_device.setdefault(instance.cpu.id, []).append(replace(item, vcpus=cores))
+    return lambda device: tuple(by_device.get(device, ()))
 
 
 def _rows(path: Path) -> list[dict[str | Any, str | Any]]:

@@ -11,8 +11,9 @@ from ecoserve.performance.engine import (
     engine_loaded_idle_watts,
     engine_resources,
 )
-from ecoserve.performance.points import OperatingPoint, PointPrediction, Source, predict_point
+from ecoserve.performance.points import OperatingPoint, PointPrediction, predict_point
 from ecoserve.performance.prediction import Prediction, predict
+from ecoserve.performance.profiles import Source
 
 __all__ = [
     "Engine",

@@ -7,14 +7,23 @@ split over all of them (expert parallelism).
 
 import functools
 import math
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from ecoserve.catalog import Accelerator, Catalog, Cpu, InstanceType, ModelArchitecture, load_catalog
+from ecoserve.catalog import (
+    Accelerator,
+    Catalog,
+    Cpu,
+    InstanceType,
+    MeasuredProfile,
+    ModelArchitecture,
+    load_catalog,
+)
 from ecoserve.errors import InvalidInputError, UnknownNameError
 from ecoserve.performance.engine import Engine
 from ecoserve.performance.expected_error import expected_error
 from ecoserve.performance.prediction import Prediction, engine_idle_watts, predict
+from ecoserve.performance.profiles import REPEATED, Source, figures_at, interpolation_error, profile_of
 from ecoserve.performance.steps import engine_steps
 
 _MOST_DEVICES_OF_AN_ENGINE = 8
@@ -26,14 +35,6 @@ _MEASURED_OVER_MEMORY = 1.8
 _OTHER_NAMES = {
     "bfloat16": "bf16", "float16": "fp16", "half": "fp16", "awq": "int4", "gptq": "int4",
 }  # fmt: skip
-
-
-class Source(StrEnum):
-    """Where a figure is from."""
-
-    MEASURED = "measured"
-    INTERPOLATED = "interpolated"
-    MODELLED = "modelled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,19 +74,45 @@ class PointPrediction:
     expected_error: float
 
 
-def predict_point(point: OperatingPoint, catalog: Catalog | None = None) -> PointPrediction:
-    """Predict one point of operation.
+def predict_point(
+    point: OperatingPoint, catalog: Catalog | None = None, measured: Sequence[MeasuredProfile] = ()
+) -> PointPrediction:
+    """Predict one point of operation; `measured` are profiles of the device, which take precedence.
+
+    Where a profile was measured, or measured around, its figures are the answer; what it lacks (power, say) and what
+    lies outside is the model's, corrected by the nearest measured ratio.
 
     Raises InvalidInputError where it can't be: an unknown name, devices that can't be grouped so, a model
     or its KV cache that doesn't fit, a precision the devices don't have.
     """
     engine, replicas = engine_at(point, catalog or load_catalog())
+    if measured:
+        engine = replace(engine, instance=replace(engine.instance, measured=tuple(measured)))
     _check(engine, point, replicas)
+    busy = min(float(replicas), point.batch)
+    one, source, error = _one_replica(engine, point, point.batch / busy)
     return PointPrediction(
-        prediction=_over_replicas(engine, point, replicas),
-        source=Source.MODELLED,
-        expected_error=expected_error(engine),
+        prediction=_over_replicas(engine, one, replicas, busy), source=source, expected_error=error
     )
+
+
+def _one_replica(engine: Engine, point: OperatingPoint, batch: float) -> tuple[Prediction, Source, float]:
+    modelled = predict(engine, point.input_tokens, point.output_tokens, batch)
+    profile = profile_of(engine)
+    found = figures_at(profile, point.input_tokens, point.output_tokens, batch) if profile else None
+    if profile is None or found is None:
+        return modelled, Source.MODELLED, expected_error(engine)
+    rate = found.output_tokens_per_second or modelled.output_tokens_per_second
+    watts = found.power_watts or modelled.power_watts
+    prediction = replace(
+        modelled,
+        tpot_seconds=found.tpot_seconds,
+        output_tokens_per_second=rate,
+        power_watts=watts,
+        joules_per_output_token=watts / rate,
+    )
+    error = REPEATED if found.source is Source.MEASURED else interpolation_error(profile)
+    return prediction, found.source, error
 
 
 def engine_at(point: OperatingPoint, known: Catalog) -> tuple[Engine, int]:
@@ -178,10 +205,8 @@ def _check(engine: Engine, point: OperatingPoint, replicas: int) -> None:
         raise InvalidInputError("batch", point.batch, accepted)
 
 
-def _over_replicas(engine: Engine, point: OperatingPoint, replicas: int) -> Prediction:
-    """Spread the batch evenly over replicas; with fewer sequences than replicas some idle, loaded."""
-    busy = min(float(replicas), point.batch)
-    one = predict(engine, point.input_tokens, point.output_tokens, point.batch / busy)
+def _over_replicas(engine: Engine, one: Prediction, replicas: int, busy: float) -> Prediction:
+    """Add up replicas, of which `busy` have an even part of the batch and the rest idle, loaded."""
     rate = one.output_tokens_per_second * busy
     idle = engine_idle_watts(engine) if replicas > busy else 0.0
     watts = one.power_watts * busy + idle * (replicas - busy)

@@ -1,10 +1,13 @@
 """What capacity and prediction need to know of an engine, whatever it runs on."""
 
+import functools
 from typing import Protocol
 
 from ecoserve.performance.accelerator_steps import AcceleratorSteps
 from ecoserve.performance.cpu_steps import CpuSteps
 from ecoserve.performance.engine import Engine, Rejection
+from ecoserve.performance.profiled_steps import profiled
+from ecoserve.performance.profiles import profile_of
 
 
 class Steps(Protocol):
@@ -50,5 +53,18 @@ class Steps(Protocol):
 
 
 def engine_steps(engine: Engine) -> Steps:
-    """The step model of `engine`: on accelerators or on the host's cores."""
+    """The step model of `engine`, on accelerators or on the host's cores, corrected by what was measured on such nodes."""
+    return _profiled_steps(engine) if engine.instance.measured else _modelled_steps(engine)
+
+
+def _modelled_steps(engine: Engine) -> Steps:
     return CpuSteps(engine) if engine.on_cpu else AcceleratorSteps(engine)
+
+
+@functools.lru_cache(maxsize=1024)
+def _profiled_steps(engine: Engine) -> Steps:
+    """Correct the model by the engine's profile; where it can't run at all, its own answer stands."""
+    modelled, profile = _modelled_steps(engine), profile_of(engine)
+    if profile is None or modelled.rejection() is not None:
+        return modelled
+    return profiled(engine, modelled, profile)

@@ -115,3 +115,48 @@ def test_measure_refuses_before_it_measures(arguments: list[str], message: str, 
     printed = capsys.readouterr()
     assert message in printed.err
     assert not printed.out
+
+
+def predicted(profile: Path | None, batch: int, capsys) -> dict:
+    point = ["--model", "meta-llama/Llama-3.1-8B-Instruct", "--gpu", "h100-sxm", "--input", "1024"]
+    given = ["--profile", str(profile)] if profile is not None else []
+    assert (
+        run(["predict", *point, "--output-tokens", "128", "--batch", str(batch), *given, "--output", "json"])
+        == 0
+    )
+    return json.loads(capsys.readouterr().out)
+
+
+def test_predictions_heed_an_imported_profile(tmp_path: Path, capsys):
+    runs = []
+    for limit, tpot in ((4, 12.0), (16, 25.0)):
+        path = tmp_path / f"{limit}.json"
+        path.write_text(json.dumps(RUN | {"max_concurrency": limit, "duration": 1.0, "mean_tpot_ms": tpot}))
+        runs.append(str(path))
+    assert run(["profile", "import", *runs, "--base", "p5.48xlarge"]) == 0
+    profile = tmp_path / "profile.yaml"
+    profile.write_text(capsys.readouterr().out)
+    measured = predicted(profile, 16, capsys)
+    assert (measured["source"], measured["tpotSeconds"]) == ("measured", 0.025)
+    assert predicted(profile, 8, capsys)["source"] == "interpolated"
+    assert predicted(profile, 100, capsys)["source"] == "modelled"
+    assert predicted(None, 16, capsys)["source"] == "modelled"
+
+
+def test_plans_heed_a_profile(tmp_path: Path, capsys):
+    examples = Path(__file__).parents[3] / "examples"
+    fleet = tmp_path / "fleet.yaml"
+    fleet.write_text("nodes: [{sku: p5.48xlarge, count: 4, zone: z}]")
+    command = ["plan", "-f", str(examples / "llmserving-8b.yaml"), "-f", str(fleet), "--intensity", "300"]
+
+    def replicas(*more: str) -> int:
+        assert run([*command, *more, "--output", "json"]) in (0, 3)
+        placements = json.loads(capsys.readouterr().out)["spec"]["placements"]
+        return sum(item["replicas"] * item["tensorParallel"] for item in placements)
+
+    slow = tmp_path / "slow.json"
+    slow.write_text(json.dumps(RUN | {"max_concurrency": 4, "duration": 1.0, "mean_tpot_ms": 35.0}))
+    assert run(["profile", "import", str(slow), "--base", "p5.48xlarge"]) == 0
+    profile = tmp_path / "profile.yaml"
+    profile.write_text(capsys.readouterr().out)
+    assert replicas("-f", str(profile)) > replicas()
