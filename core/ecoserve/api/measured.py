@@ -7,8 +7,8 @@ from pydantic import ConfigDict, Field, model_validator
 from ecoserve.api.base import ApiModel, Name, cel, one_of, rules
 from ecoserve.api.llmserving import Precision
 
-MOST_PROFILES = 32
-MOST_POINTS = 512
+MOST_PROFILES = 16
+MOST_POINTS = 256
 
 _ONE_SHARE = "give exactly one of tensorParallel and vcpus"
 

@@ -20,6 +20,7 @@ from ecoserve.fleet.hardware import check_profile, hardware_of_profile
 from ecoserve.performance import OperatingPoint, PointPrediction, predict_point
 
 _T = TypeVar("_T")
+_SAME_SHARE = 0.05
 COLUMNS = (
     "model", "gpu", "gpus", "tensor_parallel", "precision", "input_tokens", "output_tokens", "batch",
 )  # fmt: skip
@@ -60,7 +61,7 @@ def _needed(option: str, value: _T | None) -> _T:
 def run_predict(point: OperatingPoint, profiles: Sequence[Path], *, as_json: bool, console: Console) -> int:
     """Predict one point and print it; returns the exit status."""
     catalog = load_catalog()
-    found = predict_point(point, catalog, measured_on(profiles, catalog)(point.device))
+    found = predict_point(point, catalog, measured_on(profiles, catalog)(point))
     if as_json:
         json.dump(_document(found), sys.stdout, indent=2)
         print()
@@ -80,7 +81,7 @@ def run_predict_many(path: Path, profiles: Sequence[Path], *, as_json: bool, con
         outcome: PointPrediction | str
         try:
             point = _point(row)
-            outcome = predict_point(point, catalog, measured(point.device))
+            outcome = predict_point(point, catalog, measured(point))
         except EcoserveError as error:
             outcome = str(error)
         points.append(point)
@@ -93,22 +94,35 @@ def run_predict_many(path: Path, profiles: Sequence[Path], *, as_json: bool, con
     return 0
 
 
-def measured_on(paths: Sequence[Path], catalog: Catalog) -> Callable[[str], tuple[MeasuredProfile, ...]]:
-    """Read HardwareProfiles; what comes back tells what was measured on a device, by its id.
+def measured_on(
+    paths: Sequence[Path], catalog: Catalog
+) -> Callable[[OperatingPoint], tuple[MeasuredProfile, ...]]:
+    """Read HardwareProfiles; what comes back tells what was measured on the device of a point.
 
-    A share of a host is given in vCPUs there and in cores for prediction, where a socket has all of its own.
+    A share of a host is given in vCPUs there; a point names sockets, all of whose cores count.
     """
-    by_device: dict[str, list[MeasuredProfile]] = {}
+    on_cards: list[tuple[str, MeasuredProfile]] = []
+    on_hosts: list[tuple[str, float, MeasuredProfile]] = []
     for profile in load_manifests(paths).profiles if paths else ():
         check_profile(profile, catalog)
         instance = hardware_of_profile(profile.metadata.name, profile.spec, catalog).instance
         for item in instance.measured:
             if item.tensor_parallel and instance.accelerator is not None:
-                by_device.setdefault(instance.accelerator.id, []).append(item)
+                on_cards.append((instance.accelerator.id, item))
             elif item.vcpus:
-                cores = round(item.vcpus / instance.vcpus * instance.physical_cores)
-                by_device.setdefault(instance.cpu.id, []).append(replace(item, vcpus=cores))
-    return lambda device: tuple(by_device.get(device, ()))
+                sockets = item.vcpus / instance.vcpus * instance.sockets
+                on_hosts.append((instance.cpu.id, sockets, item))
+
+    def found(point: OperatingPoint) -> tuple[MeasuredProfile, ...]:
+        cards = [item for device, item in on_cards if device == point.device]
+        hosts = [
+            replace(item, vcpus=point.gpus * catalog.cpu(cpu).cores)
+            for cpu, sockets, item in on_hosts
+            if cpu == point.device and math.isclose(sockets, point.gpus, rel_tol=_SAME_SHARE)
+        ]
+        return (*cards, *hosts)
+
+    return found
 
 
 def _rows(path: Path) -> list[dict[str | Any, str | Any]]:

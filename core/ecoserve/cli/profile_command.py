@@ -25,7 +25,7 @@ from ecoserve.measuring.results import read_result
 from ecoserve.measuring.sweep import Load, measure
 
 _POWER_HOLD_SECONDS, _HOLD_SECONDS = 60.0, 10.0
-_MOST_LOADS = 512
+_MOST_LOADS = 256
 _PROMETHEUS_TOKEN = "ECOSERVE_PROMETHEUS_TOKEN"  # noqa: S105  # the name of a variable
 
 

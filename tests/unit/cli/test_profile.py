@@ -143,6 +143,38 @@ def test_predictions_heed_an_imported_profile(tmp_path: Path, capsys):
     assert predicted(None, 16, capsys)["source"] == "modelled"
 
 
+def test_predictions_on_sockets_heed_a_profile_of_the_whole_host(tmp_path: Path, capsys):
+    rows = "\n".join(
+        json.dumps({"pp": 128, "tg": 64, "pl": batch, "t_pp": 1.3 * batch, "t_tg": 4.0 + 0.5 * batch})
+        for batch in (1, 8, 32)
+    )
+    path = tmp_path / "llama.jsonl"
+    path.write_text(rows)
+    model = ["--model", "meta-llama/Llama-3.1-8B-Instruct", "--precision", "int4"]
+    assert run(["profile", "import", str(path), "--base", "m7i.48xlarge", *model]) == 0
+    profile = tmp_path / "profile.yaml"
+    profile.write_text(capsys.readouterr().out)
+    load = [
+        "--input",
+        "128",
+        "--output-tokens",
+        "64",
+        "--batch",
+        "8",
+        "--profile",
+        str(profile),
+        "--output",
+        "json",
+    ]
+    for sockets, source in ((2, "measured"), (1, "modelled")):
+        assert run(["predict", *model, "--cpu", "xeon-8480plus", "--gpus", str(sockets), *load]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["source"] == source
+        if source == "measured":
+            assert found["tpotSeconds"] == 0.125
+            assert found["prefillSeconds"] == pytest.approx(1.3, abs=0.1)
+
+
 def test_plans_heed_a_profile(tmp_path: Path, capsys):
     examples = Path(__file__).parents[3] / "examples"
     fleet = tmp_path / "fleet.yaml"
