@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -159,24 +159,43 @@ def solve_mixed(
     point = np.asarray(hint, np.float64)
     hinted = model_parameters_pb2.ModelSolveParametersProto()
     if len(point) and bool(np.all((program.lower <= point) & (point <= program.upper))):
-        _fill(hinted.solution_hints.add().variable_values, np.arange(len(columns)), point[columns])
+        hinted = _hinted(columns, point)
     limit = max(time_limit_seconds, 0.05)
+    known: Solution | None = None
     if len(columns) <= _QUICK:
         quick = _parameters(relative_gap, limit * _QUICK_SHARE)
         quick.threads = 1
         quick.presolve = quick.cuts = parameters_pb2.EMPHASIS_OFF
         quick.heuristics = parameters_pb2.EMPHASIS_LOW
-        found = _mixed("GSCIP", program, columns, model, quick, hinted)
-        if found is not None and found.status in ("optimal", "infeasible"):
-            return found
+        known = _mixed("GSCIP", program, columns, model, quick, hinted)
+        if known is not None and known.status in ("optimal", "infeasible"):
+            return known
         limit *= 1 - _QUICK_SHARE
+        if known is not None and known.point is not None:
+            hinted = _hinted(columns, np.clip(known.point, program.lower, program.upper))
     parameters = _parameters(relative_gap, limit)
     plain = model_parameters_pb2.ModelSolveParametersProto()
     for start in (hinted, plain) if hinted.solution_hints else (plain,):
         found = _mixed("HIGHS", program, columns, model, parameters, start)
         if found is not None:
-            return found
-    return Solution("unknown")
+            return _better(found, known)
+    return known or Solution("unknown")
+
+
+def _hinted(columns: Indices, point: Vector) -> model_parameters_pb2.ModelSolveParametersProto:
+    hinted = model_parameters_pb2.ModelSolveParametersProto()
+    _fill(hinted.solution_hints.add().variable_values, np.arange(len(columns)), point[columns])
+    return hinted
+
+
+def _better(found: Solution, known: Solution | None) -> Solution:
+    """Return the better point of two answers to the same program, with the better bound."""
+    if known is None or known.point is None:
+        return found
+    if found.point is None:
+        return known
+    best = min(found, known, key=lambda solution: solution.objective)
+    return replace(best, status=found.status, bound=max(found.bound, known.bound))
 
 
 def _mixed(

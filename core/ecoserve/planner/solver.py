@@ -33,6 +33,7 @@ from ecoserve.planner.instance import BoundsResult, PlanningInstance, PlanningRe
 from ecoserve.planner.marginals import marginals
 from ecoserve.planner.mathopt_backend import Solution, solve_mixed
 from ecoserve.planner.merging import merge_slices
+from ecoserve.planner.neighbourhood import Neighbourhoods
 from ecoserve.planner.outcome import chain, outcome
 from ecoserve.planner.pricing import Relaxation
 from ecoserve.planner.program import Program, Vector, dense_row
@@ -49,6 +50,7 @@ _LEAST_FIRST_GAP = 0.001
 _LEAST_PROGRESS = 0.0005
 """More columns that improve the plan by less than this share of it are not followed by still more."""
 _FIRST_SHARE = 0.4
+_POLISH_SHARE = 0.3
 _TIER_TOLERANCE = 1e-7
 _LEAST_SHARE = 1e-6
 """Smaller upper bounds are zero: HiGHS can't tell them apart, and fails on some."""
@@ -115,7 +117,7 @@ class _Search:
         start = self._start(relaxed)
         costs = self._reduced_costs(relaxed)
         if costs is not None and allowance.nothing and self.formulation.program.columns > _SMALL_COLUMNS:
-            start = self._searched(relaxed, costs, start)
+            start = self._polished(relaxed, costs, self._searched(relaxed, costs, start))
         if allowance.nothing and self._good_enough(relaxed, start):
             program, _ = self._promising(relaxed, start, allowance)
             best, mip_bound = self._settled(program, allowance, start), relaxed.bound
@@ -237,6 +239,21 @@ class _Search:
             if turn > 0 and before - after <= _LEAST_PROGRESS * abs(after):
                 break
         return best
+
+    def _polished(self, relaxed: Solution, costs: Vector, start: Candidate) -> Candidate:
+        """Improve a plan pool by pool where supply is scarce: where the relaxation fills a pool."""
+        nodes = list(self.formulation.nodes.values())
+        scarce = relaxed.point is not None and np.any(
+            (costs[nodes] < 0) & (relaxed.point[nodes] >= self.formulation.program.upper[nodes] - 1e-6)
+        )
+        if not scarce or any(start.total(tier) > 0 for tier in self.tiers):
+            return start
+        program = self._allowing(self.formulation.program, Allowance())
+        around = Neighbourhoods(self.formulation, program, self.objective, costs, relaxed.bound)
+        until = time.perf_counter() + _POLISH_SHARE * self._left()
+        return around.improved(
+            start, lambda: until - time.perf_counter(), lambda plan: self._good_enough(relaxed, plan)
+        )
 
     def _restricted(
         self, relaxed: Solution, costs: Vector, start: Candidate, promising: float
