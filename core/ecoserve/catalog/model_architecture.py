@@ -189,6 +189,12 @@ class ModelArchitecture:
         state_bytes = self.state_space.state_bytes if self.state_space is not None else 0.0
         return tokens * self._kv_bytes_per_layer + state_bytes
 
+    def prompt_attention_flops(self, tokens: float) -> float:
+        """Operations of causal attention over a prompt; windowed layers attend to their window at most."""
+        windowed = self.windowed_layers * min(tokens / 2.0, self.window_tokens)
+        context = (self.attention_layers - self.windowed_layers) * tokens / 2.0 + windowed
+        return 4.0 * self.attention_heads * self.head_dim * tokens * context
+
     def _bytes(self, parameters: float, of_experts: float, precision: str) -> float:
         per_weight = BYTES_PER_WEIGHT[check_precision(precision)]
         if precision != _OF_FEED_FORWARD_ALONE:

@@ -194,17 +194,13 @@ class AcceleratorSteps:
         return seconds + self._exchange_transfer_seconds(tokens)
 
     def _prompt_attention_seconds(self, tokens: float) -> float:
-        model = self.engine.model
-        windowed = model.windowed_layers * min(tokens / 2.0, model.window_tokens)
-        context = (model.attention_layers - model.windowed_layers) * tokens / 2.0 + windowed
-        flops = 4.0 * model.attention_heads * model.head_dim * tokens * context
         rate = (
             self.engine.accelerator.bf16_tflops
             * 1e12
             * self._sustained_share
             * efficiency.PROMPT_ATTENTION_SHARE
         )
-        return flops / self.engine.devices / rate
+        return self.engine.model.prompt_attention_flops(tokens) / self.engine.devices / rate
 
     def _kv_bytes_read(self, batch: float, context_tokens: float) -> float:
         model = self.engine.model

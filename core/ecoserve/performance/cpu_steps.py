@@ -57,15 +57,14 @@ class CpuSteps:
     def prefill_seconds(self, tokens: float) -> float:
         """Time the cores are occupied by the prefill of one prompt of `tokens` tokens."""
         model = self.engine.model
-        attention = 2.0 * model.layers * model.attention_heads * model.head_dim * tokens**2
-        flops = 2.0 * model.matmul_parameters * tokens + attention
+        flops = 2.0 * model.matmul_parameters * tokens + model.prompt_attention_flops(tokens)
         compute = flops / self._flops_per_second(efficiency.CPU_PREFILL_GFLOPS_PER_CORE)
         return max(compute, self._weight_seconds(tokens))
 
     def decode_seconds(self, batch: float, context_tokens: float) -> float:
         """Time of one decode step over `batch` sequences with `context_tokens` of context each."""
         model = self.engine.model
-        kv_bytes = batch * context_tokens * model.kv_bytes_per_token(self.engine.precision)
+        kv_bytes = batch * model.kv_bytes(context_tokens)
         flops = 2.0 * model.matmul_parameters * batch
         compute = flops / self._flops_per_second(efficiency.CPU_DECODE_GFLOPS_PER_CORE)
         reads = self._weight_seconds(batch) + kv_bytes / self._bytes_per_second
@@ -129,6 +128,4 @@ class CpuSteps:
         return self._cores * min(gflops_per_core, efficiency.CPU_MATRIX_SHARE * peak) * 1e9
 
     def _weight_seconds(self, tokens: float) -> float:
-        model = self.engine.model
-        read_share = model.parameters_read(tokens) / model.parameters
-        return read_share * model.weight_bytes(self.engine.precision) / self._bytes_per_second
+        return self.engine.model.weight_bytes_read(tokens, self.engine.precision) / self._bytes_per_second

@@ -142,6 +142,15 @@ def test_context_costs_more_the_longer_it_is_and_never_more_than_without_windows
     assert model.kv_bytes(long) <= (long * model.kv_bytes_per_token() + state) * (1 + 1e-12)
 
 
+@given(MODELS, st.floats(1, 1e5))
+def test_attention_over_a_prompt_grows_with_its_square_up_to_the_window(model, tokens):
+    heads = model.attention_heads * model.head_dim
+    full = 2.0 * model.attention_layers * heads * tokens**2
+    assert model.prompt_attention_flops(tokens) <= full * (1 + 1e-12)
+    if not model.windowed_layers or tokens <= model.window_tokens:
+        assert model.prompt_attention_flops(tokens) == pytest.approx(full)
+
+
 @given(MODELS, st.sampled_from(sorted(BYTES_PER_WEIGHT)), st.floats(1, 1e5))
 def test_a_step_reads_no_more_than_there_is(model, precision, tokens):
     assert 0 < model.weight_bytes_read(tokens, precision) <= model.weight_bytes(precision) * (1 + 1e-12)
