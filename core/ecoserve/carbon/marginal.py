@@ -2,6 +2,8 @@
 
 What a pod adds is the dynamic power of what it requests; only where the node would otherwise be off does it
 also answer for the node's idle power and embodied carbon. Host carbon that is there anyway is never counted.
+Where a plan has use for every node of a pool, what takes of one without being planned there costs besides what the
+plan would save with one more node (the dual of its availability), in proportion.
 """
 
 import math
@@ -39,17 +41,20 @@ def marginal_grams_per_hour(
     intensity_grams_per_kwh: float,
     pue: float,
     node_otherwise_off: bool,
+    opportunity_grams_per_hour: float = 0.0,
 ) -> float:
     """gCO2e per hour that a pod requesting `cpu_cores` and `accelerators` adds on this node.
 
-    The request is taken as fully used: an upper bound that ranks nodes alike for the same pod.
+    The request is taken as fully used: an upper bound that ranks nodes alike for the same pod. The opportunity is what
+    planned work would emit less with the capacity that the pod takes.
     """
     watts = cpu_cores * node.watts_per_core_dynamic + accelerators * node.accelerator_dynamic_watts
     embodied = 0.0
     if node_otherwise_off:
         watts += node.idle_watts
         embodied = node.embodied_grams_per_hour
-    return operational_grams_per_hour(watts, intensity_grams_per_kwh, pue) + embodied
+    operational = operational_grams_per_hour(watts, intensity_grams_per_kwh, pue)
+    return operational + embodied + opportunity_grams_per_hour
 
 
 def break_even_intensity(saved_embodied_grams: float, extra_joules: float, pue: float = 1.0) -> float:

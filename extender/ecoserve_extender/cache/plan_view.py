@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from ecoserve.api.placementplan import PlacementPlanSpec, PlanPool, PlanZone
 from ecoserve.errors import InvalidInputError
+from ecoserve_extender.cache.records import Requests
 
 Selector = tuple[tuple[str, str | None], ...]
 
@@ -26,6 +27,22 @@ class PoolView:
     intensity_grams_per_kwh: float
     pue: float
     stale: bool
+    cores_per_node: float = 0.0
+    accelerators_per_node: int = 0
+    one_more_node_saves_grams_per_hour: float = 0.0
+    """What the plan would emit less with one more node; 0 where it has nodes to spare."""
+
+    def node_share(self, requests: Requests) -> float:
+        """Return the share of a node that requests take, by what they take most of; 1 where its size is unknown."""
+        shares = [
+            asked / have if have > 0 else 1.0
+            for asked, have in (
+                (requests.cores, self.cores_per_node),
+                (requests.accelerators, self.accelerators_per_node),
+            )
+            if asked > 0
+        ]
+        return min(1.0, max(shares, default=0.0))
 
     def selects(self, labels: Mapping[str, str]) -> bool:
         """Tell whether a node with these labels is of this pool."""
@@ -75,7 +92,9 @@ def read_plan(spec: Mapping[str, Any]) -> PlanView:
     zones = {zone.name: zone for zone in plan.zones}
     return PlanView(
         id=plan.id,
-        pools={pool.name: _pool_view(pool, zones) for pool in plan.pools},
+        pools={
+            pool.name: _pool_view(pool, zones, in_grams=plan.objective == "carbon") for pool in plan.pools
+        },
         placements=tuple(
             PlacementView(
                 namespace=placement.namespace,
@@ -90,7 +109,7 @@ def read_plan(spec: Mapping[str, Any]) -> PlanView:
     )
 
 
-def _pool_view(pool: PlanPool, zones: Mapping[str, PlanZone]) -> PoolView:
+def _pool_view(pool: PlanPool, zones: Mapping[str, PlanZone], *, in_grams: bool) -> PoolView:
     zone = zones.get(pool.zone)
     if zone is None:
         raise InvalidInputError(f"pool {pool.name} zone", pool.zone, f"one of the plan's: {', '.join(zones)}")
@@ -105,4 +124,7 @@ def _pool_view(pool: PlanPool, zones: Mapping[str, PlanZone]) -> PoolView:
         intensity_grams_per_kwh=zone.carbon_intensity,
         pue=zone.pue,
         stale=zone.stale,
+        cores_per_node=pool.cores_per_node,
+        accelerators_per_node=pool.accelerators_per_node,
+        one_more_node_saves_grams_per_hour=(pool.one_more_node_saves or 0.0) if in_grams else 0.0,
     )

@@ -143,11 +143,15 @@ def _candidate(
     if pool is None:
         return Candidate(Tier.UNKNOWN_ON if on else Tier.UNKNOWN_OFF, math.nan)
     tier = Tier.PLANNED if pool.name in preferred else Tier.KNOWN
-    return Candidate(tier, marginal_on_pool(requests, pool, on=on))
+    return Candidate(tier, marginal_on_pool(requests, pool, on=on, planned=tier is Tier.PLANNED))
 
 
-def marginal_on_pool(requests: Requests, pool: PoolView, *, on: bool) -> float:
-    """gCO2e per hour that the requests add on a node of a pool; a fixed node is never saved by staying off."""
+def marginal_on_pool(requests: Requests, pool: PoolView, *, on: bool, planned: bool) -> float:
+    """gCO2e per hour that the requests add on a node of a pool; a fixed node is never saved by staying off.
+
+    What is not planned there takes capacity for which the plan may have a use.
+    """
+    opportunity = 0.0 if planned else pool.one_more_node_saves_grams_per_hour * pool.node_share(requests)
     return marginal_grams_per_hour(
         pool,
         cpu_cores=requests.cores,
@@ -155,6 +159,7 @@ def marginal_on_pool(requests: Requests, pool: PoolView, *, on: bool) -> float:
         intensity_grams_per_kwh=pool.intensity_grams_per_kwh,
         pue=pool.pue,
         node_otherwise_off=pool.scalable and not on,
+        opportunity_grams_per_hour=opportunity,
     )
 
 

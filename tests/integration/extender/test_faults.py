@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from ecoserve.api.labels import CARBON_AWARE_RESOURCE, OFFLINE_RESOURCE
 from ecoserve_devcluster import Cluster
 from ecoserve_extender.scheduler_config import build_scheduler_configuration
 
@@ -184,3 +185,41 @@ def test_while_the_api_server_stands_still_answers_go_on_and_afterwards_the_cach
     add("after")
     bench.until(lambda: known() == 2, "the second node", 60)
     assert extender.running
+
+
+def test_a_patched_default_scheduler_asks_about_pods_that_opt_in_alone(bench: Any) -> None:
+    clean = bench.node("clean", **{"topology.kubernetes.io/zone": "hydro"})
+    dirty = bench.node("dirty", **{"topology.kubernetes.io/zone": "coal"})
+    bench.plan(
+        *(
+            bench.pool(zone, zone, {"topology.kubernetes.io/zone": zone}, supply="fixed")
+            for zone in ("hydro", "coal")
+        ),
+        zones={"coal": 800.0, "hydro": 20.0},
+    )
+    profile = f"patched-{secrets.token_hex(2)}"
+    configuration = build_scheduler_configuration(
+        bench.url, profile=profile, managed_resources=[CARBON_AWARE_RESOURCE]
+    )
+    scheduler = bench.cluster.start_scheduler(profile, configuration)
+
+    def asked() -> float:
+        return bench.metrics().get('ecoserve_extender_request_seconds_count{verb="filter"}', 0.0)
+
+    try:
+        before = asked()
+        bench.apply(*(with_scheduler(bench.pod(f"plain-{n}", node=None), profile) for n in range(4)))
+        assert set(bench.placed(*(f"plain-{n}" for n in range(4))).values()) <= {clean, dirty}
+        assert asked() == before
+        opted, offline = bench.pod("opted"), bench.pod("job", traffic_class="offline")
+        for pod in (opted, offline):
+            resources = pod["spec"]["containers"][0]["resources"]
+            resources["requests"][CARBON_AWARE_RESOURCE] = resources["limits"][CARBON_AWARE_RESOURCE] = "1"
+        bench.apply(with_scheduler(opted, profile), with_scheduler(offline, profile))
+        assert bench.placed("opted", "job") == {"opted": clean, "job": clean}
+        assert asked() > before
+        given = bench.pods()["job"]["spec"]["containers"][0]["resources"]["requests"]
+        assert OFFLINE_RESOURCE in given
+        assert bench.decision("opted")["runnerUp"] == dirty
+    finally:
+        scheduler.stop()

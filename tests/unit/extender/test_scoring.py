@@ -150,3 +150,20 @@ def test_without_a_plan_nodes_already_on_come_first(world):
     names = [world.node(name) for name in ("off", "on")]
     world.load("on", millicores=100)
     assert world.prioritize(names) == {"off": 4, "on": 10}
+
+
+def test_capacity_that_the_plan_has_a_use_for_costs_what_it_would_save(world, make_pool):
+    short = {"cores_per_node": 8.0, "one_more_node_saves_grams_per_hour": 40.0, "scalable": False}
+    world.plan(make_pool("wanted", **short), make_pool("spare", cores_per_node=8.0, scalable=False))
+    names = [world.node("a", pool="wanted"), world.node("b", pool="spare")]
+    scores = world.prioritize(names, cpu="2")
+    ranking = world.extender.decisions.get("default/pod-1").ranking
+    assert ranking.grams_per_hour(0) - ranking.grams_per_hour(1) == pytest.approx(40.0 * 2 / 8)
+    assert scores == {"a": 0, "b": 10}
+
+
+def test_planned_work_uses_planned_capacity_for_nothing(world, make_pool):
+    world.plan(make_pool("wanted", one_more_node_saves_grams_per_hour=40.0, scalable=False))
+    world.node("a", pool="wanted")
+    world.prioritize(["a"], cpu="2", labels={POOL: "wanted"})
+    assert world.extender.decisions.get("default/pod-1").ranking.grams_per_hour(0) == pytest.approx(3.52)
