@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from ecoserve.carbon import NodeFootprint
 from ecoserve.fleet.snapshot import Snapshot
-from ecoserve.performance import Rejection, ReplicaCapacity
+from ecoserve.performance import Rejection, ReplicaCapacity, Role
 from ecoserve.planner.build import Problem
 from ecoserve.planner.configurations import Configuration, capacity
 from ecoserve.planner.instance import PlanningResult
@@ -41,6 +41,15 @@ class _Judge:
         self._result = result
         self._intensity = {zone.name: zone.carbon_intensity for zone in snapshot.zones}
         self._pue = {zone.name: zone.pue for zone in snapshot.zones}
+        self._gpus: dict[tuple[str, str, Role], list[Configuration]] = {}
+        for item in problem.configurations.values():
+            if not item.engine.on_cpu:
+                key = (item.serving, item.traffic_class, item.engine.role)
+                self._gpus.setdefault(key, []).append(item)
+        self._known: dict[tuple[str, str], ReplicaCapacity | None] = {}
+        self._parts: dict[tuple[str, str], list[Slice]] = {}
+        for part in problem.slices.values():
+            self._parts.setdefault((part.serving, part.traffic_class), []).append(part)
 
     def verdict(self, cpus: Sequence[Configuration]) -> ReuseVerdict | None:
         """Return the verdict on one pool's cores; None where no GPU could serve what they can."""
@@ -67,15 +76,13 @@ class _Judge:
 
     def _compared(self, item: Configuration) -> Iterator[tuple[RequestCost, list[RequestCost]]]:
         """Yield the cost on cores, if they can serve anything, and those of the same on GPUs, if any can."""
-        served = [part for part in self._slices(item) if _capacity(item, part) is not None]
+        own = self._parts.get((item.serving, item.traffic_class), ())
+        served = [part for part in own if self._capacity(item, part) is not None]
         cpu = self._cost(item, served)
         gpus = [
             cost
-            for other in self._problem.configurations.values()
-            if not other.engine.on_cpu
-            and (other.serving, other.traffic_class) == (item.serving, item.traffic_class)
-            and other.engine.role is item.engine.role
-            and (cost := self._cost(other, served)) is not None
+            for other in self._gpus.get((item.serving, item.traffic_class, item.engine.role), ())
+            if (cost := self._cost(other, served)) is not None
         ]
         if cpu is not None and gpus:
             yield cpu, gpus
@@ -86,19 +93,22 @@ class _Judge:
     def _pool(self, cost: RequestCost) -> str:
         return self._problem.configurations[cost.configuration].pool.name
 
-    def _slices(self, item: Configuration) -> Iterator[Slice]:
-        for part in self._problem.slices.values():
-            if (part.serving, part.traffic_class) == (item.serving, item.traffic_class):
-                yield part
-
     def _rank(self, cost: RequestCost) -> tuple[float, str]:
         return cost.grams(self._intensity[cost.zone]), cost.configuration
+
+    def _capacity(self, item: Configuration, part: Slice) -> ReplicaCapacity | None:
+        """Return `capacity`, remembered by names: its own memory is asked with whole engines, which takes longer."""
+        key = (item.name, part.name)
+        if key not in self._known:
+            found = capacity(item.engine, part.bucket.input_tokens, part.bucket.output_tokens, item.slo)
+            self._known[key] = None if isinstance(found, Rejection) else found
+        return self._known[key]
 
     def _cost(self, item: Configuration, slices: Sequence[Slice]) -> RequestCost | None:
         """Return the cost of a mean request of these slices; None where one of them can't be served."""
         total_rate = joules = replicas = 0.0
         for part in slices:
-            found = _capacity(item, part)
+            found = self._capacity(item, part)
             if found is None:
                 return None
             total_rate += part.rate_per_second
@@ -117,11 +127,6 @@ class _Judge:
             embodied_grams=replicas * part_of_node * _grams_per_second(footprint) / total_rate,
             replicas=replicas,
         )
-
-
-def _capacity(item: Configuration, part: Slice) -> ReplicaCapacity | None:
-    found = capacity(item.engine, part.bucket.input_tokens, part.bucket.output_tokens, item.slo)
-    return None if isinstance(found, Rejection) else found
 
 
 def _part_of_node(item: Configuration) -> float:

@@ -135,12 +135,25 @@ def with_pinned(problem: Problem, replicas: Mapping[str, int]) -> Problem:
     """Return the problem with the replicas of every configuration fixed, at none where `replicas` has none."""
     if problem.instance is None:
         return problem
-    limits = tuple(
-        LimitSpec(name=name, configurations=(name,), min_replicas=count, max_replicas=count)
-        for name in problem.configurations
-        for count in (replicas.get(name, 0),)
+    by_serving: dict[str, list[str]] = {}
+    for name, item in problem.configurations.items():
+        by_serving.setdefault(item.serving, []).append(name)
+    spec = problem.instance.spec.model_copy(
+        update={
+            "configurations": tuple(
+                item.model_copy(update={"max_replicas": replicas.get(item.name, 0)})
+                for item in problem.instance.spec.configurations
+            ),
+            "limits": tuple(
+                LimitSpec(
+                    name=serving,
+                    configurations=tuple(names),
+                    min_replicas=sum(replicas.get(name, 0) for name in names),
+                )
+                for serving, names in by_serving.items()
+            ),
+        }
     )
-    spec = problem.instance.spec.model_copy(update={"limits": limits})
     return replace(problem, instance=problem.instance.model_copy(update={"spec": spec}))
 
 

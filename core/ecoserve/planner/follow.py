@@ -84,7 +84,8 @@ class KeptPlan:
         problem = with_pinned(free, self._replicas)
         assert problem.instance is not None  # noqa: S101 - the plan has one
         objective = moved.objective
-        fluid = fluid_bound(formulate(problem.instance.spec))
+        assert free.instance is not None  # noqa: S101 - the same
+        fluid = fluid_bound(formulate(free.instance.spec))
         result = self._result.model_copy(
             update={
                 "status": "feasible",

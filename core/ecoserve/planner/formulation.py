@@ -132,6 +132,10 @@ class _Writer:
         self.builder = ProgramBuilder()
         self.zones: dict[str, ZoneSpec] = {zone.name: zone for zone in spec.zones}
         self.pools: dict[str, PoolSpec] = {pool.name: pool for pool in spec.pools}
+        self.least: dict[str, int] = {}
+        for limit in spec.limits:
+            for name in limit.configurations:
+                self.least[name] = max(limit.min_replicas, self.least.get(name, 0))
         self.placeable: dict[str, ConfigurationSpec] = {
             item.name: item for item in spec.configurations if self._placeable(item)
         }
@@ -225,7 +229,7 @@ class _Writer:
             [
                 ceil(needed),
                 kept,  # a budget may not suffice to stop them
-                *(limit.min_replicas for limit in self.spec.limits if item.name in limit.configurations),
+                self.least.get(item.name, 0),
             ]
         )
         caps = [most, wanted + 1]  # one above what can be of use: a bound that is met would take a price

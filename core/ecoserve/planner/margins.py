@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ecoserve.api.llmserving import Objective
 from ecoserve.planner.bounds import option_costs
 from ecoserve.planner.configurations import Configuration
-from ecoserve.planner.formulation import Formulation, formulate
+from ecoserve.planner.formulation import formulate
 from ecoserve.planner.instance import BindingResult, InstanceSpec, PlanningResult, PoolSpec
 from ecoserve.planner.solved import Solved
 from ecoserve.units import GRAMS_PER_TONNE
@@ -97,14 +97,8 @@ class Explanation:
     binding: tuple[Binding, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Way:
-    """One or two configurations that serve a slice, in words, and what the whole slice costs on them."""
-
-    configurations: tuple[str, ...]
-    hardware: tuple[tuple[str, str], ...]
-    words: str
-    cost: float
+_Way = tuple[float, tuple[str, ...]]
+"""What a whole slice costs on one configuration, or on one per phase, and which these are."""
 
 
 def explain(parts: Iterable[Solved]) -> Explanation:
@@ -153,14 +147,27 @@ class _Slices:
         self._spec = solved.instance.spec
         self._result = result
         self._zone = {pool.name: pool.zone for pool in self._spec.pools}
-        self._pools = {pool.name: pool for pool in self._spec.pools}
-        self._rates: dict[tuple[str, str, str], float] = {
-            (o.slice, o.configuration, o.phase): o.max_rate for o in self._spec.options
+        self._first_nodes = dict(self._nodes_to_turn_on())
+        usable: dict[tuple[str, str, str], float] = {
+            (o.slice, o.configuration, o.phase): o.max_rate * (1 - self._spec.headroom)
+            for o in self._spec.options
         }
-        self._formulation: Formulation = formulate(self._spec)
-        self._costs: dict[str, dict[str, list[tuple[float, str]]]] = {}
-        for (name, configuration, phase), cost in option_costs(self._formulation).items():
-            self._costs.setdefault(name, {}).setdefault(phase, []).append((cost, configuration))
+        self._costs: dict[str, dict[str, list[_Way]]] = {}
+        for (name, configuration, phase), cost in option_costs(formulate(self._spec)).items():
+            node, part = self._first_nodes.get(configuration, (0.0, 0.0))
+            nodes = part * self._problem.slices[name].rate_per_second / usable[name, configuration, phase]
+            whole = cost + max(0.0, 1.0 - nodes) * node
+            self._costs.setdefault(name, {}).setdefault(phase, []).append((whole, (configuration,)))
+
+    def _nodes_to_turn_on(self) -> Iterator[tuple[str, tuple[float, float]]]:
+        """Yield for configurations on pools that are off what a node costs, and the part of it a replica takes."""
+        off = {pool.name: pool for pool in self._spec.pools if not self._result.nodes[pool.name]}
+        for item in self._spec.configurations:
+            if item.pool in off:
+                pool = off[item.pool]
+                amounts = zip(item.resources.amounts(), pool.node.resources.amounts(), strict=True)
+                part = max((need / have for need, have in amounts if have > 0), default=0.0)
+                yield item.name, (node_cost(self._spec, pool), part)
 
     def margins(self) -> Iterator[SliceMargin]:
         served: dict[str, dict[str, dict[str, float]]] = {}
@@ -177,68 +184,49 @@ class _Slices:
             key=lambda phases: sum(served[phases[0]].values()),
         )
         chosen = tuple(max(served[phase], key=lambda c: (served[phase][c], c)) for phase in main)
-        ways = self._ways(name)
-        own = next((way for way in ways if way.configurations == chosen), None) or self._way(
-            name, main, chosen
-        )
-        others = [way for way in ways if way.hardware != own.hardware]
-        next_best = min(others, key=lambda way: (way.cost, way.words), default=None)
-        adds = None if next_best is None else self._per_thousand(next_best.cost - own.cost, name)
+        costs = {way: cost for phase in main for cost, way in self._costs[name][phase]}
+        cost = sum(costs[(configuration,)] for configuration in chosen)
+        others = [way for way in self._ways(name) if self._hardware(way[1]) != self._hardware(chosen)]
+        next_best = min(others, default=None)
+        adds = None if next_best is None else self._per_thousand(next_best[0] - cost, name)
         prices = self._result.marginals.slices if self._result.marginals is not None else {}
         return SliceMargin(
             serving=slice_.serving,
             traffic_class=slice_.traffic_class,
             slice=name,
             requests_per_second=slice_.rate_per_second,
-            way=own.words,
+            way=self._words(chosen),
             share=served[main[0]][chosen[0]] / slice_.rate_per_second,
-            runner_up="" if next_best is None else next_best.words,
+            runner_up="" if next_best is None else self._words(next_best[1]),
             runner_up_adds=adds,
             marginal=None if self._spec.objective == "performance" else prices.get(name),
             why=self._why(next_best, adds),
         )
 
-    def _ways(self, name: str) -> list[_Way]:
-        """Return the ways to serve a slice: each configuration alone, and the cheapest pairs in each zone."""
+    def _ways(self, name: str) -> Iterator[_Way]:
+        """Yield the ways to serve a slice: each configuration alone, and the cheapest pairs in each zone."""
         phases = self._costs[name]
-        ways = [self._way(name, ("both",), (c,)) for _, c in phases.get("both", ())]
+        yield from phases.get("both", ())
+        if "prefill" not in phases or "decode" not in phases:
+            return
         for zone in sorted(set(self._zone.values())):
             prefill, decode = (
-                sorted(entry for entry in phases.get(phase, ()) if self._zone_of(entry[1]) == zone)[:_WAYS]
+                sorted(way for way in phases[phase] if self._zone_of(way[1][0]) == zone)[:_WAYS]
                 for phase in ("prefill", "decode")
             )
-            ways += [
-                self._way(name, ("prefill", "decode"), (first, second))
-                for _, first in prefill
-                for _, second in decode
-            ]
-        return ways
+            yield from (
+                (first + second, (*sends, *receives))
+                for first, sends in prefill
+                for second, receives in decode
+            )
 
-    def _way(self, name: str, phases: tuple[str, ...], configurations: tuple[str, ...]) -> _Way:
-        items = [self._problem.configurations[c] for c in configurations]
-        parts = [f"{_devices(item)} on {item.pool.name}" for item in items]
-        words = parts[0] if len(parts) == 1 else f"prefill by {parts[0]}, decode by {parts[1]}"
-        costs = {(phase, c): cost for phase in phases for cost, c in self._costs[name][phase]}
-        return _Way(
-            configurations=configurations,
-            hardware=tuple((item.pool.name, item.shape) for item in items),
-            words=words,
-            cost=sum(costs[phase, c] for phase, c in zip(phases, configurations, strict=True))
-            + sum(self._first_node(name, c, phase) for phase, c in zip(phases, configurations, strict=True)),
-        )
+    def _hardware(self, configurations: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+        items = (self._problem.configurations[name] for name in configurations)
+        return tuple((item.pool.name, _devices(item)) for item in items)
 
-    def _first_node(self, name: str, configuration: str, phase: str) -> float:
-        """Return what a pool that is off costs beyond the part of its nodes that the slice needs: the rest of one."""
-        item = self._problem.configurations[configuration]
-        pool = self._pools[item.pool.name]
-        if self._result.nodes[pool.name] > 0:
-            return 0.0
-        have = pool.node.resources.amounts()
-        need = (item.resources.gpu, item.resources.cpu, item.resources.memory_gib)
-        largest = max((n / h for n, h in zip(need, have, strict=True) if h > 0), default=0.0)
-        usable = self._rates[name, configuration, phase] * (1 - self._spec.headroom)
-        nodes = largest * self._problem.slices[name].rate_per_second / usable
-        return max(0.0, 1.0 - nodes) * node_cost(self._spec, pool)
+    def _words(self, configurations: tuple[str, ...]) -> str:
+        parts = [f"{devices} on {pool}" for pool, devices in self._hardware(configurations)]
+        return parts[0] if len(parts) == 1 else f"prefill by {parts[0]}, decode by {parts[1]}"
 
     def _zone_of(self, configuration: str) -> str:
         return self._zone[self._problem.configurations[configuration].pool.name]
@@ -256,15 +244,14 @@ class _Slices:
         unit = PER_THOUSAND[self._spec.objective]
         per = "a request" if self._spec.objective == "performance" else "per 1,000 requests"
         if adds >= 0:
-            return f"least; next, {runner_up.words} adds {adds:.3g} {unit} {per}"
-        pools = {self._problem.configurations[c].pool for c in runner_up.configurations}
+            return f"least; next, {self._words(runner_up[1])} adds {adds:.3g} {unit} {per}"
+        pools = {self._problem.configurations[name].pool for name in runner_up[1]}
         full = sorted(pool.name for pool in pools if self._result.nodes[pool.name] >= pool.nodes)
         stands_against = (
             f"{' and '.join(full)} has no node left" if full else "whole replicas and nodes favour this one"
         )
-        return (
-            f"{runner_up.words} would take {-adds:.3g} {unit} {per} less in proportion, but {stands_against}"
-        )
+        words = self._words(runner_up[1])
+        return f"{words} would take {-adds:.3g} {unit} {per} less in proportion, but {stands_against}"
 
 
 def node_cost(spec: InstanceSpec, pool: PoolSpec) -> float:
