@@ -4,8 +4,8 @@ It asks kubectl itself for the objects, so that contexts, logins and proxies are
 reads nothing but what operator and extender wrote: the PlacementPlan, statuses, and the annotation of pods.
 """
 
-import gzip
 import json
+import lzma
 import shutil
 import subprocess
 import time
@@ -302,7 +302,7 @@ def _file(files: Body, name: str) -> str:
         known = ", ".join(sorted(by_objective))
         raise InvalidInputError("instance", None, f"give the objective, as servings follow several: {known}")
     content = by_objective[name] if name else next(iter(by_objective.values()))
-    return gzip.decompress(b64decode(content)).decode()
+    return lzma.decompress(b64decode(content)).decode()
 
 
 def _current_plan() -> Body:

@@ -178,7 +178,7 @@ class PlacementPlanSpec(ApiModel):
 
 
 class PlanInstances(ApiModel):
-    """Where the planning instances behind the plan are kept, one file per objective, gzipped JSON."""
+    """Where the planning instances behind the plan are kept, one file per objective, JSON in xz."""
 
     config_map: Annotated[str, Field(description="namespace/name; empty where they could not be kept.")] = ""
     plan: Annotated[str, Field(description="Identity of the plan they are of.")] = ""

@@ -1,7 +1,7 @@
 """The planner's process over several snapshots: rerouted while only intensities move a little, planned anew else."""
 
-import gzip
 import json
+import lzma
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -81,7 +81,7 @@ def replicas(plan: Plan) -> dict[str, int]:
 
 def exported(session: PlanningSession) -> dict[str, Any]:
     files = session.export().files
-    return {name: json.loads(gzip.decompress(content)) for name, content in files.items()}
+    return {name: json.loads(lzma.decompress(content)) for name, content in files.items()}
 
 
 def test_a_small_move_of_the_grid_is_followed_with_the_same_replicas() -> None:
@@ -180,7 +180,7 @@ def assert_replays(session: PlanningSession, answer: Answer) -> None:
     documents = exported(session)
     assert len(documents) == len(answer.plan.explanation.objectives)
     for item in answer.plan.explanation.objectives:
-        document = documents[f"{item.objective.value}.json.gz"]
+        document = documents[f"{item.objective.value}.json.xz"]
         assert document["metadata"]["name"] == item.instance
         result = solve(parse_instance(document))
         assert result.objective == pytest.approx(item.value, rel=1e-6)
@@ -206,7 +206,7 @@ def test_every_decision_solves_to_the_same_objective_elsewhere() -> None:
 def test_several_objectives_are_several_instances() -> None:
     session = PlanningSession()
     answer = session.answer(world("carbon", "cost"), HYSTERESIS)
-    assert set(session.export().files) == {"carbon.json.gz", "cost.json.gz"}
+    assert set(session.export().files) == {"carbon.json.xz", "cost.json.xz"}
     assert_replays(session, answer)
 
 
@@ -217,3 +217,13 @@ def test_an_instance_too_large_for_a_config_map_is_told(monkeypatch: pytest.Monk
     found = session.export()
     assert not found.files
     assert "ConfigMap" in found.problem
+
+
+def test_held_replicas_that_find_no_room_any_more_are_no_hindrance() -> None:
+    first = world(rate=120.0)
+    planned = PlanningSession().answer(first, HYSTERESIS)
+    held = replicas(planned.plan)
+    pools = tuple(replace(pool, node_names=pool.node_names[:1]) for pool in first.pools)
+    answer = PlanningSession().answer(replace(first, pools=pools, held=held), HYSTERESIS)
+    assert planned.plan.nodes_on > answer.plan.nodes_on
+    assert answer.route is Route.PLANNED

@@ -92,9 +92,11 @@ def test_more_load_adds_about_what_the_margin_tells(
     snapshot_of: SnapshotOf, serving_of: Maker, nodes_of: Maker
 ) -> None:
     """Between two loads large enough for whole nodes to hardly matter."""
-    fleet = nodes_of("g6.48xlarge", 60)
-    plans = [told(snapshot_of([serving_of(rate=rate)], fleet)) for rate in (200.0, 400.0)]
-    (low, found), (high, _) = plans
+    fleet = nodes_of("g6.48xlarge", 200)
+    servings = [serving_of(rate=rate, maxReplicas=2000) for rate in (200.0, 400.0)]
+    (low, found), (high, _) = [told(snapshot_of([serving], fleet)) for serving in servings]
+    assert not low.unserved
+    assert not high.unserved
     added = (high.grams_per_hour - low.grams_per_hour) / 200.0 / 3.6
     assert found.servings[0].marginal == pytest.approx(added, rel=0.1)
 
