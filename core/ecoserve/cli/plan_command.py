@@ -190,7 +190,7 @@ def show(plan: Plan, points: DesignPoints | None, snapshot: Snapshot, console: C
     if plan.unchecked_figures:
         console.print(
             f"  This plan rests on figures nobody has checked: {', '.join(plan.unchecked_figures)}. "
-            "A HardwareProfile overrides those of a node."
+            "A HardwareProfile or a catalogue file (--catalog) overrides them."
         )
     unknown: dict[str, list[str]] = {}
     for node in snapshot.unknown_nodes:

@@ -11,6 +11,7 @@ from ecoserve.fleet.nodes import NodeFacts
 
 _TOLD_BY = (INSTANCE_TYPE, GPU_PRODUCT)
 _TO_CHECK = "  # the node doesn't say; put what it has"
+_TO_ADD = "  # not in the catalogue as it stands; put the nearest, or add it by a catalogue file (--catalog)"
 
 
 def suggested_profiles(nodes: Iterable[NodeFacts], catalog: Catalog) -> tuple[str, ...]:
@@ -50,9 +51,10 @@ def _document(node: NodeFacts, picked: dict[str, str], error: InvalidInputError,
     if seen is not None or node.allocatable.gpu:
         accelerator = seen[1] if seen is not None else None
         known = accelerator is not None and not error.field.endswith(GPU_PRODUCT)
+        to_check = _TO_CHECK if seen is None else _TO_ADD
         lines += [
             f"  accelerator: {accelerator.id if accelerator is not None else 'h100-sxm'}"
-            + ("" if known else _TO_CHECK),
+            + ("" if known else to_check),
             f"  acceleratorCount: {max(seen_count(node), 1)}",
         ]
     return "\n".join(lines) + "\n"
