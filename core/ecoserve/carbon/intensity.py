@@ -3,13 +3,14 @@
 Understands the exports people have: a `timestamp` (or `Datetime (UTC)`) column and one column of intensity in
 gCO2e/kWh. A column's name may say what its figures mean (average or marginal, life-cycle or direct); one that says
 otherwise than was asked for is never taken. Where an export has both, life-cycle intensity is taken before direct
-unless direct is asked for. A series is refused as a whole where a value is missing or not sane: a wrong intensity
-moves a fleet.
+unless direct is asked for. Hours that an export left empty are filled between their neighbours, up to a few in a row; a series
+is refused as a whole where more are missing or a value is not sane: a wrong intensity moves a fleet.
 """
 
 import bisect
 import csv
 import io
+import itertools
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,9 @@ from datetime import UTC, datetime, timedelta
 from ecoserve.carbon.signal import Accounting, Signal
 from ecoserve.errors import InvalidInputError
 from ecoserve.units import MOST_GRAMS_PER_KWH
+
+LONGEST_GAP = timedelta(hours=6)
+"""Empty values over more time than this are not filled: grids turn from day to night in less."""
 
 _TIME_COLUMNS = ("timestamp", "datetime (utc)", "datetime", "time")
 
@@ -52,13 +56,14 @@ class IntensitySeries:
     """Grid intensity over time: each value holds from its time (UTC) for one step.
 
     `times` ascend in equal steps; `grams_per_kwh` are of the same length and all mean what `signal` and
-    `accounting` say.
+    `accounting` say. `filled` of them stood empty and were taken from their neighbours.
     """
 
     times: tuple[datetime, ...]
     grams_per_kwh: tuple[float, ...]
     signal: Signal = Signal.AVERAGE
     accounting: Accounting = Accounting.UNSTATED
+    filled: int = 0
 
     @property
     def step(self) -> timedelta:
@@ -90,7 +95,8 @@ def parse_intensity_csv(
     """Parse a CSV of intensity of one kind into a series.
 
     Raises InvalidInputError naming `field` and the line where a column of that kind is missing, a value isn't a
-    finite number of zero or more, or times don't ascend in equal steps.
+    finite number of zero or more, times don't ascend in equal steps, or values stand empty at an end or for longer than
+    `LONGEST_GAP`.
     """
     rows = csv.reader(io.StringIO(text.removeprefix("\ufeff")))
     header = [name.strip().lower() for name in next(rows, [])]
@@ -99,6 +105,7 @@ def parse_intensity_csv(
     value_column = header.index(column.name)
     times: list[datetime] = []
     values: list[float] = []
+    places: list[str] = []
     for row in rows:
         if not row:
             continue
@@ -106,13 +113,16 @@ def parse_intensity_csv(
         if len(row) <= max(time_column, value_column):
             raise InvalidInputError(where, ",".join(row), f"a row of {len(header)} columns as in the header")
         times.append(_time(row[time_column], where))
-        values.append(_value(row[value_column], where))
+        values.append(_value(row[value_column], where) if row[value_column].strip() else math.nan)
+        places.append(where)
         _check_step(times, where)
     if not times:
         raise InvalidInputError(field, text[:40], "a CSV with a header and at least one row")
+    filled = _fill(times, values, places)
     return IntensitySeries(
         times=tuple(times),
         grams_per_kwh=tuple(values),
+        filled=filled,
         signal=signal,
         accounting=accounting if column.accounting is Accounting.UNSTATED else column.accounting,
     )
@@ -157,6 +167,24 @@ def _value(text: str, where: str) -> float:
             f"a finite carbon intensity of zero or more, up to {MOST_GRAMS_PER_KWH:,.0f} gCO2e/kWh",
         )
     return value
+
+
+def _fill(times: list[datetime], values: list[float], places: list[str]) -> int:
+    """Fill NaN in a straight line between its neighbours, in place; return how many there were."""
+    known = [index for index, value in enumerate(values) if not math.isnan(value)]
+    ends = [index for index in (0, len(values) - 1) if math.isnan(values[index])]
+    if ends:
+        raise InvalidInputError(places[ends[0]], "", "a value: a series begins and ends with one")
+    for left, right in itertools.pairwise(known):
+        if times[right] - times[left] > LONGEST_GAP + (times[1] - times[0]):
+            hours = LONGEST_GAP // timedelta(hours=1)
+            raise InvalidInputError(
+                places[left + 1], "", f"a value: at most {hours} hours in a row may be empty"
+            )
+        for index in range(left + 1, right):
+            part = (index - left) / (right - left)
+            values[index] = values[left] + part * (values[right] - values[left])
+    return len(values) - len(known)
 
 
 def _check_step(times: list[datetime], where: str) -> None:

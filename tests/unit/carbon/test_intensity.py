@@ -97,3 +97,23 @@ def test_repeating_is_periodic(values, hours):
     repeated = series(*values)
     at = START + timedelta(hours=hours)
     assert repeated.at(at, repeat=True) == repeated.at(at + repeated.step * len(values), repeat=True)
+
+
+def test_hours_left_empty_are_filled_between_their_neighbours():
+    found = parse_intensity_csv(rows(10, "", " ", 40, 50))
+    assert found.grams_per_kwh == pytest.approx((10, 20, 30, 40, 50))
+    assert found.filled == 2
+    assert parse_intensity_csv(rows(10, *[""] * 6, 80)).filled == 6
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        (("", 1, 2), "zone line 2: ''.*begins and ends"),
+        ((1, 2, ""), "zone line 4: ''.*begins and ends"),
+        ((1, *[""] * 7, 2), "zone line 3: ''.*at most 6 hours"),
+    ],
+)
+def test_gaps_at_an_end_or_long_ones_are_refused(values, names):
+    with pytest.raises(InvalidInputError, match=names):
+        parse_intensity_csv(rows(*values), "zone")
