@@ -88,7 +88,7 @@ def _aiconfigurator(folder: Path) -> Iterator[Measured]:
             output_tokens=float(row["osl"]),
             batch=float(row["batch"]),
         )
-        values = {RATE: point.batch * 1000 / float(row["tpot_ms"])}
+        values = {RATE: float(row["out_tokens_per_s"])}
         if point.batch == 1:
             values = {PREFILL: float(row["ttft_ms"]) / 1000, **values}
         yield Measured(source="aiconfigurator", family="Llama 8B", point=point, values=values)

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ecoserve.cli.profile_app import profile_app
-from ecoserve.errors import EcoserveError
+from ecoserve.errors import EcoserveError, InvalidInputError
 
 _WIDTH = 100
 _BAD_INPUT = 2
@@ -249,6 +249,10 @@ def predict(
 
     console, as_json = table_console(), output is Output.JSON
     if points is not None:
+        if any(option is not None for option in (model, gpu, cpu, gpus, input_tokens, output_tokens)):
+            raise InvalidInputError(
+                "--points", str(points), "alone: its rows name models, devices and lengths"
+            )
         return run_predict_many(points, profile or (), as_json=as_json, console=console)
     point = predict_request(
         model, gpu, cpu, gpus, tensor_parallel, precision, input_tokens, output_tokens, batch

@@ -104,7 +104,7 @@ PROMPT_ATTENTION_SHARE = 0.6
 TFLOPS_PER_WATT_PROCESS_NM = 5.0
 """The process of `gddr_tflops_per_watt`."""
 
-MEDIAN_PROMPTS_PER_STEP = 2.0
+MEDIAN_PROMPTS_PER_STEP = 3.0
 """Prefills per step at which half of their time shows in the median time between tokens."""
 
 USABLE_MEMORY_SHARE = 0.90

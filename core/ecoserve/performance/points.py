@@ -118,7 +118,7 @@ def _one_replica(engine: Engine, point: OperatingPoint, batch: float) -> tuple[P
 def engine_at(point: OperatingPoint, known: Catalog) -> tuple[Engine, int]:
     """Return one engine of the point and how many there are; raises InvalidInputError where there is none."""
     model = known.model(point.model)
-    precision = _OTHER_NAMES.get(point.precision, point.precision)
+    precision = _OTHER_NAMES.get(point.precision.lower(), point.precision.lower())
     if point.device in known.cpus:
         return _on_processors(point, model, known.cpu(point.device), precision), 1
     if point.device in known.accelerators:

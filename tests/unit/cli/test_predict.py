@@ -109,6 +109,7 @@ def test_a_replica_without_a_sequence_idles(predicted):
         (one("--gpu", "h100-sxm", "--batch", "nan"), "batch"),
         (["predict", "--gpu", "h100-sxm", "--input", "1", "--output-tokens", "1"], "--model"),
         (["predict", "--points", "/nowhere.csv"], "--points"),
+        ([*one("--gpu", "h100-sxm"), "--points", "points.csv"], "--points"),
     ],
 )
 def test_bad_input_is_one_sentence(capsys, arguments, named):
