@@ -70,7 +70,7 @@ def pools(output: OutputOption = Output.TABLE) -> None:
     grids = {zone["name"]: zone for zone in spec.get("zones", [])}
     unit = _UNITS[spec.get("objective", "carbon")][0]
     table = _table(
-        *("POOL", "ZONE", "g/kWh", "NODES ON", "IDLE W", "EMB. g/h", "SUPPLY", "ONE MORE SAVES"),
+        *("POOL", "ZONE", "g/kWh", "NODES ON", "IDLE W", "EMB. g/h", "SUPPLY", "ONE MORE"),
         numbers=(2, 3, 4, 5, 7),
     )
     for pool in found:
@@ -83,7 +83,7 @@ def pools(output: OutputOption = Output.TABLE) -> None:
             f"{pool['idleWattsPerNode']:.0f}",
             f"{pool['embodiedGramsPerHourPerNode']:.1f}",
             pool["supply"],
-            f"{pool['oneMoreNodeSaves']:.3g} {unit}" if pool.get("oneMoreNodeSaves") else "nothing",
+            f"saves {pool['oneMoreNodeSaves']:.3g} {unit}" if pool.get("oneMoreNodeSaves") else "",
         )
     _print(table)
     _print_binding([item for item in spec.get("binding", []) if item["kind"] in ("nodes", "resource")])
@@ -361,14 +361,13 @@ def _print_slices(slices: Sequence[Body], objective: str) -> None:
     if not slices:
         return
     unit = _UNITS[objective][1]
-    table = _table("SLICE", "REQ/S", "SERVED BY", f"{unit}/1000", "WHY", numbers=(1, 3))
+    table = _table("SLICE", "REQ/S", f"{unit}/1000", "SERVED BY, AND WHY", numbers=(1, 2))
     for item in slices:
         table.add_row(
             item["slice"],
             f"{item['requestsPerSecond']:.3g}",
-            f"{item['servedBy']} ({item['share']:.0%})",
             f"{item['marginal']:.3g}" if item.get("marginal") is not None else "",
-            item.get("why", ""),
+            f"{item['servedBy']} ({item['share']:.0%})\n{item.get('why', '')}",
         )
     _print(table)
 

@@ -8,10 +8,12 @@ from rich.console import Console
 from rich.table import Table
 
 from ecoserve.cli.app import spinner
-from ecoserve.planner.instance import PlanningInstance, PlanningResult, load_instance
+from ecoserve.planner.instance import MarginalsResult, PlanningInstance, PlanningResult, load_instance
+from ecoserve.planner.margins import PER_HOUR, PER_THOUSAND
 from ecoserve.planner.solver import solve
 
 _INFEASIBLE = 3
+_MOST_LINES = 8
 _UNITS = {"carbon": "gCO2e/h", "energy": "W", "cost": "$/h", "performance": "s"}
 
 
@@ -46,8 +48,27 @@ def _show(instance: PlanningInstance, result: PlanningResult, console: Console) 
             row = (str(result.replicas[item.name]), f"{rate:.4g}", str(result.nodes[item.pool]))
             table.add_row(item.name, item.pool, *row)
     console.print(table)
+    if result.marginals is not None:
+        _show_margins(result.marginals, instance.spec.objective, console)
     for name, rate in result.unserved.items():
         if rate > 0:
             console.print(f"  NOT SERVED: {rate:.4g} requests/s of {name}")
     for name, missing in result.missing_replicas.items():
         console.print(f"  SHORT: {missing} replicas of limit {name}")
+
+
+def _show_margins(prices: MarginalsResult, objective: str, console: Console) -> None:
+    """Print what more load adds, what more nodes save, and what binds: the largest of each."""
+    unit, per_thousand = PER_HOUR[objective], PER_THOUSAND[objective]
+    dearest = sorted(prices.slices.items(), key=lambda entry: (-entry[1], entry[0]))[:_MOST_LINES]
+    for name, price in dearest if objective != "performance" else ():
+        console.print(f"  1,000 requests more of {name} add {price:.4g} {per_thousand}")
+    for name, value in sorted(prices.nodes.items(), key=lambda entry: (-entry[1], entry[0]))[:_MOST_LINES]:
+        if value > 0:
+            console.print(f"  one more node of {name} would save {value:.4g} {unit}")
+    for item in sorted(prices.binding, key=lambda item: (-item.value, item.kind, item.name))[:_MOST_LINES]:
+        if item.kind != "nodes":
+            what = item.resource or item.kind
+            console.print(
+                f"  binds: {what} of {item.name or 'the plan'}, {item.value:.4g} {unit} for one more"
+            )
