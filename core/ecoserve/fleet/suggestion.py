@@ -1,5 +1,6 @@
 """A HardwareProfile to start from for a node that nothing known picks: what its labels say, the rest marked."""
 
+import json
 import math
 from collections.abc import Iterable
 
@@ -37,13 +38,13 @@ def _document(node: NodeFacts, picked: dict[str, str], error: InvalidInputError,
     name = "-".join(picked.values()).lower()
     name = "".join(letter if letter.isalnum() else "-" for letter in name).strip("-")[:63].rstrip("-")
     lines = [
-        f"# {node.name}: {error.field} is {error.value!r}: {error.accepted.partition(';')[0]}",
+        f"# {' '.join(node.name.split())}: {error.field} is {error.value!r}: {error.accepted.partition(';')[0]}",
         f"apiVersion: {API_VERSION}",
         "kind: HardwareProfile",
         f"metadata: {{name: {name}}}",
         "spec:",
         "  matchLabels:",
-        *(f"    {key}: {value!r}" for key, value in picked.items()),
+        *(f"    {json.dumps(key)}: {json.dumps(value)}" for key, value in picked.items()),
         f"  cpu: {cpu.id if cpu else 'xeon-8480plus'}" + ("" if cpu else _TO_CHECK),
         f"  vcpus: {max(math.ceil(node.allocatable.cpu), 1)}",
         f"  memoryGib: {max(math.ceil(node.allocatable.memory_gib), 1)}",
