@@ -121,6 +121,7 @@ def test_serving_is_completed(submit: Callable[..., dict[str, Any]]) -> None:
     assert stored["online"]["slo"]["percentile"] == 90
     assert stored["offline"] == {
         "deadline": "24h",
+        "defer": True,
         "load": {"profile": "flat", "trace": {"name": "azure-code-2023", "scale": 1}},
     }
     assert stored["placement"] == {"minReplicas": 1, "maxReplicas": 64, "roles": ["both"], "cpu": True}
@@ -137,10 +138,46 @@ def test_zone_and_profile_are_completed(submit: Callable[..., dict[str, Any]]) -
     assert (stored["pue"], stored["signal"], stored["fallbackGramsPerKilowattHour"]) == (1.12, "average", 481)
     series = changed(ZONE, {"spec.intensity": {"configMap": {"namespace": "grid", "name": "ciso"}}})
     assert submit(series)["spec"]["intensity"]["configMap"]["key"] == "intensity.csv"
-    assert submit(PROFILE)["spec"] == PROFILE["spec"]
+    assert submit(PROFILE)["spec"] == {**PROFILE["spec"], "nodeShapes": [], "profiles": []}
+    point = {"inputTokens": 1024, "outputTokens": 128, "batch": 16, "tpotSeconds": 0.025}
+    measured = {"model": "Qwen/Qwen3-8B", "tensorParallel": 1, "points": [point]}
+    (stored,) = submit(changed(PROFILE, {"spec.profiles": [measured]}))["spec"]["profiles"]
+    assert stored == {
+        **measured,
+        "precision": "bf16",
+        "origin": "",
+        "points": [{**point, "phasesApart": False}],
+    }
 
 
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "measured on both accelerators and cores": (
+        PROFILE,
+        {
+            "spec.profiles": [
+                {
+                    "model": "m",
+                    "tensorParallel": 1,
+                    "vcpus": 8,
+                    "points": [{"inputTokens": 1, "outputTokens": 1, "batch": 1, "tpotSeconds": 1}],
+                }
+            ]
+        },
+        "give exactly one of tensorParallel and vcpus",
+    ),
+    "measured time of zero": (
+        PROFILE,
+        {
+            "spec.profiles": [
+                {
+                    "model": "m",
+                    "vcpus": 8,
+                    "points": [{"inputTokens": 1, "outputTokens": 1, "batch": 1, "tpotSeconds": 0}],
+                }
+            ]
+        },
+        "tpotSeconds in body should be greater than 0",
+    ),
     "zero rate": (
         SERVING,
         {"spec.online.load.requestsPerSecond": 0},
