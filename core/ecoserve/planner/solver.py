@@ -1,34 +1,30 @@
 """Solve a planning instance in stages: linear bound, rounding, restricted search, whole search, packing check.
 
-Equal slices are merged before anything else.
+Equal pools and equal slices are merged before anything else, and told apart in the result.
 
-1. GLOP solves the relaxation: the LP bound, and reduced costs that say which columns can matter.
+1. The relaxation, by column generation: the LP bound, prices, and reduced costs that say which columns can matter.
 2. Its replicas are rounded up where supply allows and flows are routed again, or, where slices are indivisible,
    placed greedily: a feasible plan within a moment, and the answer if time runs out.
-3. HiGHS searches the few columns whose reduced cost is a small part of the bound, then more of them, until the
-   full LP bound proves the plan within the gap asked for.
-4. What is still open is searched with every column that exact reduced-cost bounds leave (large programs keep
+3. The few columns whose reduced cost is a small part of the bound are searched, then more of them, until the LP
+   bound proves the plan within the gap asked for. Where a pool is full, neighbourhoods of the plan are searched.
+4. What is still open is searched with every column that exact reduced-cost bounds leave (very large programs keep
    the promising ones). The plan is packed onto nodes. Where the aggregate rows promised too much, a
    disjunctive cut (fewer replicas of one kind, or more nodes) is added and the search repeated.
 
-Shedding is lexicographic: online load is shed only where it must be, then offline load, then replicas move beyond
-the churn budget where load would be shed without, then the objective counts. That takes solves of their own
-rather than one huge penalty, which would drown the objective.
+What is shed, and moved beyond the churn budget, comes before the objective (`tiers`).
 Every result carries fluid ≤ LP ≤ MIP ≤ plan, and the prices at the margin.
 """
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from math import floor, inf
+from collections.abc import Mapping
+from math import inf
 
 import numpy as np
 
 from ecoserve.planner.bounds import fluid_bound
-from ecoserve.planner.candidate import Candidate, candidate, pack_pools
+from ecoserve.planner.candidate import Candidate, candidate
 from ecoserve.planner.cuts import packing_cut
 from ecoserve.planner.formulation import Formulation, formulate
-from ecoserve.planner.greedy import greedy_plan
 from ecoserve.planner.instance import BoundsResult, PlanningInstance, PlanningResult
 from ecoserve.planner.marginals import marginals
 from ecoserve.planner.mathopt_backend import Solution, solve_mixed
@@ -37,10 +33,12 @@ from ecoserve.planner.neighbourhood import Neighbourhoods
 from ecoserve.planner.outcome import chain, outcome
 from ecoserve.planner.pricing import Relaxation
 from ecoserve.planner.program import Program, Vector, dense_row
+from ecoserve.planner.rounding import Rounding
+from ecoserve.planner.tiers import Allowance, Solve, Tiers
 from ecoserve.planner.twins import merge_pools, split_pools
 
 _FULL_SEARCH_COLUMNS = 30_000
-"""Up to so many columns HiGHS gets the whole program; beyond, only those that the LP calls promising."""
+"""Up to so many columns the whole program is searched; beyond, only those that the LP calls promising."""
 _PROMISING = (0.0001, 0.0003, 0.001)
 """Columns are searched first whose reduced cost is at most this share of the bound, then more of them."""
 _MAX_CUT_ROUNDS = 8
@@ -51,7 +49,6 @@ _LEAST_PROGRESS = 0.0005
 """More columns that improve the plan by less than this share of it are not followed by still more."""
 _FIRST_SHARE = 0.4
 _POLISH_SHARE = 0.3
-_TIER_TOLERANCE = 1e-7
 _LEAST_SHARE = 1e-6
 """Smaller upper bounds are zero: HiGHS can't tell them apart, and fails on some."""
 
@@ -60,27 +57,6 @@ _TIE_BREAKS: Mapping[str, tuple[str, ...]] = {
     "energy": ("operational", "embodied"),
     "cost": ("operational", "embodied"),
 }
-
-Solve = Callable[[Program, Vector], Solution]
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """What each tier may reach: requests/s shed online, shed offline, replicas moved beyond the churn budget."""
-
-    tiers: tuple[float, ...] = (0.0, 0.0, 0.0)
-
-    @property
-    def nothing(self) -> bool:
-        """Tell whether everything is to be served, within the budget."""
-        return not any(limit > 0.0 for limit in self.tiers)
-
-    def with_tier(self, index: int, limit: float) -> "Allowance":
-        """Return the allowance with another limit on one tier."""
-        return Allowance((*self.tiers[:index], limit, *self.tiers[index + 1 :]))
-
-
-_ANYTHING = Allowance((inf, inf, inf))
 
 
 def solve(instance: PlanningInstance) -> PlanningResult:
@@ -104,17 +80,15 @@ class _Search:
         self.spec = formulation.spec
         self.deadline = deadline
         self.objective = formulation.objective()
-        self.tiers = (
-            formulation.shed_rate("online"),
-            formulation.shed_rate("offline"),
-            formulation.churn_excess(),
-        )
+        self.tiers = Tiers(formulation)
         self.relaxation = Relaxation(formulation)
 
     def run(self) -> tuple[Candidate, BoundsResult, Solution]:
         """Return the plan, its bounds, and the relaxation that sheds what the plan sheds."""
-        relaxed, allowance = self._lexicographic(self.formulation.program, self.relaxation.solve)
-        start = self._start(relaxed)
+        relaxed, allowance = self.tiers.lexicographic(
+            self.formulation.program, self.objective, self.relaxation.solve
+        )
+        start = Rounding(self.formulation, self.tiers, self.relaxation).plan(relaxed)
         costs = self._reduced_costs(relaxed)
         if costs is not None and allowance.nothing and self.formulation.program.columns > _SMALL_COLUMNS:
             start = self._polished(relaxed, costs, self._searched(relaxed, costs, start))
@@ -125,7 +99,7 @@ class _Search:
             best, allowance, mip_bound = self._mixed(relaxed, start, allowance)
         if not allowance.nothing:
             relaxed = self.relaxation.solve(
-                self._allowing(self.formulation.program, allowance), self.objective
+                self.tiers.allowing(self.formulation.program, allowance), self.objective
             )
         online, offline, _ = allowance.tiers
         fluid = fluid_bound(self.formulation, online, offline)
@@ -154,76 +128,11 @@ class _Search:
 
         return run
 
-    def _lexicographic(
-        self, program: Program, run: Solve, *, short: bool = False
-    ) -> tuple[Solution, Allowance]:
-        """Serve everything within the budget if that can be; else tier after tier as little as can be.
-
-        `short` tells that this is known not to be, which saves the attempt.
-        """
-        if not short:
-            solution = run(self._allowing(program, Allowance()), self.objective)
-            if solution.point is not None or solution.status == "unknown":
-                return solution, Allowance()
-        allowance = _ANYTHING
-        for index, tier in enumerate(self.tiers):
-            if not tier.any():
-                allowance = allowance.with_tier(index, 0.0)
-                continue
-            solution = run(self._allowing(program, allowance), tier)
-            if solution.point is not None:
-                reached = float((tier * solution.point[: len(tier)]).sum())
-                allowance = allowance.with_tier(index, max(0.0, reached))
-            elif index == 0:
-                return solution, Allowance()
-        return run(self._allowing(program, allowance), self.objective), allowance
-
-    def _allowing(self, program: Program, allowance: Allowance) -> Program:
-        """Return the program with what each tier may reach bounded."""
-        for tier, limit in zip(self.tiers, allowance.tiers, strict=True):
-            if limit <= 0.0:
-                program = program.closed(np.flatnonzero(tier))
-            elif tier.any() and limit < inf:
-                slack = _TIER_TOLERANCE * (1.0 + limit)
-                program = program.constrained(dense_row(tier, upper=limit + slack))
-        return program
-
-    def _start(self, relaxed: Solution) -> Candidate:
-        """Return the best of the quick plans: rounded or greedy, and what runs, where churn is bounded."""
-        keep_held = self.formulation.churn is not None
-        kept = self._routed(self.spec.held) if keep_held and self.spec.divisible else None
-        start = self._round(relaxed) or greedy_plan(self.formulation, relaxed.point)
-        if keep_held:
-            start = self._better(start, greedy_plan(self.formulation, relaxed.point, keep_held=True))
-        return self._better(start, kept)
-
-    def _round(self, relaxed: Solution) -> Candidate | None:
-        """Round replicas up where the pools can hold them, route the flows again; None for whole slices."""
-        if relaxed.point is None or not self.spec.divisible:
-            return None
-        wanted = {name: float(relaxed.point[column]) for name, column in self.formulation.replicas.items()}
-        counts = {name: floor(value + 1e-6) for name, value in wanted.items()}
-        pools = {pool.name: pool.nodes for pool in self.spec.pools}
-        by_pool: dict[str, list[str]] = {}
-        for item in self.spec.configurations:
-            if item.name in counts and wanted[item.name] > 1e-9:
-                by_pool.setdefault(item.pool, []).append(item.name)
-        for pool, names in by_pool.items():
-            for name in sorted(names, key=lambda n: (counts[n] - wanted[n], n)):
-                if wanted[name] <= counts[name] + 1e-6:
-                    continue
-                raised = counts | {name: counts[name] + 1}
-                packing = pack_pools(self.formulation, {n: raised[n] for n in names})
-                upper = self.formulation.program.upper[self.formulation.replicas[name]]
-                if packing[pool].nodes <= pools[pool] and raised[name] <= upper:
-                    counts = raised
-        return self._routed(counts)
-
     def _good_enough(self, relaxed: Solution, plan: Candidate) -> bool:
         """Tell whether a plan serves everything within the gap, as the linear bound alone proves."""
         return (
             relaxed.point is not None
-            and not any(plan.total(tier) > 0 for tier in self.tiers)
+            and self.tiers.reached(plan).nothing
             and plan.total(self.objective) <= relaxed.bound * (1 + self.spec.relative_gap) + 1e-9
         )
 
@@ -246,9 +155,9 @@ class _Search:
         scarce = relaxed.point is not None and np.any(
             (costs[nodes] < 0) & (relaxed.point[nodes] >= self.formulation.program.upper[nodes] - 1e-6)
         )
-        if not scarce or any(start.total(tier) > 0 for tier in self.tiers):
+        if not scarce or not self.tiers.reached(start).nothing:
             return start
-        program = self._allowing(self.formulation.program, Allowance())
+        program = self.tiers.allowing(self.formulation.program, Allowance())
         around = Neighbourhoods(self.formulation, program, self.objective, costs, relaxed.bound)
         until = time.perf_counter() + _POLISH_SHARE * self._left()
         return around.improved(
@@ -262,7 +171,7 @@ class _Search:
         program = self.formulation.program
         dear = (costs > promising * abs(relaxed.bound)) & (program.lower == 0.0) & (start.values == 0.0)
         found = solve_mixed(
-            self._allowing(program, Allowance()).closed(dear),
+            self.tiers.allowing(program, Allowance()).closed(dear),
             self.objective,
             relative_gap=max(self.spec.relative_gap / 2, _LEAST_FIRST_GAP),
             time_limit_seconds=_FIRST_SHARE * self._left(),
@@ -273,30 +182,6 @@ class _Search:
         made = candidate(self.formulation, found.point)
         return made if made.fits(self.formulation) else None
 
-    def _routed(self, counts: Mapping[str, int]) -> Candidate | None:
-        """Return the best plan with these replicas at most, or None where they do not pack."""
-        program, offered = self.formulation.program, self.formulation.offered
-        upper = program.upper.copy()
-        for name, column in self.formulation.replicas.items():
-            upper[column] = counts.get(name, 0)
-        running = np.array([counts.get(item.name, 0) > 0 for item in self.spec.configurations])
-        upper[offered.columns[~running[offered.configurations]]] = 0.0  # implied, and a smaller program
-        relaxed, _ = self._lexicographic(program.capped(upper), self.relaxation.solve)
-        if relaxed.point is None:
-            return None
-        values = relaxed.point.copy()
-        columns = list(self.formulation.replicas.values())
-        values[columns] = np.ceil(values[columns] - 1e-6)
-        made = candidate(self.formulation, values)
-        return made if made.fits(self.formulation) and self._within_limits(made) else None
-
-    def _within_limits(self, made: Candidate) -> bool:
-        return all(
-            limit.max_replicas is None
-            or sum(made.replicas.get(name, 0) for name in set(limit.configurations)) <= limit.max_replicas
-            for limit in self.spec.limits
-        )
-
     def _mixed(
         self, relaxed: Solution, rounded: Candidate, allowance: Allowance
     ) -> tuple[Candidate, Allowance, float]:
@@ -306,7 +191,9 @@ class _Search:
         first_bound: float | None = None
         for _ in range(_MAX_CUT_ROUNDS):
             run = self._mixed_solver(best, self.spec.relative_gap)
-            solution, allowance = self._lexicographic(program, run, short=not allowance.nothing)
+            solution, allowance = self.tiers.lexicographic(
+                program, self.objective, run, short=not allowance.nothing
+            )
             if solution.point is None:
                 break
             if first_bound is None:
@@ -322,7 +209,7 @@ class _Search:
             program = packing_cut(self.formulation, program, found, overflowing)
         if program.columns == len(best.values):  # cuts add columns of their own
             best = self._settled(program, allowance, best)
-        reached = Allowance(tuple(best.total(tier) for tier in self.tiers))
+        reached = self.tiers.reached(best)
         if all(have <= most + 1e-6 for have, most in zip(reached.tiers, allowance.tiers, strict=True)):
             return best, allowance, bound
         return best, reached, -inf
@@ -338,7 +225,7 @@ class _Search:
         costs = self._reduced_costs(relaxed)
         if costs is None or not allowance.nothing:
             return program, False
-        if any(rounded.total(tier) > 0 for tier in self.tiers):
+        if not self.tiers.reached(rounded).nothing:
             return program, False  # what it sheds made it cheap: it bounds no plan that serves everything
         room = (rounded.total(self.objective) - relaxed.bound) * (1 + 1e-6) + 1e-9
         dear = (costs > 0) & (rounded.values <= 0) & (program.lower == 0)
@@ -361,7 +248,7 @@ class _Search:
         if not second.any():
             return best
         limit = best.total(self.objective) * (1 + 1e-6) + 1e-9
-        equal = self._allowing(program, allowance).constrained(dense_row(self.objective, upper=limit))
+        equal = self.tiers.allowing(program, allowance).constrained(dense_row(self.objective, upper=limit))
         settled = solve_mixed(
             equal,
             second,
@@ -375,10 +262,9 @@ class _Search:
         return found if found.total(self.objective) <= limit and found.fits(self.formulation) else best
 
     def _better(self, best: Candidate, found: Candidate | None) -> Candidate:
-        return best if found is None else min(best, found, key=self._rank)
-
-    def _rank(self, plan: Candidate) -> tuple[float, ...]:
-        return (*(round(plan.total(tier), 6) for tier in self.tiers), plan.total(self.objective))
+        if found is None:
+            return best
+        return min(best, found, key=lambda plan: self.tiers.rank(plan, self.objective))
 
     def _overflowing(self, found: Candidate, point: Vector) -> dict[str, int]:
         """Return the pools that need more nodes than the program paid for, with the nodes needed."""

@@ -1,0 +1,87 @@
+"""Quick plans: whole replicas from the relaxation, without a search.
+
+The relaxation's replicas are rounded up where pools can hold them and flows are routed again among them. Slices
+that are served whole are placed greedily instead. Where churn is bounded, what runs is a plan, too. One of these
+starts the search, and is the answer where the time ends first.
+"""
+
+from collections.abc import Mapping
+from math import floor
+
+import numpy as np
+
+from ecoserve.planner.candidate import Candidate, candidate, pack_pools
+from ecoserve.planner.formulation import Formulation
+from ecoserve.planner.greedy import greedy_plan
+from ecoserve.planner.mathopt_backend import Solution
+from ecoserve.planner.pricing import Relaxation
+from ecoserve.planner.tiers import Tiers
+
+
+class Rounding:
+    """Makes quick plans of one formulation."""
+
+    def __init__(self, formulation: Formulation, tiers: Tiers, relaxation: Relaxation) -> None:
+        self.formulation = formulation
+        self.spec = formulation.spec
+        self.objective = formulation.objective()
+        self.tiers = tiers
+        self.relaxation = relaxation
+
+    def plan(self, relaxed: Solution) -> Candidate:
+        """Return the best of the quick plans: rounded or greedy, and what runs, where churn is bounded."""
+        keep_held = self.formulation.churn is not None
+        kept = self._routed(self.spec.held) if keep_held and self.spec.divisible else None
+        start = self._round(relaxed) or greedy_plan(self.formulation, relaxed.point)
+        if keep_held:
+            start = self._better(start, greedy_plan(self.formulation, relaxed.point, keep_held=True))
+        return start if kept is None else self._better(start, kept)
+
+    def _better(self, one: Candidate, other: Candidate) -> Candidate:
+        return min(one, other, key=lambda plan: self.tiers.rank(plan, self.objective))
+
+    def _round(self, relaxed: Solution) -> Candidate | None:
+        """Round replicas up where the pools can hold them, route the flows again; None for whole slices."""
+        if relaxed.point is None or not self.spec.divisible:
+            return None
+        wanted = {name: float(relaxed.point[column]) for name, column in self.formulation.replicas.items()}
+        counts = {name: floor(value + 1e-6) for name, value in wanted.items()}
+        pools = {pool.name: pool.nodes for pool in self.spec.pools}
+        by_pool: dict[str, list[str]] = {}
+        for item in self.spec.configurations:
+            if item.name in counts and wanted[item.name] > 1e-9:
+                by_pool.setdefault(item.pool, []).append(item.name)
+        for pool, names in by_pool.items():
+            for name in sorted(names, key=lambda n: (counts[n] - wanted[n], n)):
+                if wanted[name] <= counts[name] + 1e-6:
+                    continue
+                raised = counts | {name: counts[name] + 1}
+                packing = pack_pools(self.formulation, {n: raised[n] for n in names})
+                upper = self.formulation.program.upper[self.formulation.replicas[name]]
+                if packing[pool].nodes <= pools[pool] and raised[name] <= upper:
+                    counts = raised
+        return self._routed(counts)
+
+    def _routed(self, counts: Mapping[str, int]) -> Candidate | None:
+        """Return the best plan with these replicas at most, or None where they do not pack."""
+        program, offered = self.formulation.program, self.formulation.offered
+        upper = program.upper.copy()
+        for name, column in self.formulation.replicas.items():
+            upper[column] = counts.get(name, 0)
+        running = np.array([counts.get(item.name, 0) > 0 for item in self.spec.configurations])
+        upper[offered.columns[~running[offered.configurations]]] = 0.0  # implied, and a smaller program
+        relaxed, _ = self.tiers.lexicographic(program.capped(upper), self.objective, self.relaxation.solve)
+        if relaxed.point is None:
+            return None
+        values = relaxed.point.copy()
+        columns = list(self.formulation.replicas.values())
+        values[columns] = np.ceil(values[columns] - 1e-6)
+        made = candidate(self.formulation, values)
+        return made if made.fits(self.formulation) and self._within_limits(made) else None
+
+    def _within_limits(self, made: Candidate) -> bool:
+        return all(
+            limit.max_replicas is None
+            or sum(made.replicas.get(name, 0) for name in set(limit.configurations)) <= limit.max_replicas
+            for limit in self.spec.limits
+        )
