@@ -39,15 +39,14 @@ def cases(*, quick: bool) -> list[Case]:
         ]
     varied = {"spread": 0.3, "most_nodes": 4}
     return [
-        Case("50×100×12", partial(roofline, 50, 100, 12), (1, 2)),
-        Case("100×60×60", partial(roofline, 100, 60, 60), (1, 2)),
+        Case("50×100×12", partial(roofline, 50, 100, 12), (1,)),
+        Case("100×60×60", partial(roofline, 100, 60, 60), (1,)),
         Case("100×60×60, load 1.8", partial(roofline, 100, 60, 60, load=1.8), (1,)),
-        Case("400×60×60", partial(roofline, 400, 60, 60), (1, 2, 3)),
-        Case("400×60×60, varied", partial(roofline, 400, 60, 60, **varied), (1, 2, 3)),
+        Case("400×60×60", partial(roofline, 400, 60, 60), (1, 2)),
+        Case("400×60×60, varied", partial(roofline, 400, 60, 60, **varied), (1, 2)),
         Case("400×400×200", partial(roofline, 400, 400, 200), (1,), rivals=False),
-        Case("400×400×200, varied", partial(roofline, 400, 400, 200, **varied), (1,), rivals=False),
-        Case("Mélange, divisible", split, (1, 2, 3), 0.0, published=True),
-        Case("Mélange, indivisible", whole, (1, 2, 3), 0.0, published=True),
+        Case("Mélange, divisible", split, (1, 2), 0.0, published=True),
+        Case("Mélange, indivisible", whole, (1, 2), 0.0, published=True),
     ]
 
 
@@ -81,18 +80,16 @@ def run(
     plans = []
     for case in measured_cases:
         for seed in case.seeds:
-            console.print(f"[dim]{case.name}, seed {seed} …[/dim]")
-            plans.append(
-                {"seed": seed}
-                | compared(
-                    case.name,
-                    partial(case.make, seed=seed),
-                    case.gap,
-                    limit_seconds,
-                    rivals=case.rivals,
-                    published=case.published,
-                )
+            row = {"seed": seed} | compared(
+                case.name,
+                partial(case.make, seed=seed),
+                case.gap,
+                limit_seconds,
+                rivals=case.rivals,
+                published=case.published,
             )
+            console.print(f"[dim]{case.name} #{seed}: {_cell(row['ours'])}[/dim]")
+            plans.append(row)
     console.print(_table(plans))
     tick = measured(partial(roofline, *tick_shape), ticks).answer
     console.print(
