@@ -5,8 +5,8 @@ far the same replicas, with load routed anew, are above the new bound, and hands
 The bound is that of replicas chosen anew, so nothing better is overlooked by more than the difference.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from ecoserve.api.llmserving import Objective
 from ecoserve.fleet.assemble import with_intensity
@@ -37,16 +37,25 @@ class KeptPlan:
     def __init__(self, snapshot: Snapshot, plan: Plan) -> None:
         """Keep a plan for which `can_follow` holds, and the snapshot it was made of."""
         (self._solved,) = plan.solved
-        assert self._solved.instance is not None  # noqa: S101 - can_follow has looked
-        assert self._solved.result is not None  # noqa: S101 - the same
+        assert self._solved.result is not None  # noqa: S101 - can_follow has looked
+        self._result: PlanningResult = self._solved.result
         self._snapshot = snapshot
         self._plan = plan
-        self._result: PlanningResult = self._solved.result
         self._replicas = {item.configuration: item.replicas for item in plan.placements}
-        assert self._solved.free.instance is not None  # noqa: S101 - the same
-        self._held = HeldPlan(self._solved.free.instance, self._result)
-        self.accepted_excess = self._excess({})
-        """How far the plan was above the linear bound when it was made: what whole replicas and nodes cost."""
+
+    @cached_property
+    def _held(self) -> HeldPlan:
+        assert self._solved.free.instance is not None  # noqa: S101 - can_follow has looked
+        return HeldPlan(self._solved.free.instance, self._result)
+
+    @cached_property
+    def accepted_excess(self) -> float:
+        """How far the plan was above the linear bound when it was made: what whole replicas and nodes cost.
+
+        Asked for the first time it takes as long as a relaxation from scratch, so better while nothing waits.
+        """
+        planned = {zone.name: zone.carbon_intensity for zone in self._snapshot.zones}
+        return _above(self._held.reroute(planned).objective, self._held.lower_bound(planned))
 
     @staticmethod
     def can_follow(plan: Plan) -> bool:
@@ -103,14 +112,11 @@ class KeptPlan:
         )
         solved = Solved(snapshot=shaped, problem=problem, free=free, result=_with_totals(problem, result))
         plan = plan_of(solved, Objective.CARBON, self._plan.levers)
-        return Followed(plan=plan, excess=self._above(objective, bound))
+        return Followed(plan=plan, excess=_above(objective, bound))
 
-    def _excess(self, intensities: Mapping[str, float]) -> float:
-        return self._above(self._held.reroute(intensities).objective, self._held.lower_bound(intensities))
 
-    @staticmethod
-    def _above(objective: float, bound: float) -> float:
-        return max(0.0, objective - bound) / bound if bound > _NOTHING else 0.0
+def _above(objective: float, bound: float) -> float:
+    return max(0.0, objective - bound) / bound if bound > _NOTHING else 0.0
 
 
 def _but_for_intensity(snapshot: Snapshot) -> list[Zone]:

@@ -73,7 +73,12 @@ class PlanningSession:
         return replace(found, plan=plan)
 
     def export(self) -> Exported:
-        """Return the instances of the last answer, one per objective, each its JSON in xz."""
+        """Return the instances of the last answer, one per objective, each its JSON in xz.
+
+        Nobody waits for it, so what the next tick will need is made ready, too.
+        """
+        if self._kept is not None:
+            _ = self._kept.accepted_excess
         files = {}
         for part in self._solved:
             if part.instance is not None:
@@ -93,10 +98,10 @@ class PlanningSession:
         if self._kept is None or not self._kept.differs_in_intensity_only(snapshot):
             return None
         try:
+            accepted = self._kept.accepted_excess + hysteresis_fraction
             followed = self._kept.at(snapshot)
         except EcoserveError:
             return None  # a plan made anew tells what is wrong
-        accepted = self._kept.accepted_excess + hysteresis_fraction
         if followed.plan.unserved or followed.excess > accepted:
             return None
         detail = (
