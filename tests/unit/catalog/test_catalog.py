@@ -133,3 +133,29 @@ def test_the_catalogue_holds_every_id_of_the_compiled_tables():
         with (Path(folder) / "hardware" / f"{kind}_catalogue.csv").open(encoding="utf-8", newline="") as file:
             ids = {row.get("id") or row["instance"] for row in csv.DictReader(file)}
         assert ids <= set(entries), ids - set(entries)
+
+
+def test_what_the_compiled_tables_hold_from_memory_is_marked():
+    folder = os.environ.get("ECOSERVE_DATA")
+    if not folder:
+        pytest.skip("ECOSERVE_DATA is not set")
+
+    def rows(kind: str) -> list[dict[str, str]]:
+        with (Path(folder) / "hardware" / f"{kind}_catalogue.csv").open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    for row in rows("gpu"):
+        unchecked = CATALOG.accelerator(row["id"]).unchecked
+        for column, field in (("idle_src", "idle_watts"), ("price_src", "price_per_hour")):
+            assert not row[column].startswith("memory") or field in unchecked, (row["id"], field)
+        assert "flops memory" not in row["spec_src"] or "bf16_tflops" in unchecked, row["id"]
+        assert "die memory" not in row["spec_src"] or "die_mm2" in unchecked, row["id"]
+    for row in rows("cpu"):
+        unchecked = CATALOG.cpu(row["id"]).unchecked
+        assert "[memory]" not in row["flops_src"] or "matrix_tflops" in unchecked, row["id"]
+        assert "[memory]" not in row["dies_mm2"] or "die_mm2" in unchecked, row["id"]
+        assert "DDR" not in row["notes"] or "memory_bandwidth_gb_per_s" in unchecked, row["id"]
+    for row in rows("instance"):
+        unchecked = CATALOG.instance(row["instance"]).unchecked
+        if row["src"].startswith("memory") or "price memory" in row["src"]:
+            assert "price_per_hour" in unchecked, row["instance"]
