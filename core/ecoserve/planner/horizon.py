@@ -177,7 +177,7 @@ def _proposed(
             return None
         stages.append(stage)
     schedulable = [name for name in works if all(stage.slices.get(name) for stage in stages)]
-    return spread(stages, [works[name] for name in schedulable])
+    return spread(stages, [works[name] for name in schedulable]) if schedulable else None
 
 
 def _works(intervals: Sequence[Interval], queues: Mapping[str, Backlog]) -> dict[str, Work]:

@@ -95,7 +95,7 @@ def _why(
     if requests > least:
         return (
             ScheduleReason.CLEANER_HOUR,
-            f"{requests:.0f} requests run: among the hours before their deadline this one emits least",
+            f"{requests:.0f} requests run: they emit least in this and such hours before their deadline",
         )
     return ScheduleReason.WAITS, f"{left:.0f} requests wait"
 

@@ -26,6 +26,8 @@ from ecoserve_operator.planning.process import PlannerProcess
 logger = logging.getLogger(__name__)
 
 _REST = 4.0
+_RETRY_SECONDS = 30.0
+"""What fails fails again, most likely: it must not keep the loop busy."""
 _PART_PASSED = 0.25
 _SURPRISE = 0.05
 """An intensity this far from what was expected, as a share, makes a schedule worth making anew."""
@@ -100,7 +102,8 @@ class Scheduler:
                 self._under_way = None
                 await process.close()
             self._done()
-            await asyncio.sleep(_REST * (time.monotonic() - begun))
+            rest = _REST * (time.monotonic() - begun)
+            await asyncio.sleep(rest if self.latest is not None else max(rest, _RETRY_SECONDS))
 
     def _stale(self, zones: tuple[Zone, ...], now: datetime) -> bool:
         """Whether the last schedule has become old, or the grid is not as it expected."""

@@ -1,6 +1,7 @@
 """Orders of offline work: rates, what waits, restarts, and deadlines whatever the schedule says."""
 
 import asyncio
+import functools
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -80,6 +81,7 @@ def rate_of(found: Snapshot) -> float:
     return serving.offline.rate_per_second
 
 
+@functools.cache
 def decision(taken: Taken, short: float = 0.0) -> Decision:
     missing = Unserved(
         serving=BATCH,
