@@ -28,7 +28,7 @@ GRIDS = {
     "Great Britain": "GB_2023_hourly.csv",
     "Germany (DE-LU)": "DE-LU_2023_hourly.csv",
 }
-MONTHS = {"scalable": (1, 4, 7), "fixed": (4,)}
+MONTHS = (1, 4, 7)
 HOURS = 48
 SERVING = """
 apiVersion: ecoserve.dev/v1alpha1
@@ -49,12 +49,6 @@ nodes:
   - {sku: Standard_NC24ads_A100_v4, count: 12, zone: here, installed: 2022-01-01}
   - {sku: g6.48xlarge, count: 2, zone: here, installed: 2022-01-01}
 """
-PROFILE = """
-apiVersion: ecoserve.dev/v1alpha1
-kind: HardwareProfile
-metadata: {{name: {name}}}
-spec: {{base: {sku}, matchLabels: {{node.kubernetes.io/instance-type: {sku}}}, supply: {supply}}}
-"""
 
 
 def _around(path: Path, start: datetime) -> str:
@@ -65,36 +59,29 @@ def _around(path: Path, start: datetime) -> str:
 
 
 def main() -> None:
-    """Run every grid, day and supply, and print a table."""
+    """Run every grid and day, and print a table."""
     folder = Path(os.environ.get("ECOSERVE_DATA", "")) / "carbon"
     if not os.environ.get("ECOSERVE_DATA") or not folder.is_dir():
         sys.exit("bench-deferral: set ECOSERVE_DATA to a folder whose carbon/ holds hourly intensities")
     runs = []
     print(
-        "| supply | grid | two days from | forecast off by | offline part | saved of all | of that part | foresight | late |"
+        "| grid | two days from | forecast off by | offline part | saved of all | of that part | foresight | late |"
     )
-    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    print("|---|---|---|---|---|---|---|---|", flush=True)
     with Progress(console=Console(stderr=True), transient=True) as bar, TemporaryDirectory() as files:
-        task = bar.add_task("runs", total=len(GRIDS) * sum(map(len, MONTHS.values())))
+        task = bar.add_task("runs", total=len(GRIDS) * len(MONTHS))
         (Path(files) / "serving.yaml").write_text(SERVING)
-        for supply, months in MONTHS.items():
-            (Path(files) / "fleet.yaml").write_text(FLEET)
-            profiles = [
-                PROFILE.format(name=f"p{index}", sku=sku, supply=supply)
-                for index, sku in enumerate(("Standard_NC24ads_A100_v4", "g6.48xlarge"))
-            ]
-            (Path(files) / "profiles.yaml").write_text("---".join(profiles))
-            base = read_sources([Path(files)], ["0"])
-            for grid, name in GRIDS.items():
-                for month in months:
-                    run = _run(base, supply, grid, folder / name, month)
-                    runs.append(run)
-                    print(_row(run), flush=True)
-                    bar.advance(task)
+        (Path(files) / "fleet.yaml").write_text(FLEET)
+        base = read_sources([Path(files)], ["0"])
+        for grid, name in GRIDS.items():
+            for month in MONTHS:
+                runs.append(_run(base, grid, folder / name, month))
+                print(_row(runs[-1]), flush=True)
+                bar.advance(task)
     print(json.dumps({"hours": HOURS, "runs": runs}))
 
 
-def _run(base: Sources, supply: str, grid: str, path: Path, month: int) -> dict[str, Any]:
+def _run(base: Sources, grid: str, path: Path, month: int) -> dict[str, Any]:
     year = 2022 if "2022" in path.name else 2023
     start = datetime.fromisoformat(f"{year}-{month:02}-17T00:00:00+00:00")
     series = of_intensity(parse_intensity_csv(_around(path, start)))
@@ -102,7 +89,6 @@ def _run(base: Sources, supply: str, grid: str, path: Path, month: int) -> dict[
     found = simulate_deferral(actual, start, hours=HOURS)
     offline = found.offline_grams_at_once
     return {
-        "supply": supply,
         "grid": grid,
         "from": f"{start:%Y-%m-%d}",
         "forecast_error": found.accuracy["here"].mape,
@@ -119,7 +105,6 @@ def _run(base: Sources, supply: str, grid: str, path: Path, month: int) -> dict[
 
 def _row(run: dict[str, Any]) -> str:
     cells = (
-        run["supply"],
         run["grid"],
         run["from"],
         f"{run['forecast_error']:.0%}",
