@@ -5,7 +5,7 @@ does so where whole replicas have to be provided for this load, on the slices th
 cores' hosts nothing counts but the energy of the work, unless the pool is bought for it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from ecoserve.carbon import NodeFootprint
 from ecoserve.fleet.snapshot import Snapshot
@@ -41,24 +41,22 @@ class _Judge:
         self._result = result
         self._intensity = {zone.name: zone.carbon_intensity for zone in snapshot.zones}
         self._pue = {zone.name: zone.pue for zone in snapshot.zones}
+        self._known: dict[object, tuple[RequestCost, RequestCost] | None] = {}
+        self._slices: dict[tuple[str, str], list[Slice]] = {}
+        for part in problem.slices.values():
+            self._slices.setdefault((part.serving, part.traffic_class), []).append(part)
         self._gpus: dict[tuple[str, str, Role], list[Configuration]] = {}
         for item in problem.configurations.values():
             if not item.engine.on_cpu:
                 key = (item.serving, item.traffic_class, item.engine.role)
                 self._gpus.setdefault(key, []).append(item)
-        self._known: dict[tuple[str, str], ReplicaCapacity | None] = {}
-        self._parts: dict[tuple[str, str], list[Slice]] = {}
-        for part in problem.slices.values():
-            self._parts.setdefault((part.serving, part.traffic_class), []).append(part)
 
     def verdict(self, cpus: Sequence[Configuration]) -> ReuseVerdict | None:
         """Return the verdict on one pool's cores; None where no GPU could serve what they can."""
-        compared = [(cpu, gpus) for item in cpus for cpu, gpus in self._compared(item)]
+        compared = [found for item in cpus if (found := self._compared(item)) is not None]
         if not compared:
             return None
-        cpu, gpus = min(compared, key=lambda pair: self._rank(pair[0]))
-        full = min(gpus, key=self._rank)
-        marginal = min((gpu.at_use(gpu.marginal_use) for gpu in gpus), key=self._rank)
+        cpu, full, marginal = min(compared, key=lambda costs: self._rank(costs[0]))
         own = self._problem.configurations[cpu.configuration]
         return ReuseVerdict(
             serving=own.serving,
@@ -74,18 +72,23 @@ class _Judge:
             accepted=any(self._result.replicas[item.name] > 0 for item in cpus),
         )
 
-    def _compared(self, item: Configuration) -> Iterator[tuple[RequestCost, list[RequestCost]]]:
-        """Yield the cost on cores, if they can serve anything, and those of the same on GPUs, if any can."""
-        own = self._parts.get((item.serving, item.traffic_class), ())
-        served = [part for part in own if self._capacity(item, part) is not None]
-        cpu = self._cost(item, served)
-        gpus = [
-            cost
-            for other in self._gpus.get((item.serving, item.traffic_class, item.engine.role), ())
-            if (cost := self._cost(other, served)) is not None
-        ]
-        if cpu is not None and gpus:
-            yield cpu, gpus
+    def _compared(self, item: Configuration) -> tuple[RequestCost, RequestCost, RequestCost] | None:
+        """Return the cost on cores and on the best GPU in full and in marginal use; None where one can't serve."""
+        traffic = (item.serving, item.traffic_class)
+        served = [part for part in self._slices.get(traffic, ()) if _capacity(item, part) is not None]
+        cpu, gpus = self._cost(item, served), self._best((*traffic, item.engine.role), served)
+        return None if cpu is None or gpus is None else (cpu, *gpus)
+
+    def _best(
+        self, kind: tuple[str, str, Role], slices: Sequence[Slice]
+    ) -> tuple[RequestCost, RequestCost] | None:
+        """Return what slices cost on the best GPU in full and in marginal use, the same for most pools of cores."""
+        key = (kind, tuple(part.name for part in slices))
+        if key not in self._known:
+            costs = [cost for gpu in self._gpus.get(kind, ()) if (cost := self._cost(gpu, slices))]
+            used = [cost.at_use(cost.marginal_use) for cost in costs]
+            self._known[key] = (min(costs, key=self._rank), min(used, key=self._rank)) if costs else None
+        return self._known[key]
 
     def _break_even(self, cpu: RequestCost, gpu: RequestCost) -> float:
         return break_even_intensity(cpu, gpu, None if gpu.zone == cpu.zone else self._intensity[gpu.zone])
@@ -96,19 +99,11 @@ class _Judge:
     def _rank(self, cost: RequestCost) -> tuple[float, str]:
         return cost.grams(self._intensity[cost.zone]), cost.configuration
 
-    def _capacity(self, item: Configuration, part: Slice) -> ReplicaCapacity | None:
-        """Return `capacity`, remembered by names: its own memory is asked with whole engines, which takes longer."""
-        key = (item.name, part.name)
-        if key not in self._known:
-            found = capacity(item.engine, part.bucket.input_tokens, part.bucket.output_tokens, item.slo)
-            self._known[key] = None if isinstance(found, Rejection) else found
-        return self._known[key]
-
     def _cost(self, item: Configuration, slices: Sequence[Slice]) -> RequestCost | None:
         """Return the cost of a mean request of these slices; None where one of them can't be served."""
         total_rate = joules = replicas = 0.0
         for part in slices:
-            found = self._capacity(item, part)
+            found = _capacity(item, part)
             if found is None:
                 return None
             total_rate += part.rate_per_second
@@ -127,6 +122,11 @@ class _Judge:
             embodied_grams=replicas * part_of_node * _grams_per_second(footprint) / total_rate,
             replicas=replicas,
         )
+
+
+def _capacity(item: Configuration, part: Slice) -> ReplicaCapacity | None:
+    found = capacity(item.engine, part.bucket.input_tokens, part.bucket.output_tokens, item.slo)
+    return None if isinstance(found, Rejection) else found
 
 
 def _part_of_node(item: Configuration) -> float:
