@@ -69,18 +69,11 @@ class AcceleratorSteps:
     def prefill_seconds(self, tokens: float) -> float:
         """Time the devices are occupied by the prefill of one prompt of `tokens` tokens."""
         work = self._work_seconds(tokens) + self._prompt_attention_seconds(tokens)
-        return self._soft_max(work, self._launch_total_seconds)
+        return _soft_max(work, self._launch_seconds)
 
     def decode_seconds(self, batch: float, context_tokens: float) -> float:
         """Time of one decode step over `batch` sequences with `context_tokens` of context each."""
-        return self._beside_host(self._device_seconds(batch, context_tokens), batch)
-
-    def _device_seconds(self, batch: float, context_tokens: float) -> float:
-        return self._work_seconds(batch) + self._kv_seconds(batch, context_tokens) + self._graph_seconds
-
-    def _beside_host(self, device_seconds: float, batch: float) -> float:
-        """Length of a step whose host work runs beside the devices', in part."""
-        return self.constants.step_seconds + device_seconds + self.constants.sequence_seconds * batch
+        return self._host_seconds(batch) + self._device_seconds(batch, context_tokens)
 
     def interference_seconds(
         self, batch: float, context_tokens: float, tokens: float, prompts_per_step: float
@@ -90,11 +83,10 @@ class AcceleratorSteps:
             return 0.0
         with_prompt = 1.0 - math.exp(-prompts_per_step)
         prompts = prompts_per_step / with_prompt
-        device = self._device_seconds(batch, context_tokens)
+        plain = self._device_seconds(batch, context_tokens)
         work = self._work_seconds(batch + prompts * tokens) - self._work_seconds(batch)
-        longer = device + work + prompts * self._prompt_attention_seconds(tokens)
-        mixed = self._beside_host(self._soft_max(longer, self._launch_total_seconds), batch)
-        added = with_prompt * (mixed - self._beside_host(device, batch))
+        longer = plain + work + prompts * self._prompt_attention_seconds(tokens)
+        added = with_prompt * (_soft_max(longer, self._launch_seconds) - plain)
         return added + prompts_per_step * self.constants.request_seconds
 
     def prefill_watts(self) -> float:
@@ -111,7 +103,7 @@ class AcceleratorSteps:
             batch, context_tokens, tokens, prompts_per_step
         )
         prompt_tokens = prompts_per_step * tokens
-        flops = 2.0 * self._active_parameters * (batch + prompt_tokens) / self.engine.devices
+        flops = 2.0 * self.engine.model.matmul_parameters * (batch + prompt_tokens) / self.engine.devices
         moved = (
             self._always_bytes
             + self._expert_bytes(batch + prompt_tokens)
@@ -173,19 +165,15 @@ class AcceleratorSteps:
         """Devices that hold experts of their own; one group of devices splits each expert instead."""
         return self.engine.devices if self.engine.expert_parallel > 1 else 1
 
-    @property
-    def _active_parameters(self) -> float:
-        return self.engine.model.matmul_parameters
-
     def _work_seconds(self, tokens: float) -> float:
         """Matrices, experts and exchanges of a step over that many tokens."""
         c, model, engine = self.constants, self.engine.model, self.engine
         bandwidth = engine.accelerator.memory_bandwidth_gb_per_s * 1e9 * c.bandwidth_efficiency
         memory = self._always_bytes / bandwidth
-        seconds = self._soft_max(memory, 2.0 * self._always_parameters * tokens / self._flops_per_second)
+        seconds = _soft_max(memory, 2.0 * self._always_parameters * tokens / self._flops_per_second)
         if model.experts:
             flops = 2.0 * model.expert_parameters * model.experts_per_token * tokens / engine.devices
-            seconds += self._soft_max(
+            seconds += _soft_max(
                 self._expert_bytes(tokens) / (bandwidth * c.expert_bandwidth_share),
                 flops / (self._flops_per_second * c.expert_compute_share),
             )
@@ -220,6 +208,14 @@ class AcceleratorSteps:
         states = model.state_space.layers if model.state_space else 0
         return model.attention_layers + states + model.feed_forward_layers
 
+    def _device_seconds(self, batch: float, context_tokens: float) -> float:
+        """Time of a decode step on the devices."""
+        return self._work_seconds(batch) + self._kv_seconds(batch, context_tokens) + self._graph_seconds
+
+    def _host_seconds(self, batch: float) -> float:
+        """Time of a step on the host: scheduling, sampling, detokenising."""
+        return self.constants.step_seconds + self.constants.sequence_seconds * batch
+
     @property
     def _graph_seconds(self) -> float:
         """Time of a recorded step beside its bytes and flops."""
@@ -233,7 +229,8 @@ class AcceleratorSteps:
         return seconds + model.expert_layers * c.expert_layer_seconds
 
     @property
-    def _launch_total_seconds(self) -> float:
+    def _launch_seconds(self) -> float:
+        """Time to launch all kernels of a step one by one."""
         return self.constants.launch_seconds * (self._blocks / 2.0 + self.engine.model.expert_layers)
 
     def _exchange_transfer_seconds(self, tokens: float) -> float:
@@ -279,9 +276,9 @@ class AcceleratorSteps:
         usable_gib = efficiency.USABLE_MEMORY_SHARE * card.memory_gib - efficiency.RESERVED_GIB_PER_DEVICE
         return engine.devices * usable_gib * GIB - engine.model.weight_bytes(engine.precision)
 
-    @staticmethod
-    def _soft_max(one: float, other: float) -> float:
-        return math.pow(math.pow(one, _CORNER) + math.pow(other, _CORNER), 1.0 / _CORNER)
+
+def _soft_max(one: float, other: float) -> float:
+    return math.pow(math.pow(one, _CORNER) + math.pow(other, _CORNER), 1.0 / _CORNER)
 
 
 @functools.cache
