@@ -36,14 +36,7 @@ class Endpoint:
     extensions: bool = True
 
     def __post_init__(self) -> None:
-        try:
-            parsed = httpx.URL(self.url)
-        except httpx.InvalidURL:
-            parsed = httpx.URL("")
-        if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise InvalidInputError("--endpoint", self.url, "an address such as http://host:8000")
-        if parsed.userinfo:
-            raise InvalidInputError("--endpoint", parsed.host, "an address without user and password in it")
+        check_address("--endpoint", self.url)
         if not self.silence_seconds > 0:
             raise InvalidInputError("--timeout", self.silence_seconds, "seconds above zero")
 
@@ -81,6 +74,18 @@ class Timing:
             return self.output_tokens if start <= self.first <= end else 0.0
         overlap = min(self.last, end) - max(self.first, start)
         return self.output_tokens * max(overlap, 0.0) / length
+
+
+def check_address(option: str, url: str) -> None:
+    """Raise InvalidInputError unless `url` is an HTTP address without a password, as addresses stand in messages."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        parsed = httpx.URL("")
+    if parsed.userinfo:
+        raise InvalidInputError(option, parsed.host, "an address without user and password in it")
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise InvalidInputError(option, url, "an address such as http://host:8000")
 
 
 @asynccontextmanager

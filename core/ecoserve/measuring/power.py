@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx
 
-from ecoserve.errors import InvalidInputError, MeasurementError
+from ecoserve.errors import MeasurementError
+from ecoserve.measuring.endpoint import check_address
 
 DCGM, RAPL = "DCGM_FI_DEV_POWER_USAGE", "node_rapl_package_joules_total"
 _TIMEOUT_SECONDS = 10.0
@@ -28,8 +29,7 @@ class PrometheusPower:
     token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.url.startswith(("http://", "https://")):
-            raise InvalidInputError("--prometheus", self.url, "an address such as http://prometheus:9090")
+        check_address("--prometheus", self.url)
 
     async def check(self) -> None:
         """Raise MeasurementError unless the series are there, and as many as devices are measured."""

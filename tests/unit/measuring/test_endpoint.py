@@ -122,6 +122,9 @@ def test_an_address_must_be_one(url: str):
     with pytest.raises(InvalidInputError) as caught:
         Endpoint(url=url, model="m")
     assert "secret" not in str(caught.value)
+    with pytest.raises(InvalidInputError, match="--prometheus") as caught:
+        PrometheusPower(url=url)
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["http://h:1", "http://h:1/", "http://h:1/v1", "http://h:1/v1/"])
