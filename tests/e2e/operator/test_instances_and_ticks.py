@@ -151,3 +151,18 @@ def test_explanations_are_in_status_and_read_well(world: Any, ecoserve: Callable
     assert status["slices"][0]["slice"] in shown
     assert "1,000 online requests more" in shown
     assert max(map(len, shown.splitlines())) <= 100
+
+
+def test_a_plan_can_be_made_from_the_clusters_objects(
+    world: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is told to do where an instance is too large to be kept."""
+    world.serve("chat")
+    plan = settled(world, "chat")
+    kinds = "nodes,llmservings,gridzones,hardwareprofiles"
+    (tmp_path / "world.json").write_text(world.cluster.kubectl("get", kinds, "-A", "-o", "json"))
+    path = tmp_path / "instance.json"
+    capsys.readouterr()
+    assert run_ecoserve(["plan", "-f", str(tmp_path / "world.json"), "--instance-out", str(path)]) == 0
+    grams = solved(path.read_text(), tmp_path, capsys)["objective"]
+    assert grams == pytest.approx(plan["spec"]["gramsPerHour"], rel=0.02)

@@ -1,0 +1,124 @@
+"""The kubectl plugin on objects as the operator writes them, with a kubectl that prints files."""
+
+import json
+import lzma
+from base64 import b64encode
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ecoserve.cli.app import run as run_ecoserve
+from ecoserve_operator import kubectl
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+FILES = ["-f", str(EXAMPLES / "demo"), "-f", str(EXAMPLES / "fleets" / "demo.yaml")]
+KUBECTL = """#!/bin/sh
+for word in "$@"; do
+  [ "$previous" = get ] && exec cat "{folder}/$word.json"
+  previous=$word
+done
+"""
+Plugin = Callable[..., tuple[int, str, str]]
+Body = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Body, str]:
+    """A PlacementPlan of the demo, and the instance behind it."""
+    folder = tmp_path_factory.mktemp("plan")
+    with pytest.MonkeyPatch.context() as patch, (folder / "plan.json").open("w") as out:
+        patch.setattr("sys.stdout", out)
+        options = ["--at", "2026-06-01T19:00:00Z", "--output", "json"]
+        assert run_ecoserve(["plan", *FILES, *options, "--instance-out", str(folder / "i.json")]) == 0
+    return json.loads((folder / "plan.json").read_text()), (folder / "i.json").read_text()
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Plugin:
+    """Write objects for a kubectl of our own and run the plugin; returns status, output and errors."""
+    script = tmp_path / "bin" / "kubectl"
+    script.parent.mkdir()
+    script.write_text(KUBECTL.format(folder=tmp_path))
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}:/usr/bin:/bin")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(kubectl, "_INSTANCE_WAIT_SECONDS", 0.0)
+
+    def run(*arguments: str, **objects: Body) -> tuple[int, str, str]:
+        for kind, body in objects.items():
+            plural = kind if kind == "configmaps" else f"{kind}.ecoserve.dev"
+            (tmp_path / f"{plural}.json").write_text(json.dumps(body))
+        monkeypatch.setattr("sys.argv", ["kubectl-ecoserve", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            kubectl.main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+def told(plan: Body, /, **instances: str) -> Body:
+    status = {"phase": "Applied", "decision": "Rerouted", "message": "only intensities changed"}
+    return plan | {"status": status | {"instances": instances}}
+
+
+def config_map(plan_id: str, **files: str) -> Body:
+    data = {
+        f"{name}.json.xz": b64encode(lzma.compress(text.encode())).decode() for name, text in files.items()
+    }
+    return {"metadata": {"annotations": {"ecoserve.dev/plan": plan_id}}, "binaryData": data}
+
+
+def test_plan_and_pools_tell_the_decision_and_what_more_adds(
+    planned: tuple[Body, str], plugin: Plugin
+) -> None:
+    plan, _ = planned
+    for arguments, words in (
+        (["plan"], ["Rerouted: only intensities changed", "1,000 demo/chat-8b online requests more:"]),
+        (["pools"], ["ONE MORE", "p5-48xlarge.us-west.2024-06-01"]),
+    ):
+        status, out, err = plugin(*arguments, placementplans=told(plan))
+        assert (status, err) == (0, "")
+        assert all(word in out for word in words)
+        assert max(map(len, out.splitlines())) <= 100
+
+
+def test_the_instance_is_printed_as_it_was_written(planned: tuple[Body, str], plugin: Plugin) -> None:
+    plan, text = planned
+    plan_id = plan["spec"]["id"]
+    place = told(plan, configMap="ecoserve-system/ecoserve-instances", plan=plan_id)
+    for arguments in (["plan", "--instance"], ["plan", "--instance", "carbon"]):
+        found = plugin(*arguments, placementplans=place, configmaps=config_map(plan_id, carbon=text))
+        assert found[0] == 0
+        assert json.loads(found[1]) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "instances", "files", "words"),
+    [
+        (["--instance"], {"problem": "too large"}, {}, "ecoserve plan -f world.json --instance-out"),
+        (["--instance"], {"plan": "plan-of-before"}, {}, "try again in a moment"),
+        (["--instance"], {}, {}, "try again in a moment"),
+        (["--instance", "energy"], None, {"carbon": "{}"}, "known names are carbon"),
+        (["--instance"], None, {"carbon": "{}", "cost": "{}"}, "carbon, cost"),
+        (["carbon"], None, {}, "--instance"),
+    ],
+)
+def test_what_cannot_be_printed_is_told_in_one_line(
+    arguments: list[str],
+    instances: dict[str, str] | None,
+    files: dict[str, str],
+    words: str,
+    planned: tuple[Body, str],
+    plugin: Plugin,
+) -> None:
+    plan, _ = planned
+    plan_id = plan["spec"]["id"]
+    place = {"configMap": "n/m", "plan": plan_id} if instances is None else instances
+    objects = {"placementplans": told(plan, **place), "configmaps": config_map(plan_id, **files)}
+    status, out, err = plugin("plan", *arguments, **objects)
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert words in err
