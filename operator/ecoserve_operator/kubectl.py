@@ -6,25 +6,29 @@ reads nothing but what operator and extender wrote: the PlacementPlan, statuses,
 
 import json
 import lzma
-import shutil
 import subprocess
 import time
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from ecoserve.api.labels import CURRENT_PLAN, DECISION, GROUP, PLAN_ID, POOL, SERVING
 from ecoserve.errors import EcoserveError, InvalidInputError, UnknownNameError
-
-_WIDTH = 100
-
-Body = Mapping[str, Any]
+from ecoserve_operator.kubectl_tables import (
+    UNITS,
+    Body,
+    grams_of,
+    new_table,
+    print_binding,
+    print_design_points,
+    print_margins,
+    print_slices,
+    shape,
+    show,
+)
 
 
 class Output(StrEnum):
@@ -68,8 +72,8 @@ def pools(output: OutputOption = Output.TABLE) -> None:
         _print_json(found)
         return
     grids = {zone["name"]: zone for zone in spec.get("zones", [])}
-    unit = _UNITS[spec.get("objective", "carbon")][0]
-    table = _table(
+    unit = UNITS[spec.get("objective", "carbon")][0]
+    table = new_table(
         *("POOL", "ZONE", "g/kWh", "NODES ON", "IDLE W", "EMB. g/h", "SUPPLY", "ONE MORE"),
         numbers=(2, 3, 4, 5, 7),
     )
@@ -85,8 +89,8 @@ def pools(output: OutputOption = Output.TABLE) -> None:
             pool["supply"],
             f"saves {pool['oneMoreNodeSaves']:.3g} {unit}" if pool.get("oneMoreNodeSaves") else "",
         )
-    _print(table)
-    _print_binding([item for item in spec.get("binding", []) if item["kind"] in ("nodes", "resource")])
+    show(table)
+    print_binding([item for item in spec.get("binding", []) if item["kind"] in ("nodes", "resource")])
 
 
 @app.command()
@@ -111,32 +115,32 @@ def plan(
         return
     spec, status = found["spec"], found.get("status") or {}
     phase = status.get("phase", "")
-    _print(
+    show(
         f"{spec['id']}, planned {spec['plannedAt']}, {phase or 'not carried out yet'}: "
         f"{spec['gramsPerHour']:.0f} gCO2e/h ({spec['operationalGramsPerHour']:.0f} operational, "
         f"{spec['embodiedGramsPerHour']:.0f} embodied), {spec['watts']:.0f} W, ${spec['costPerHour']:.2f}/h, "
         f"{spec['nodesOn']} nodes, within {spec['gapPercent']:g} % of the bound"
     )
-    table = _table("SERVING", "POOL", "ROLE", "CLASS", "ON", "REPLICAS", "SHARE", "g/h", numbers=(5, 6, 7))
+    table = new_table("SERVING", "POOL", "ROLE", "CLASS", "ON", "REPLICAS", "SHARE", "g/h", numbers=(5, 6, 7))
     for item in spec.get("placements", []):
         table.add_row(
             f"{item['namespace']}/{item['serving']}",
             item["pool"],
             item["role"],
             item["class"],
-            _shape(item),
+            shape(item),
             str(item["replicas"]),
             f"{item['share']:.0%}",
-            f"{_grams(item):.0f}",
+            f"{grams_of(item):.0f}",
         )
-    _print(table)
+    show(table)
     if status.get("decision"):
-        _print(f"{status['decision']}: {status.get('message', '')}")
-    _print_margins(spec.get("margins", []), spec.get("objective", "carbon"))
-    _print_binding(spec.get("binding", []))
+        show(f"{status['decision']}: {status.get('message', '')}")
+    print_margins(spec.get("margins", []), spec.get("objective", "carbon"))
+    print_binding(spec.get("binding", []))
     for item in spec.get("unserved", []):
-        _print(f"not met: {item['namespace']}/{item['serving']} {item['slice']}: {item['message']}")
-    _print_design_points(spec.get("designPoints", []))
+        show(f"not met: {item['namespace']}/{item['serving']} {item['slice']}: {item['message']}")
+    print_design_points(spec.get("designPoints", []))
 
 
 @explain.command("llmserving")
@@ -149,8 +153,8 @@ def explain_serving(name: str, namespace: NamespaceOption = "", output: OutputOp
         return
     if not status:
         raise InvalidInputError("llmserving", name, "one that the operator has planned; is it running?")
-    _print(f"LLMServing {found['metadata']['namespace']}/{name}: {status.get('reason', '')}")
-    table = _table("POOL", "ROLE", "CLASS", "READY", "SHARE", "g/h", "WHY", numbers=(3, 4, 5))
+    show(f"LLMServing {found['metadata']['namespace']}/{name}: {status.get('reason', '')}")
+    table = new_table("POOL", "ROLE", "CLASS", "READY", "SHARE", "g/h", "WHY", numbers=(3, 4, 5))
     for item in status.get("pools", []):
         table.add_row(
             item["pool"],
@@ -158,20 +162,20 @@ def explain_serving(name: str, namespace: NamespaceOption = "", output: OutputOp
             item["class"],
             f"{item['readyReplicas']}/{item['replicas']}",
             f"{item['share']:.0%}",
-            f"{_grams(item):.0f}",
+            f"{grams_of(item):.0f}",
             item["reason"],
         )
-    _print(table)
+    show(table)
     _print_offline(status.get("offline"))
     objective = (found["spec"].get("policy") or {}).get("objective", "carbon")
-    _print_slices(status.get("slices", []), objective)
-    _print_margins(status.get("margins", []), objective)
-    _print_binding(status.get("binding", []))
+    print_slices(status.get("slices", []), objective)
+    print_margins(status.get("margins", []), objective)
+    print_binding(status.get("binding", []))
     for condition in status.get("conditions", []):
-        _print(f"{condition['type']}: {condition['status']} ({condition['reason']}): {condition['message']}")
-    _print_design_points(status.get("designPoints", []))
+        show(f"{condition['type']}: {condition['status']} ({condition['reason']}): {condition['message']}")
+    print_design_points(status.get("designPoints", []))
     if status.get("savedPercent") is not None:
-        _print(f"saved against the cost-optimal placement: {status['savedPercent']:g} %")
+        show(f"saved against the cost-optimal placement: {status['savedPercent']:g} %")
 
 
 def _print_offline(offline: Body | None) -> None:
@@ -180,7 +184,7 @@ def _print_offline(offline: Body | None) -> None:
         return
     until = f", until {offline['waitsUntil']}" if "waitsUntil" in offline else ""
     rate = f", {offline['requestsPerSecond']:.3g} requests/s run" if "requestsPerSecond" in offline else ""
-    _print(
+    show(
         f"offline work ({offline['reason']}): {offline['message']}; as of {offline['asOf']} "
         f"{offline['backlogRequests']:.0f} requests wait{until}{rate}"
     )
@@ -209,7 +213,7 @@ def explain_pod(name: str, namespace: NamespaceOption = "", output: OutputOption
         _print_json({**decision, **seen})
         return
     labels = metadata.get("labels") or {}
-    table = _table("WHAT", "VALUE")
+    table = new_table("WHAT", "VALUE")
     for key, value in {
         "pod": f"{metadata['namespace']}/{name}",
         "serving": labels.get(SERVING),
@@ -218,7 +222,7 @@ def explain_pod(name: str, namespace: NamespaceOption = "", output: OutputOption
     }.items():
         if value is not None:
             table.add_row(key, f"{value:.3f}" if isinstance(value, float) else str(value))
-    _print(table)
+    show(table)
     if remembered is not None:
         _print_candidates(remembered)
 
@@ -245,30 +249,23 @@ def _remembered(pod: str) -> Body | None:
 
 def _print_candidates(remembered: Body) -> None:
     if remembered["candidates"]:
-        table = _table("CANDIDATE", "gCO2e/h", "SCORE", numbers=(1, 2))
+        table = new_table("CANDIDATE", "gCO2e/h", "SCORE", numbers=(1, 2))
         for item in remembered["candidates"][:_CANDIDATES_SHOWN]:
             grams = item["gramsPerHour"]
             table.add_row(item["node"], "unknown" if grams is None else f"{grams:.3f}", str(item["score"]))
-        _print(table)
+        show(table)
         more = len(remembered["candidates"]) - _CANDIDATES_SHOWN
         if more > 0:
-            _print(f"and {more} more")
+            show(f"and {more} more")
     for item in remembered["rejected"]:
         rest = ", …" if item["count"] > len(item["nodes"]) else ""
-        _print(f"refused: {item['count']} {item['message']}: {', '.join(item['nodes'])}{rest}")
+        show(f"refused: {item['count']} {item['message']}: {', '.join(item['nodes'])}{rest}")
 
 
 _CANDIDATES_SHOWN = 10
 _common: list[str] = []
 _INSTANCE_TRIES = 5
 _INSTANCE_WAIT_SECONDS = 0.5
-_UNITS = {
-    "carbon": ("gCO2e/h", "gCO2e"),
-    "energy": ("W", "Wh"),
-    "cost": ("$/h", "$"),
-    "performance": ("s", "s"),
-}
-"""Of an objective: per hour, and per 1,000 requests."""
 
 
 def _instance(name: str) -> str:
@@ -326,66 +323,6 @@ def _kubectl(*arguments: str) -> str:
         lines = done.stderr.strip().splitlines() or ["kubectl failed without a word"]
         raise KubectlError(lines[-1])
     return done.stdout
-
-
-def _shape(item: Body) -> str:
-    return f"TP {item['tensorParallel']}" if item["tensorParallel"] else f"{item.get('cpuCores', 0):g} cores"
-
-
-def _grams(item: Body) -> float:
-    return float(item["operationalGramsPerHour"]) + float(item["embodiedGramsPerHour"])
-
-
-def _table(*columns: str, numbers: Sequence[int] = ()) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index in numbers else "left", overflow="fold")
-    return table
-
-
-def _print_design_points(points: Sequence[Body]) -> None:
-    if not points:
-        return
-    table = _table("OBJECTIVE", "gCO2e/h", "W", "$/h", numbers=(1, 2, 3))
-    for point in points:
-        table.add_row(
-            point["objective"],
-            f"{point['gramsPerHour']:.0f}",
-            f"{point['watts']:.0f}",
-            f"{point['costPerHour']:.2f}",
-        )
-    _print(table)
-
-
-def _print_slices(slices: Sequence[Body], objective: str) -> None:
-    if not slices:
-        return
-    unit = _UNITS[objective][1]
-    table = _table("SLICE", "REQ/S", f"{unit}/1000", "SERVED BY, AND WHY", numbers=(1, 2))
-    for item in slices:
-        table.add_row(
-            item["slice"],
-            f"{item['requestsPerSecond']:.3g}",
-            f"{item['marginal']:.3g}" if item.get("marginal") is not None else "",
-            f"{item['servedBy']} ({item['share']:.0%})\n{item.get('why', '')}",
-        )
-    _print(table)
-
-
-def _print_margins(margins: Sequence[Body], objective: str) -> None:
-    for item in margins:
-        whose = f"{item['namespace']}/{item['serving']} " if "serving" in item else ""
-        _print(f"1,000 {whose}{item['class']} requests more: {item['marginal']:.3g} {_UNITS[objective][1]}")
-
-
-def _print_binding(binding: Sequence[Body]) -> None:
-    for item in binding:
-        _print(f"binds: {item['message']}")
-
-
-def _print(shown: object) -> None:
-    width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
-    Console(highlight=False, width=width).print(shown, markup=False)
 
 
 def _print_json(value: object) -> None:
