@@ -1,0 +1,106 @@
+"""Predicted capacity against the simulation of one replica: `make check-capacity`. Ends with one JSON object.
+
+`--write FILE` puts the table between the markers of docs/models.md; `--fit` fits the constants of
+`ecoserve.performance.load` anew and prints them.
+"""
+
+import argparse
+import json
+import os
+from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from fit import fitted
+from grid import Outcome, cells, checked
+from rich.console import Console
+from rich.progress import track
+
+BEGIN, END = "<!-- capacity:begin -->", "<!-- capacity:end -->"
+WORST = 8
+
+
+def main() -> None:
+    """Check or fit, and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="every seventh cell with few requests")
+    parser.add_argument("--requests", type=int, default=20_000, help="requests per cell (20,000)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--write", type=Path, help="file between whose markers the table goes")
+    parser.add_argument("--fit", type=int, metavar="CELLS", help="fit the constants on so many random cells")
+    arguments = parser.parse_args()
+    progress = Console(stderr=True)
+    if arguments.fit:
+        print(json.dumps(fitted(arguments.fit, arguments.jobs, progress), indent=2))
+        return
+    chosen = list(cells())[:: 7 if arguments.quick else 1]
+    requests = 4000 if arguments.quick else arguments.requests
+    with ProcessPoolExecutor(arguments.jobs) as pool:
+        done = pool.map(partial(checked, requests=requests), chosen, chunksize=4)
+        outcomes = list(track(done, "simulating", total=len(chosen), console=progress))
+    table = "\n".join([*_table(outcomes), "", *_worst(outcomes)])
+    print(table)
+    if arguments.write:
+        text = arguments.write.read_text(encoding="utf-8")
+        before, rest = text.split(BEGIN)
+        after = rest.split(END)[1]
+        arguments.write.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+    print(json.dumps(_totals(outcomes)))
+
+
+def _totals(outcomes: list[Outcome]) -> dict[str, float]:
+    feasible = [item for item in outcomes if item.capacity is not None]
+    count = max(len(feasible), 1)
+    return {
+        "cells": len(outcomes),
+        "feasible": len(feasible),
+        "within_2_points": sum(item.within for item in feasible) / count,
+        "within_2_points_or_noise": sum(item.within_noise for item in feasible) / count,
+        "median_error_points": 100 * median(abs(item.error) for item in feasible),
+        "median_rate_error": median(abs(item.rate_error) for item in feasible),
+        "rate_within_5_percent": sum(abs(item.rate_error) <= 0.05 for item in feasible) / count,
+    }
+
+
+def _table(outcomes: list[Outcome]) -> list[str]:
+    groups: dict[str, list[Outcome]] = defaultdict(list)
+    for item in outcomes:
+        groups[f"p{item.cell.slo.percentile:g}, CV {item.cell.arrival_cv:g}"].append(item)
+    for item in outcomes:
+        groups[f"p{item.cell.slo.percentile:g}"].append(item)
+    groups["all"] = outcomes
+    rows = [
+        "| cells | n | within 2 points | within 2 points and the simulation's error | median error | rate off, median | rate within 5 % |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, group in groups.items():
+        if any(item.capacity is not None for item in group):
+            t = _totals(group)
+            rows.append(
+                f"| {name} | {t['feasible']} | {t['within_2_points']:.0%} | {t['within_2_points_or_noise']:.0%} "
+                f"| {t['median_error_points']:.1f} points | {t['median_rate_error']:.1%} "
+                f"| {t['rate_within_5_percent']:.0%} |"
+            )
+    return rows
+
+
+def _worst(outcomes: list[Outcome]) -> list[str]:
+    feasible = [item for item in outcomes if item.capacity is not None]
+    refused = len(outcomes) - len(feasible)
+    rows = [
+        f"{refused} of {len(outcomes)} cells are refused. Furthest off beyond the simulation's error:",
+        "",
+    ]
+    for item in sorted(feasible, key=lambda item: item.half_width - abs(item.error))[:WORST]:
+        assert item.capacity is not None
+        rows.append(
+            f"- {item.cell.name}: {item.attained:.1%} ± {item.half_width:.1%} attained "
+            f"({item.capacity.limit}, load {item.capacity.load:.0%})"
+        )
+    return rows
+
+
+if __name__ == "__main__":
+    main()
