@@ -9,7 +9,7 @@ UV_HOME := $(VENV)-uv
 UV := $(shell command -v uv 2>/dev/null || echo $(UV_HOME)/bin/uv)
 KEEP ?= 0
 
-.PHONY: help setup demo test lint unit integration e2e bench-planner fit-performance bench-extender accelerators-table manifests kind-demo clean
+.PHONY: help setup demo test lint unit integration e2e bench-planner check-capacity fit-performance bench-extender accelerators-table manifests kind-demo clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ e2e: setup ## The operator and the extender on the development cluster
 
 bench-deferral: setup ## What waiting for a cleaner hour saves on real days (needs ECOSERVE_DATA)
 	$(BIN)/python benchmarks/deferral
+
+check-capacity: setup ## Predicted capacity against a simulation of one replica (QUICK=1: a small part)
+	$(BIN)/python benchmarks/capacity $(if $(filter 1,$(QUICK)),--quick)
 
 bench-planner: setup ## The planner against plain HiGHS, SCIP and CBC (QUICK=1: small instances)
 	$(UV) sync --frozen --inexact --group bench

@@ -25,7 +25,10 @@ WORST = 8
 def main() -> None:
     """Check or fit, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="every seventh cell with few requests")
+    parser.add_argument(
+        "--quick", action="store_true", help="every seventh cell with few requests, in seconds"
+    )
+    parser.add_argument("--every", type=int, default=1, help="check every so many-th cell only (1)")
     parser.add_argument("--requests", type=int, default=20_000, help="requests per cell (20,000)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--write", type=Path, help="file between whose markers the table goes")
@@ -35,7 +38,7 @@ def main() -> None:
     if arguments.fit:
         print(json.dumps(fitted(arguments.fit, arguments.jobs, progress), indent=2))
         return
-    chosen = list(cells())[:: 7 if arguments.quick else 1]
+    chosen = list(cells())[:: 7 if arguments.quick else arguments.every]
     requests = 4000 if arguments.quick else arguments.requests
     with ProcessPoolExecutor(arguments.jobs) as pool:
         done = pool.map(partial(checked, requests=requests), chosen, chunksize=4)
@@ -66,10 +69,10 @@ def _totals(outcomes: list[Outcome]) -> dict[str, float]:
 
 def _table(outcomes: list[Outcome]) -> list[str]:
     groups: dict[str, list[Outcome]] = defaultdict(list)
-    for item in outcomes:
+    for item in sorted(outcomes, key=lambda item: (item.cell.slo.percentile, item.cell.arrival_cv)):
         groups[f"p{item.cell.slo.percentile:g}, CV {item.cell.arrival_cv:g}"].append(item)
-    for item in outcomes:
-        groups[f"p{item.cell.slo.percentile:g}"].append(item)
+    for item in sorted(outcomes, key=lambda item: item.cell.slo.percentile):
+        groups[f"p{item.cell.slo.percentile:g}, all"].append(item)
     groups["all"] = outcomes
     rows = [
         "| cells | n | within 2 points | within 2 points and the simulation's error | median error | rate off, median | rate within 5 % |",

@@ -261,6 +261,51 @@ def predict(
 
 
 @app.command()
+def capacity(
+    model: Annotated[str, typer.Option(help="Model by its Hugging Face name.")],
+    gpu: Annotated[str, typer.Option(help="Accelerator by its id, such as h100-sxm.")],
+    input_tokens: Annotated[float, typer.Option("--input", help="Tokens of a prompt.")],
+    output_tokens: Annotated[float, typer.Option(help="Tokens of an answer.")],
+    tensor_parallel: Annotated[int, typer.Option(help="Devices that share each layer.")] = 1,
+    precision: Annotated[str, typer.Option(help="bf16, fp16, fp8, int8 or int4.")] = "bf16",
+    role: Annotated[str, typer.Option(help="both, prefill or decode.")] = "both",
+    ttft: Annotated[str, typer.Option(help="Time to first token to hold, such as 500ms.")] = "500ms",
+    tpot: Annotated[str, typer.Option(help="Time per output token to hold, such as 50ms.")] = "50ms",
+    percentile: Annotated[float, typer.Option(help="Percent of requests that both times hold for.")] = 90.0,
+    burstiness: Annotated[
+        float, typer.Option(help="Coefficient of variation of the gaps between arrivals; 1 is Poisson.")
+    ] = 1.0,
+    simulate: Annotated[bool, typer.Option(help="Simulate the replica at that rate, too.")] = False,
+    requests: Annotated[int, typer.Option(help="Requests to simulate.")] = 20_000,
+    seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 1,
+    output: OutputFormat = Output.TABLE,
+) -> int:
+    """Find the highest request rate at which one replica keeps an objective, and what bounds it.
+
+    A request keeps it when its TTFT and its mean time per output token are both within. Exit status 3 where no
+    rate does. Intervals of the simulation are of 95 % confidence.
+    """
+    from ecoserve.cli.capacity_command import CapacityRequest, run_capacity
+
+    request = CapacityRequest(
+        model=model,
+        gpu=gpu,
+        tensor_parallel=tensor_parallel,
+        precision=precision,
+        role=role,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        ttft=ttft,
+        tpot=tpot,
+        percentile=percentile,
+        burstiness=burstiness,
+        requests=requests,
+        seed=seed,
+    )
+    return run_capacity(request, simulate=simulate, as_json=output is Output.JSON, console=table_console())
+
+
+@app.command()
 def refresh(
     files: Annotated[
         list[Path],

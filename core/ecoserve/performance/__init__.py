@@ -1,6 +1,6 @@
 """Performance: step times, power and SLO-feasible capacity of a model on accelerators or on a host's cores."""
 
-from ecoserve.performance.capacity import ReplicaCapacity, replica_capacity
+from ecoserve.performance.capacity import CapacityLimit, ReplicaCapacity, replica_capacity
 from ecoserve.performance.engine import (
     Engine,
     EngineResources,
@@ -16,6 +16,7 @@ from ecoserve.performance.prediction import Prediction, predict
 from ecoserve.performance.profiles import Source
 
 __all__ = [
+    "CapacityLimit",
     "Engine",
     "EngineResources",
     "OperatingPoint",

@@ -26,8 +26,10 @@ from ecoserve.performance.work import Floats, SlotLimit, Work, work_of
 _LEAST_BATCH = 0.05  # a replica that may be in use a twentieth of the time only is no option worth offering
 _MOST_LOAD = 0.998  # of saturation: closer to it, queues take days to settle
 _BISECTIONS = 15  # of a factor of at most some 10,000 between the least and the most rate: to 0.03 %
-_MOST_CV = 5.0
+MOST_ARRIVAL_CV = 5.0
+"""Burstier arrivals than this have not been simulated."""
 _QUANTILE_POINTS = 129
+_FED_LOAD = 0.9  # from here chunked prefill, where it bounds the batch, is what prompts wait for
 _REMEMBERED = 1 << 16  # a re-plan asks for the same engines and lengths again
 
 
@@ -74,8 +76,10 @@ def replica_capacity(
     for field, tokens in (("inputTokens", input_tokens), ("outputTokens", output_tokens)):
         if not 1 <= tokens < math.inf:
             raise InvalidInputError(field, tokens, "a number of tokens of 1 or more")
-    if not 0 <= arrival_cv <= _MOST_CV:
-        raise InvalidInputError("arrivalCv", arrival_cv, f"a coefficient of variation from 0 to {_MOST_CV:g}")
+    if not 0 <= arrival_cv <= MOST_ARRIVAL_CV:
+        raise InvalidInputError(
+            "arrivalCv", arrival_cv, f"a coefficient of variation from 0 to {MOST_ARRIVAL_CV:g}"
+        )
     return _capacity(engine, input_tokens, output_tokens, slo, arrival_cv)
 
 
@@ -188,7 +192,9 @@ def _limit(replica: LoadedReplica, slo: Slo) -> CapacityLimit:
     late = 1.0 - float(replica.within_ttft(slo.ttft_seconds))
     slow = 1.0 - float(replica.within_tpot(slo.tpot_seconds))
     by_slots = float(replica.misses_slot(slo.ttft_seconds, slo.tpot_seconds))
-    if by_slots > 0.5 * max(late, slow):
+    # Prompts that wait because steps have no more room wait for their prefill, not for a slot.
+    fed = replica.work.slot_limit is SlotLimit.CHUNKED_PREFILL and replica.load > _FED_LOAD and late > slow
+    if fed or by_slots > 0.5 * max(late, slow):
         return _of_slots(replica.work)
     return CapacityLimit.TTFT if late > slow else CapacityLimit.TPOT
 

@@ -20,7 +20,7 @@ from ecoserve.catalog import (
     load_catalog,
 )
 from ecoserve.errors import InvalidInputError, UnknownNameError
-from ecoserve.performance.engine import Engine
+from ecoserve.performance.engine import Engine, Role
 from ecoserve.performance.expected_error import expected_error
 from ecoserve.performance.prediction import Prediction, engine_idle_watts, predict
 from ecoserve.performance.profiles import REPEATED, Source, figures_at, interpolation_error, profile_of
@@ -125,6 +125,26 @@ def engine_at(point: OperatingPoint, known: Catalog) -> tuple[Engine, int]:
         card = known.accelerator(point.device)
         return _on_accelerators(point, model, card, precision, next(iter(known.cpus.values())))
     raise UnknownNameError("gpu", point.device, {*known.accelerators, *known.cpus})
+
+
+def engine_on_gpu(
+    catalog: Catalog, model: str, gpu: str, tensor_parallel: int, precision: str, role: Role = Role.BOTH
+) -> Engine:
+    """Return one engine on devices of a host of their own.
+
+    Raises InvalidInputError for an unknown name, and for more devices than work as one.
+    """
+    card = catalog.accelerator(gpu)
+    if not 1 <= tensor_parallel <= _MOST_DEVICES_OF_AN_ENGINE:
+        accepted = f"1 to {_MOST_DEVICES_OF_AN_ENGINE}: links between nodes are not modelled"
+        raise InvalidInputError("tensor_parallel", tensor_parallel, accepted)
+    return Engine(
+        model=catalog.model(model),
+        precision=precision,
+        instance=_accelerator_host(card, tensor_parallel, next(iter(catalog.cpus.values()))),
+        role=role,
+        tensor_parallel=tensor_parallel,
+    )
 
 
 def _on_processors(point: OperatingPoint, model: ModelArchitecture, cpu: Cpu, precision: str) -> Engine:

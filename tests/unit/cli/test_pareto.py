@@ -10,7 +10,7 @@ from ecoserve.cli.app import run
 EXAMPLES = Path(__file__).parents[3] / "examples"
 FLEET = """
 nodes:
-  - {sku: g6.48xlarge, count: 4, zone: us-east}
+  - {sku: p4de.24xlarge, count: 4, zone: us-east}
   - {sku: p5.48xlarge, count: 2, zone: us-west}
 """
 

@@ -140,7 +140,7 @@ def test_what_finds_no_room_is_done_in_the_next_hour(hours_of: Make, memory: Pla
     steps = schedule.done
     assert steps[0].short[CHAT] > 0
     assert steps[0].requests[CHAT] + total(steps[0].waiting[CHAT]) == pytest.approx(3e6 + 360)
-    assert steps[1].requests[CHAT] == pytest.approx(steps[0].requests[CHAT], rel=0.05)
+    assert steps[1].requests[CHAT] == pytest.approx(steps[0].requests[CHAT], rel=0.1)
     assert explain(schedule, CHAT)[0].reason is ScheduleReason.CAPACITY
 
 

@@ -1,0 +1,191 @@
+"""`ecoserve capacity`: the highest rate of one replica within an objective, what bounds it, and how it is when simulated."""
+
+import json
+import sys
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from ecoserve.catalog import load_catalog
+from ecoserve.cli.app import spinner
+from ecoserve.errors import InvalidInputError
+from ecoserve.performance import (
+    CapacityLimit,
+    Engine,
+    Rejection,
+    ReplicaCapacity,
+    Role,
+    Slo,
+    replica_capacity,
+)
+from ecoserve.performance.capacity import MOST_ARRIVAL_CV
+from ecoserve.performance.points import engine_on_gpu
+from ecoserve.simulation.arrivals import Stream
+from ecoserve.simulation.attainment import ReplicaRun, Share, simulate_replica
+from ecoserve.units import parse_duration
+from ecoserve.workload.lengths import single_length
+
+_UNSERVED = 3
+_MOST_REQUESTS = 1_000_000
+_IN_WORDS = {
+    CapacityLimit.TTFT: "TTFT: prompts wait for those before them",
+    CapacityLimit.TPOT: "TPOT: steps grow with the batch and with prefills beside them",
+    CapacityLimit.KV_MEMORY: "KV memory: requests wait for room",
+    CapacityLimit.BATCH_LIMIT: "the engine's limit of sequences: requests wait for a slot",
+    CapacityLimit.CHUNKED_PREFILL: "chunked prefill: steps have no room for more prompts",
+    CapacityLimit.SATURATION: "saturation: the objective would hold beyond it",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapacityRequest:
+    """What was asked for at the command line."""
+
+    model: str
+    gpu: str
+    tensor_parallel: int
+    precision: str
+    role: str
+    input_tokens: float
+    output_tokens: float
+    ttft: str
+    tpot: str
+    percentile: float
+    burstiness: float
+    requests: int
+    seed: int
+
+
+def run_capacity(request: CapacityRequest, *, simulate: bool, as_json: bool, console: Console) -> int:
+    """Find a replica's capacity, simulate it if asked, and print; returns the exit status."""
+    engine = _engine(request)
+    slo = Slo(
+        ttft_seconds=_seconds("--ttft", request.ttft),
+        tpot_seconds=_seconds("--tpot", request.tpot),
+        percentile=request.percentile,
+    )
+    if not 1000 <= request.requests <= _MOST_REQUESTS:
+        raise InvalidInputError("--requests", request.requests, f"1000 to {_MOST_REQUESTS}")
+    if not 0 <= request.burstiness <= MOST_ARRIVAL_CV:
+        raise InvalidInputError("--burstiness", request.burstiness, f"0 to {MOST_ARRIVAL_CV:g}")
+    found = replica_capacity(
+        engine, request.input_tokens, request.output_tokens, slo, arrival_cv=request.burstiness
+    )
+    run = None
+    if simulate and isinstance(found, ReplicaCapacity):
+        with nullcontext() if as_json else spinner(f"simulating {request.requests:,} requests"):
+            run = _simulated(request, engine, found)
+    if as_json:
+        json.dump(_document(found, run, slo), sys.stdout, indent=2)
+        print()
+    else:
+        _show(request, found, run, slo, console)
+    return _UNSERVED if isinstance(found, Rejection) else 0
+
+
+def _engine(request: CapacityRequest) -> Engine:
+    try:
+        role = Role(request.role)
+    except ValueError:
+        raise InvalidInputError("--role", request.role, ", ".join(Role)) from None
+    return engine_on_gpu(
+        load_catalog(), request.model, request.gpu, request.tensor_parallel, request.precision, role
+    )
+
+
+def _seconds(option: str, text: str) -> float:
+    try:
+        return parse_duration(text)
+    except InvalidInputError as error:
+        raise InvalidInputError(option, text, error.accepted) from None
+
+
+def _simulated(request: CapacityRequest, engine: Engine, found: ReplicaCapacity) -> ReplicaRun:
+    stream = Stream(
+        requests_per_second=found.max_requests_per_second,
+        buckets=single_length(request.input_tokens, request.output_tokens),
+        arrival_cv=request.burstiness,
+    )
+    return simulate_replica(engine, stream, requests=request.requests, seed=request.seed)
+
+
+def _document(found: ReplicaCapacity | Rejection, run: ReplicaRun | None, slo: Slo) -> dict[str, Any]:
+    if isinstance(found, Rejection):
+        return {"feasible": False, "reason": found.reason.value, "detail": found.detail}
+    document: dict[str, Any] = {
+        "feasible": True,
+        "requestsPerSecond": found.max_requests_per_second,
+        "limit": found.limit.value,
+        "load": found.load,
+        "batch": found.batch,
+        "ttftSeconds": found.ttft_seconds,
+        "tpotSeconds": found.tpot_seconds,
+        "joulesPerRequest": found.energy_per_request_joules,
+    }
+    if run is not None:
+        met = run.attainment(slo)
+        document["simulation"] = {
+            "requests": len(run.ttft_seconds),
+            **{
+                name: _percent(share)
+                for name, share in (("ttft", met.ttft), ("tpot", met.tpot), ("both", met.both))
+            },
+            "busyShare": run.busy_share,
+            "joulesPerRequest": run.energy_per_request_joules,
+            "preemptions": run.preemptions,
+        }
+    return document
+
+
+def _percent(share: Share) -> dict[str, float]:
+    return {"percent": 100 * share.share, "halfWidth95": 100 * share.half_width}
+
+
+def _show(
+    request: CapacityRequest,
+    found: ReplicaCapacity | Rejection,
+    run: ReplicaRun | None,
+    slo: Slo,
+    console: Console,
+) -> None:
+    if isinstance(found, Rejection):
+        console.print(f"No rate meets the objective: {found.detail} ({found.reason}).")
+        return
+    table = Table(
+        title=f"One replica of {request.model} on {request.tensor_parallel} × {request.gpu}",
+        box=box.SIMPLE_HEAD,
+        show_header=False,
+    )
+    rows = [
+        ("highest rate", f"{found.max_requests_per_second:.3g} requests/s"),
+        ("bounded by", _IN_WORDS[found.limit]),
+        ("load", f"{found.load:.0%} of what all slots in use would serve"),
+        ("mean batch", f"{found.batch:.1f}"),
+        (
+            f"TTFT at p{slo.percentile:g}",
+            f"{found.ttft_seconds * 1000:.0f} ms of {slo.ttft_seconds * 1000:.0f} ms",
+        ),
+        (
+            f"TPOT at p{slo.percentile:g}",
+            f"{found.tpot_seconds * 1000:.1f} ms of {slo.tpot_seconds * 1000:.1f} ms",
+        ),
+        ("energy", f"{found.energy_per_request_joules:.3g} J per request above idle"),
+    ]
+    if run is not None:
+        met = run.attainment(slo)
+        rows += [
+            (f"simulated, {name}", f"{100 * share.share:.1f} ± {100 * share.half_width:.1f} % of requests")
+            for name, share in (
+                ("within the TTFT", met.ttft),
+                ("within the TPOT", met.tpot),
+                ("within both", met.both),
+            )
+        ]
+        rows.append(("preemptions", f"{run.preemptions}"))
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
