@@ -45,7 +45,7 @@ def attained(of: Engine, tokens: tuple[int, int], slo: Slo, cv: float, factor: f
     ("model", "instance", "tp", "tokens", "slo", "cv", "percentile"),
     [
         (LLAMA, "p5.48xlarge", 1, (1000, 200), CHAT, 1.0, 90.0),
-        (LLAMA, "p4de.24xlarge", 1, (200, 150), CHAT, 2.0, 90.0),
+        (LLAMA, "g5.48xlarge", 1, (200, 150), CHAT, 2.0, 90.0),
         (LLAMA, "g5.48xlarge", 1, (1000, 250), LONG, 1.0, 90.0),
         (LLAMA, "g5.48xlarge", 1, (1000, 250), LONG, 1.0, 50.0),
         (LARGE, "a3-ultragpu-8g", 4, (200, 150), CHAT, 2.0, 90.0),
