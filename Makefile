@@ -32,7 +32,7 @@ lint: setup ## Style, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit: setup ## Unit and property tests, under a minute
+unit: setup ## Unit and property tests, about two minutes
 	$(BIN)/pytest tests/unit
 
 integration: setup ## Tests against the real kube-apiserver, kube-scheduler and helm

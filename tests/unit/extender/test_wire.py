@@ -109,7 +109,7 @@ def mutated_bodies(draw, pod):
     return bytes(encoded)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_no_body_gets_a_500_or_a_node_that_was_not_asked_about(make_world, make_pod, data):
     world = _shared(make_world)
