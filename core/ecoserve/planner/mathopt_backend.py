@@ -42,7 +42,7 @@ _STATUS: dict[int, Status] = {
     result_pb2.TERMINATION_REASON_INFEASIBLE_OR_UNBOUNDED: "infeasible",
 }
 
-_QUICK = 30_000
+_QUICK = 80_000
 """Open columns up to which a mixed program goes to SCIP first, for this share of the time."""
 _QUICK_SHARE = 0.5
 _STDOUT = 1

@@ -37,8 +37,8 @@ from ecoserve.planner.rounding import Rounding
 from ecoserve.planner.tiers import Allowance, Solve, Tiers
 from ecoserve.planner.twins import merge_pools, split_pools
 
-_FULL_SEARCH_COLUMNS = 30_000
-"""Up to so many columns the whole program is searched; beyond, only those that the LP calls promising."""
+_FULL_SEARCH_COLUMNS = 60_000
+"""Up to so many columns the whole program is searched; beyond, so many of the least reduced cost."""
 _PROMISING = (0.0001, 0.0003, 0.001)
 """Columns are searched first whose reduced cost is at most this share of the bound, then more of them."""
 _MAX_CUT_ROUNDS = 8
@@ -218,8 +218,8 @@ class _Search:
         """Return the program with columns that cannot matter held down, and whether some were closed unproven.
 
         No better plan raises a column by more than what separates the rounded plan from the bound, divided by
-        the column's reduced cost. In large programs columns that would cost a share of the bound are closed
-        besides, and only the full linear bound holds then.
+        the column's reduced cost. In very large programs columns of high reduced cost are closed besides, and
+        only the full linear bound holds then.
         """
         program = self.formulation.program
         costs = self._reduced_costs(relaxed)
@@ -234,7 +234,8 @@ class _Search:
         most[most < _LEAST_SHARE] = 0.0
         restricted = False
         if program.columns > _FULL_SEARCH_COLUMNS:
-            unproven = dear & (costs > _PROMISING[-1] * abs(relaxed.bound)) & (most > 0)
+            unproven = dear & (costs > np.partition(costs, _FULL_SEARCH_COLUMNS)[_FULL_SEARCH_COLUMNS])
+            unproven &= most > 0
             restricted = bool(unproven.any())
             most[unproven] = 0.0
         return program.capped(np.where(dear, most, inf)), restricted
