@@ -49,6 +49,8 @@ _LEAST_PROGRESS = 0.0005
 """More columns that improve the plan by less than this share of it are not followed by still more."""
 _FIRST_SHARE = 0.4
 _POLISH_SHARE = 0.3
+_POLISH_FROM = 2.0
+"""Neighbourhoods are searched where the gap is wider than so many times what is asked; nearer, the proof is what lacks."""
 _LEAST_SHARE = 1e-6
 """Smaller upper bounds are zero: HiGHS can't tell them apart, and fails on some."""
 
@@ -155,7 +157,8 @@ class _Search:
         scarce = relaxed.point is not None and np.any(
             (costs[nodes] < 0) & (relaxed.point[nodes] >= self.formulation.program.upper[nodes] - 1e-6)
         )
-        if not scarce or not self.tiers.reached(start).nothing:
+        wide = relaxed.bound * (1 + _POLISH_FROM * self.spec.relative_gap)
+        if not scarce or not self.tiers.reached(start).nothing or start.total(self.objective) <= wide:
             return start
         program = self.tiers.allowing(self.formulation.program, Allowance())
         around = Neighbourhoods(self.formulation, program, self.objective, costs, relaxed.bound)
