@@ -46,6 +46,7 @@ NODE: Final = Kind("v1", "nodes", namespaced=False)
 JOB: Final = Kind("batch/v1", "jobs", namespaced=True)
 POD: Final = Kind("v1", "pods", namespaced=True)
 CONFIG_MAP: Final = Kind("v1", "configmaps", namespaced=True)
+SECRET: Final = Kind("v1", "secrets", namespaced=True)
 EVENT: Final = Kind("v1", "events", namespaced=True)
 LEASE: Final = Kind("coordination.k8s.io/v1", "leases", namespaced=True)
 

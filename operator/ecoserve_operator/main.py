@@ -36,6 +36,10 @@ from ecoserve_operator.reporting.metrics import Metrics
 from ecoserve_operator.reporting.reporter import Reporter
 from ecoserve_operator.settings import Settings
 from ecoserve_operator.signals.grid import GridSignals
+from ecoserve_operator.signals.providers.build import Providers
+from ecoserve_operator.signals.providers.follow import Followers
+from ecoserve_operator.signals.providers.http import new_client
+from ecoserve_operator.signals.providers.keys import SecretKeys
 from ecoserve_operator.watch.handlers import build_registry, watch_settings
 from ecoserve_operator.watch.world import Nudges, World
 
@@ -83,7 +87,7 @@ def run(
 ) -> None:
     """Place LLM servings by carbon: watch, plan, act, report."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    for noisy in ("kopf", "aiohttp.access"):
+    for noisy in ("kopf", "aiohttp.access", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         settings = Settings(
@@ -110,7 +114,7 @@ def run(
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM; raises what ended it otherwise."""
     identity = f"{socket.gethostname()}_{os.getpid()}_{secrets.token_hex(3)}"
-    async with await KubeApi.connect(settings.request_timeout_seconds) as api:
+    async with await KubeApi.connect(settings.request_timeout_seconds) as api, new_client() as client:
         await _until_served(api)
         world = World(nudges=Nudges(settings.debounce_seconds))
         metrics = Metrics()
@@ -119,7 +123,9 @@ async def serve(settings: Settings) -> None:
             metrics.serve(settings.listen_host, settings.metrics_port)
         comparer = Comparer(settings, lambda: world.nudges.give("design points"))
         planner = Planner(settings)
-        signals = GridSignals(api, settings.hold_seconds)
+        providers = Providers(api=api, keys=SecretKeys(api, settings.namespace), client=client)
+        followers = Followers(providers.build, lambda: world.nudges.give("what a provider tells"))
+        signals = GridSignals(api, followers, settings.hold_seconds)
         clock, catalog = _clock(settings), load_catalog()
         deferral = Deferral(
             world, signals, catalog, clock, settings, lambda: world.nudges.give("offline schedule")
@@ -158,6 +164,7 @@ async def serve(settings: Settings) -> None:
             asyncio.create_task(comparer.run(), name="design points"),
             asyncio.create_task(deferral.run(), name="offline schedules"),
             asyncio.create_task(hold(), name="held jobs"),
+            asyncio.create_task(followers.run(), name="providers"),
         ]
         registry = build_registry(world, api)
         _add_probes(registry, world, loop, leadership)

@@ -1,12 +1,14 @@
 """The rights the operator needs: exactly the verbs it uses, from which the chart's roles are made.
 
 Watching takes `list` and `watch` only, applying `patch` (and `create`, as server-side apply creates what is
-missing). ConfigMaps are read by name (`get`), never listed; Secrets not at all.
+missing). ConfigMaps are read by name (`get`), never listed; of Secrets only the one with the accounts at providers of
+grid intensity, in the operator's own namespace.
 """
 
 from typing import Any
 
 from ecoserve.api.labels import GROUP, INSTANCES_NAME
+from ecoserve_operator.signals.providers.keys import KEYS_SECRET
 
 
 def build_operator_rules() -> list[dict[str, Any]]:
@@ -24,7 +26,7 @@ def build_operator_rules() -> list[dict[str, Any]]:
 
 
 def build_operator_lease_rules() -> list[dict[str, Any]]:
-    """Rules of the Role in the operator's own namespace: its Lease, and the ConfigMap it exports instances to."""
+    """Rules of the Role in the operator's own namespace: its Lease, the ConfigMap it exports instances to, its keys."""
     return [
         _rule(["coordination.k8s.io"], ["leases"], ["create"]),
         {
@@ -32,6 +34,7 @@ def build_operator_lease_rules() -> list[dict[str, Any]]:
             "resourceNames": ["ecoserve-operator"],
         },
         {**_rule([""], ["configmaps"], ["create", "patch"]), "resourceNames": [INSTANCES_NAME]},
+        {**_rule([""], ["secrets"], ["get"]), "resourceNames": [KEYS_SECRET]},
     ]
 
 

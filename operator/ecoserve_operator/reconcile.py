@@ -49,7 +49,11 @@ class Reconciler:
     async def reconcile(self, reasons: Sequence[str], since: float) -> float:
         """Make one pass; `since` is when its first reason came up. Returns seconds until the next is due."""
         now = self.clock.now()
-        readings = self.signals.readings(list(self.world.zones.values()), now)
+        zones = list(self.world.zones.values())
+        statuses = {
+            name: item.body for (namespace, name), item in self.world.reported.items() if namespace is None
+        }
+        readings = self.signals.readings(zones, now, statuses)
         view = self.deferral.ordered(self._view(readings, now), now)
         decision, is_new = await self.planner.decide(view, self._running())
         self.deferral.note(decision, now)

@@ -103,7 +103,7 @@ def parse_intensities(given: Sequence[str]) -> dict[str, float]:
 
 
 def intensity_series(grid: GridZone, config_maps: Sequence[Mapping[str, Any]]) -> IntensitySeries | None:
-    """Return the series behind a GridZone; None where it states a number."""
+    """Return the series behind a GridZone; None where it states a number or names a provider."""
     source = grid.spec.intensity.config_map
     if source is None:
         return None
@@ -191,13 +191,29 @@ def _reading(grid: GridZone, zone: str, manifests: Manifests, now: datetime | No
     """Return a zone's intensity at a time; without one, the mean of a series."""
     source = grid.spec.intensity
     series = intensity_series(grid, manifests.config_maps)
-    if series is None or source.config_map is None:
+    if source.asked:
+        grams, accounting = _told(grid), grid.spec.accounting
+    elif series is None or source.config_map is None:
         grams, accounting = source.grams_per_kilowatt_hour or 0.0, grid.spec.accounting
     else:
         repeat = source.config_map.repeat
         grams = fmean(series.grams_per_kwh) if now is None else series.at(now, repeat=repeat)
         accounting = series.accounting
     return ZoneReading(grid=_of_zone(grid, zone, grams), grams_per_kwh=grams, accounting=accounting)
+
+
+def _told(grid: GridZone) -> float:
+    """Return what a provider told the operator, from the zone's status; nothing here asks a provider."""
+    grams = grid.status.grams_per_kilowatt_hour if grid.status is not None else None
+    if grams is None:
+        name = grid.metadata.name
+        raise InvalidInputError(
+            f"GridZone {name}: spec.intensity",
+            "a provider",
+            f"--intensity {name}=gCO2e/kWh beside it, or the zone as the cluster has it, with a status; "
+            "only the operator asks providers",
+        )
+    return grams
 
 
 def _names(files: Sequence[Path]) -> str:

@@ -42,6 +42,9 @@ class Metrics:
         self.stale = self._gauge(
             "zone_intensity_stale", "1 where the intensity is held or a fallback.", "zone"
         )
+        self.observed = self._gauge(
+            "zone_intensity_observed_timestamp_seconds", "When the intensity used was last told.", "zone"
+        )
         self.grams = self._gauge(
             "serving_grams_per_hour", "gCO2e/h of a serving's placement.", "serving", "part"
         )
@@ -66,13 +69,22 @@ class Metrics:
         self, choices: Iterable[Choice], readings: Mapping[str, Reading], orders: Mapping[str, Order]
     ) -> None:
         """Show the present decision and readings; what no longer exists disappears."""
-        for gauge in (self.intensity, self.stale, self.grams, self.replicas, self.held, self.backlog):
+        for gauge in (
+            self.intensity,
+            self.stale,
+            self.observed,
+            self.grams,
+            self.replicas,
+            self.held,
+            self.backlog,
+        ):
             gauge.clear()
         for name, order in orders.items():
             self.backlog.labels(name).set(total(order.backlog))
         for zone, reading in readings.items():
             self.intensity.labels(zone).set(reading.grams_per_kwh)
             self.stale.labels(zone).set(reading.stale)
+            self.observed.labels(zone).set(reading.observed_at.timestamp())
         for choice in choices:
             name = choice.serving
             operational = sum(item.operational_grams_per_hour for item in choice.placements)

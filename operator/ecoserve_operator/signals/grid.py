@@ -1,4 +1,4 @@
-"""Readings of all GridZones, with their ConfigMaps polled by name.
+"""Readings of all GridZones, with their ConfigMaps polled by name and their providers followed in the background.
 
 ConfigMaps are read one by one with `get` instead of watched: a watch needs the right to list all ConfigMaps of
 the cluster, whatever they hold, while these few are named by GridZones. One small request a second each, answered
@@ -9,12 +9,23 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from ecoserve.api.gridzone import ConfigMapSeries, GridZone
+from ecoserve.api.gridsource import ConfigMapSeries
+from ecoserve.api.gridzone import GridZone
 from ecoserve.carbon import Accounting, IntensitySeries, Signal, parse_intensity_csv
 from ecoserve.errors import EcoserveError, InvalidInputError
 from ecoserve_operator.kube import CONFIG_MAP, KubeApi
-from ecoserve_operator.signals.intensity import Reading, hold, read_constant, read_series
+from ecoserve_operator.signals.intensity import (
+    Reading,
+    hold,
+    read_answer,
+    read_constant,
+    read_series,
+    told_before,
+)
+from ecoserve_operator.signals.providers.build import Question, question_of
+from ecoserve_operator.signals.providers.follow import Followers
 from ecoserve_operator.watch.records import ZoneRecord
 
 logger = logging.getLogger(__name__)
@@ -64,27 +75,41 @@ class _Source:
 class GridSignals:
     """Keeps the last good reading of each zone and the parsed series of each ConfigMap."""
 
-    def __init__(self, api: KubeApi, hold_seconds: float) -> None:
+    def __init__(self, api: KubeApi, followers: Followers, hold_seconds: float) -> None:
         self._api = api
+        self._followers = followers
         self._hold_for = timedelta(seconds=hold_seconds)
         self._sources: dict[_Wanted, _Source] = {}
         self._last: dict[str, Reading] = {}
 
     async def poll(self, zones: list[ZoneRecord]) -> bool:
-        """Read the ConfigMaps that zones name; tell whether any has changed."""
+        """Read the ConfigMaps that zones name, and have their providers followed; tell whether a ConfigMap has changed."""
+        self._followers.want(
+            question for zone in zones if zone.grid and (question := question_of(zone.grid)) is not None
+        )
         named = {wanted for zone in zones if zone.grid and (wanted := _wanted(zone.grid)) is not None}
         before = dict(self._sources)
         self._sources = {wanted: await self._read(wanted) for wanted in named}
         return self._sources != before
 
-    def readings(self, zones: list[ZoneRecord], now: datetime) -> Mapping[str, Reading]:
-        """The reading of each zone that has a usable spec."""
+    def readings(
+        self, zones: list[ZoneRecord], now: datetime, statuses: Mapping[str, Mapping[str, Any]]
+    ) -> Mapping[str, Reading]:
+        """The reading of each zone that has a usable spec.
+
+        `statuses` are those that the zones carry: after a restart a provider's value is held as it stands there until the
+        provider has answered, so that a restart moves nothing.
+        """
+        for zone in zones:
+            if zone.name not in self._last and zone.grid is not None and zone.grid.spec.intensity.asked:
+                before = told_before(statuses.get(zone.name, {}), zone.grid.spec.accounting)
+                self._last |= {} if before is None else {zone.name: before}
         readings = {zone.name: self._reading(zone.grid, now) for zone in zones if zone.grid is not None}
         for name, reading in readings.items():
             last = self._last.get(name)
             if reading.stale and (last is None or last.freshness is not reading.freshness):
                 logger.warning("GridZone %s: %s", name, reading.message)
-        self._last = readings
+        self._last = dict(readings)
         return readings
 
     def series(self, zones: Iterable[ZoneRecord]) -> dict[str, tuple[IntensitySeries, bool]]:
@@ -93,15 +118,23 @@ class GridSignals:
         taken = taken_zones(records)
         found: dict[str, tuple[IntensitySeries, bool]] = {}
         for record in records:
-            wanted = _wanted(record.grid) if record.grid is not None else None
-            source = self._sources.get(wanted) if wanted is not None else None
             last = self._last.get(record.name)
-            if record.grid is None or wanted is None or source is None or source.series is None:
+            known = self._series(record.grid) if record.grid is not None else None
+            if record.grid is None or known is None or record.name in taken:
                 continue
-            if last is not None and not last.stale and record.name not in taken:
-                for zone in record.grid.spec.zones or (record.name,):
-                    found[zone] = (source.series, wanted.place.repeat)
+            if last is not None and not last.stale:
+                found |= dict.fromkeys(record.grid.spec.zones or (record.name,), known)
         return found
+
+    def _series(self, grid: GridZone) -> tuple[IntensitySeries, bool] | None:
+        question, wanted = question_of(grid), _wanted(grid)
+        if question is not None:
+            answer = self._followers.known(question).answer
+            return None if answer is None or answer.series is None else (answer.series, False)
+        source = self._sources.get(wanted) if wanted is not None else None
+        if wanted is None or source is None or source.series is None:
+            return None
+        return source.series, wanted.place.repeat
 
     async def _read(self, wanted: _Wanted) -> _Source:
         place = wanted.place
@@ -130,6 +163,9 @@ class GridSignals:
         last = self._last.get(name)
         if intensity.grams_per_kilowatt_hour is not None:
             return read_constant(intensity.grams_per_kilowatt_hour, now, last, grid.spec.accounting)
+        question = question_of(grid)
+        if question is not None:
+            return self._told(grid, question, now, last)
         wanted = _wanted(grid)
         source = self._sources.get(wanted) if wanted is not None else None
         if wanted is None or source is None or source.series is None:
@@ -137,5 +173,14 @@ class GridSignals:
             return hold(grid, problem, now, last, self._hold_for)
         try:
             return read_series(source.series, wanted.place.repeat, now)
+        except InvalidInputError as error:
+            return hold(grid, str(error), now, last, self._hold_for)
+
+    def _told(self, grid: GridZone, question: Question, now: datetime, last: Reading | None) -> Reading:
+        known = self._followers.known(question)
+        if known.answer is None:
+            return hold(grid, known.problem, now, last, self._hold_for)
+        try:
+            return read_answer(known.answer, known.problem, now)
         except InvalidInputError as error:
             return hold(grid, str(error), now, last, self._hold_for)

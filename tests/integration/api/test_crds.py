@@ -309,12 +309,12 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "two sources of intensity": (
         ZONE,
         {"spec.intensity.configMap": {"namespace": "a", "name": "b"}},
-        "give exactly one of gramsPerKilowattHour or configMap",
+        "give exactly one of gramsPerKilowattHour, configMap, electricityMaps",
     ),
     "no source of intensity": (
         ZONE,
         {"spec.intensity": {}},
-        "give exactly one of gramsPerKilowattHour or configMap",
+        "give exactly one of gramsPerKilowattHour, configMap, electricityMaps",
     ),
     "negative intensity": (
         ZONE,

@@ -107,7 +107,7 @@ MISTAKES = {
     "bad duration": (SERVING.replace("500ms", "fast"), "spec.online.slo.ttft: 'fast' is not accepted; a positive duration with a unit"),
     "two intensities": (
         ZONE.replace("261", "261, configMap: {namespace: a, name: b}"),
-        "give exactly one of gramsPerKilowattHour or configMap",
+        "give exactly one of gramsPerKilowattHour, configMap, electricityMaps",
     ),
     "items that are no list": ("{kind: List, items: 3}", "each document or item in it must be a Kubernetes object or a fleet"),
     "items that are no objects": ("{kind: List, items: [3]}", "each document or item in it must be a Kubernetes object or a fleet"),

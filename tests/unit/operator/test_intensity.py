@@ -13,6 +13,9 @@ from ecoserve.errors import InvalidInputError
 from ecoserve_operator.kube import ApiUnreachableError, Kind
 from ecoserve_operator.signals.grid import GridSignals
 from ecoserve_operator.signals.intensity import Freshness, Reading, hold, read_constant, read_series
+from ecoserve_operator.signals.providers.build import Question
+from ecoserve_operator.signals.providers.follow import Followers
+from ecoserve_operator.signals.providers.port import Provider
 from ecoserve_operator.watch.records import zone_record
 
 NOW = datetime(2022, 7, 12, 10, 20, tzinfo=UTC)
@@ -104,10 +107,19 @@ class _Api:
         return {"metadata": {"resourceVersion": str(self.version)}, "data": {"intensity.csv": self.text}}
 
 
+def _none() -> Followers:
+    """Followers of providers where no zone asks one."""
+
+    def build(question: Question) -> Provider:
+        raise AssertionError(question)
+
+    return Followers(build, lambda: None)
+
+
 async def _read(signals: GridSignals, now: datetime = NOW) -> Reading:
     zones = [zone_record(ZONE)]
     await signals.poll(zones)
-    return signals.readings(zones, now)["west"]
+    return signals.readings(zones, now, {})["west"]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +135,7 @@ async def _read(signals: GridSignals, now: datetime = NOW) -> Reading:
 def test_a_bad_config_map_keeps_the_last_value_and_says_why(text: str | None, told: str) -> None:
     async def play() -> tuple[Reading, Reading]:
         api = _Api()
-        signals = GridSignals(api, hold_seconds=3600)  # type: ignore[arg-type]  # a fake of the one method used
+        signals = GridSignals(api, _none(), hold_seconds=3600)  # type: ignore[arg-type]  # a fake of the one method used
         good = await _read(signals)
         api.text = text
         return good, await _read(signals)
@@ -137,7 +149,7 @@ def test_a_bad_config_map_keeps_the_last_value_and_says_why(text: str | None, to
 def test_an_api_server_that_does_not_answer_leaves_the_series_known_so_far() -> None:
     async def play() -> Reading:
         api = _Api()
-        signals = GridSignals(api, hold_seconds=3600)  # type: ignore[arg-type]  # a fake of the one method used
+        signals = GridSignals(api, _none(), hold_seconds=3600)  # type: ignore[arg-type]  # a fake of the one method used
         await _read(signals)
         api.text = ApiUnreachableError("no answer")
         return await _read(signals, NOW + HOUR)

@@ -1,0 +1,69 @@
+"""The port that every provider implements, what it answers, and how it fails."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from ecoserve.carbon import Accounting, IntensitySeries
+from ecoserve.errors import EcoserveError
+
+
+class ProviderError(EcoserveError):
+    """A provider gave no usable answer. The message never holds a key, nor text of the provider's."""
+
+
+class UnreachableError(ProviderError):
+    """No whole answer came in time."""
+
+
+class KeyProblemError(ProviderError):
+    """A key is missing, malformed or refused."""
+
+
+class StatusError(ProviderError):
+    """The provider answered with an error; `retry_after_seconds` is what it asked to be left alone for."""
+
+    def __init__(self, status: int, message: str, retry_after_seconds: float = 0.0) -> None:
+        self.status = status
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(message)
+
+
+class BadReplyError(ProviderError):
+    """The provider answered with something that is no intensity we can trust."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """An intensity in gCO2e/kWh that holds from a time (UTC) on."""
+
+    time: datetime
+    grams_per_kwh: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a provider told.
+
+    `latest` is its value of now; where it is None, the series tells it. `series` is history and forecast as far as
+    they go without a gap. Either may be used for `valid_for`, from its time or from `asked_at`: a provider that
+    misses a turn has not made its hourly figure wrong. `source` names provider and place, for people.
+    """
+
+    source: str
+    asked_at: datetime
+    valid_for: timedelta
+    latest: Point | None = None
+    series: IntensitySeries | None = None
+    accounting: Accounting = Accounting.UNSTATED
+
+
+class Provider(Protocol):
+    """One place's intensity at one provider."""
+
+    @property
+    def interval_seconds(self) -> float:
+        """How often it is worth asking, and allowed."""
+
+    async def ask(self, now: datetime) -> Answer:
+        """Ask anew; raises ProviderError."""

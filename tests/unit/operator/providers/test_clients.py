@@ -1,0 +1,474 @@
+"""Whole conversations with providers, over a real connection, and how the operator reads and follows them."""
+
+import asyncio
+import base64
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiolimiter import AsyncLimiter
+
+from ecoserve.api import GridZone
+from ecoserve.api.manifests import load_manifests
+from ecoserve.carbon import Accounting, Signal
+from ecoserve.errors import InvalidInputError
+from ecoserve_operator.kube import ApiRefusedError, Kind
+from ecoserve_operator.signals.grid import GridSignals
+from ecoserve_operator.signals.intensity import Freshness, read_answer
+from ecoserve_operator.signals.providers.build import Providers, Question, question_of
+from ecoserve_operator.signals.providers.carbon_aware_sdk import CarbonAwareSdkClient
+from ecoserve_operator.signals.providers.electricity_maps import ElectricityMapsClient
+from ecoserve_operator.signals.providers.follow import Followers
+from ecoserve_operator.signals.providers.keys import SecretKeys, keyed_url
+from ecoserve_operator.signals.providers.port import (
+    Answer,
+    KeyProblemError,
+    Point,
+    Provider,
+    StatusError,
+    UnreachableError,
+)
+from ecoserve_operator.signals.providers.prometheus import PrometheusClient
+from ecoserve_operator.signals.providers.uk_carbon_intensity import UkCarbonIntensityClient
+from ecoserve_operator.signals.providers.watttime import WattTimeAccount, WattTimeClient
+from ecoserve_operator.watch.records import zone_record
+
+NOW = datetime(2026, 3, 6, 19, 20, tzinfo=UTC)
+WHOLE = datetime(2026, 3, 6, 19, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def written(hours: float) -> str:
+    return (WHOLE + hours * HOUR).isoformat()
+
+
+def test_electricity_maps_joins_history_now_and_forecast(site: Any, made_up_keys: Any) -> None:
+    def values(hours: range) -> list[dict[str, Any]]:
+        return [{"carbonIntensity": 300 + hour, "datetime": written(hour)} for hour in hours]
+
+    site.replies |= {
+        "/carbon-intensity/latest": {"zone": "DE", "carbonIntensity": 301.5, "datetime": written(0)},
+        "/carbon-intensity/history": {"zone": "DE", "history": values(range(-24, 0))},
+        "/carbon-intensity/forecast": {"zone": "DE", "forecast": values(range(1, 25))},
+    }
+    answer = asyncio.run(electricity_maps(site, made_up_keys, Accounting.UNSTATED))
+    assert answer.latest == Point(WHOLE, 301.5)
+    assert answer.series is not None
+    assert (len(answer.series.times), answer.series.at(NOW)) == (49, 301.5)
+    assert answer.accounting is Accounting.LIFE_CYCLE
+    assert {request.query["emissionFactorType"] for request in site.asked} == {"lifecycle"}
+    assert {request.headers["auth-token"] for request in site.asked} == {"tok"}
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_electricity_maps_without_a_forecast_in_its_plan_goes_by_history(
+    site: Any, made_up_keys: Any, text_reply: Callable[..., Any], status: int
+) -> None:
+    history = [{"carbonIntensity": 1.0, "datetime": written(hour)} for hour in range(-24, 0)]
+    site.replies |= {
+        "/carbon-intensity/latest": {"zone": "DE", "carbonIntensity": 2, "datetime": written(0)},
+        "/carbon-intensity/history": {"zone": "DE", "history": history},
+        "/carbon-intensity/forecast": text_reply(status=status),
+    }
+    answer = asyncio.run(electricity_maps(site, made_up_keys, Accounting.DIRECT))
+    assert answer.series is not None
+    assert answer.series.times[-1] == WHOLE
+    assert answer.accounting is Accounting.DIRECT
+
+
+async def electricity_maps(site: Any, made_up_keys: Any, accounting: Accounting) -> Answer:
+    async with site.served() as fetcher:
+        keys = made_up_keys({"a.token": "tok", "a.url": site.url})
+        client = ElectricityMapsClient(
+            zone="DE",
+            account="a",
+            accounting=accounting,
+            keys=keys,
+            fetcher=fetcher,
+            limiter=AsyncLimiter(10, 60),
+        )
+        return await client.ask(NOW)
+
+
+class WattTime:
+    """A WattTime whose tokens count up; `refused` are those it no longer takes."""
+
+    def __init__(self, units: str = "lbs_co2_per_mwh") -> None:
+        self.logins = 0
+        self.refused: set[str] = set()
+        self.units = units
+
+    async def login(self, request: web.Request) -> web.Response:
+        expected = "Basic " + base64.b64encode(b"me:pass").decode()
+        if request.headers.get("Authorization") != expected:
+            return web.Response(status=401)
+        self.logins += 1
+        return web.json_response({"token": f"t{self.logins}"})
+
+    async def forecast(self, request: web.Request) -> web.Response:
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if token != f"t{self.logins}" or token in self.refused:
+            return web.Response(status=401)
+        data = [{"point_time": written(n / 12), "value": 1000.0} for n in range(24)]
+        meta = {"region": "CAISO_NORTH", "signal_type": "co2_moer", "units": self.units}
+        return web.json_response({"data": data, "meta": meta})
+
+
+async def watt_time(site: Any, keys: Any, server: WattTime, between: Callable[[], None]) -> Answer:
+    site.replies |= {"/login": server.login, "/v3/forecast": server.forecast}
+    async with site.served() as fetcher:
+        keys.values["w.url"] = site.url
+        account = WattTimeAccount(name="w", keys=keys, fetcher=fetcher)
+        client = WattTimeClient(region="CAISO_NORTH", account=account)
+        await client.ask(NOW)
+        between()
+        return await client.ask(NOW)
+
+
+def test_watt_time_logs_in_once_and_gives_marginal_grams(site: Any, made_up_keys: Any) -> None:
+    server = WattTime()
+    keys = made_up_keys({"w.username": "me", "w.password": "pass"})
+    answer = asyncio.run(watt_time(site, keys, server, lambda: None))
+    assert server.logins == 1
+    assert answer.series is not None
+    assert answer.series.at(NOW) == 453.592
+    assert (answer.series.signal, answer.accounting) == (Signal.MARGINAL, Accounting.DIRECT)
+    assert all("signal-index" not in request.path for request in site.asked)
+
+
+def test_watt_time_replaces_a_token_that_is_refused_once(site: Any, made_up_keys: Any) -> None:
+    server = WattTime()
+    keys = made_up_keys({"w.username": "me", "w.password": "pass"})
+    asyncio.run(watt_time(site, keys, server, lambda: server.refused.add("t1")))
+    assert server.logins == 2
+    with pytest.raises(KeyProblemError):
+        asyncio.run(watt_time(site, keys, server, lambda: server.refused.update({"t3", "t4", "t5"})))
+
+
+def test_watt_time_with_a_wrong_password_says_so_and_no_more(site: Any, made_up_keys: Any) -> None:
+    keys = made_up_keys({"w.username": "me", "w.password": "hunter2"})
+    with pytest.raises(KeyProblemError, match="401") as raised:
+        asyncio.run(watt_time(site, keys, WattTime(), lambda: None))
+    assert "hunter2" not in str(raised.value)
+
+
+def test_great_britain_is_asked_from_its_half_hour_on(site: Any) -> None:
+    def item(slot: int) -> dict[str, Any]:
+        times = [f"{WHOLE + HOUR / 2 * n:%Y-%m-%dT%H:%MZ}" for n in (slot, slot + 1)]
+        return {"from": times[0], "to": times[1], "intensity": {"forecast": 200 + slot, "actual": None}}
+
+    site.replies["/intensity/2026-03-06T19:00Z/fw48h"] = {"data": [item(slot) for slot in range(-1, 96)]}
+
+    async def play() -> Answer:
+        async with site.served() as fetcher:
+            return await UkCarbonIntensityClient(url=site.url, region_id=None, fetcher=fetcher).ask(NOW)
+
+    reading = read_answer(asyncio.run(play()), "", NOW)
+    assert reading.grams_per_kwh == 200
+    assert (reading.freshness, reading.accounting) == (Freshness.PROVIDER, Accounting.DIRECT)
+    assert (reading.observed_at, reading.next_step) == (WHOLE, WHOLE + HOUR / 2)
+
+
+@pytest.mark.parametrize("forecasts", [True, False])
+def test_the_sdk_gives_what_its_data_source_has(
+    site: Any, text_reply: Callable[..., Any], forecasts: bool
+) -> None:
+    data = [{"location": "eastus", "timestamp": written(hour), "value": 90.0} for hour in range(9)]
+    site.replies["/emissions/bylocation"] = [
+        {"location": "eastus", "time": written(-hour), "rating": 70 + hour, "duration": "01:00:00"}
+        for hour in range(24)
+    ]
+    site.replies["/emissions/forecasts/current"] = (
+        [{"location": "eastus", "forecastData": data, "optimalDataPoint": []}]
+        if forecasts
+        else text_reply(status=501)
+    )
+
+    async def play() -> Answer:
+        async with site.served() as fetcher:
+            client = CarbonAwareSdkClient(
+                url=f"{site.url}/",
+                location="eastus",
+                signal=Signal.MARGINAL,
+                accounting=Accounting.UNSTATED,
+                fetcher=fetcher,
+            )
+            return await client.ask(NOW)
+
+    answer = asyncio.run(play())
+    assert answer.latest == Point(WHOLE, 70.0)
+    assert answer.series is not None
+    assert (answer.series.signal, answer.series.at(NOW)) == (Signal.MARGINAL, 90.0 if forecasts else 70.0)
+    assert site.asked[0].query["toTime"] == "2026-03-06T19:20:00Z"
+
+
+def test_prometheus_gives_now_and_the_last_day_by_hours(site: Any) -> None:
+    def result(kind: str, **sample: Any) -> dict[str, Any]:
+        return {"status": "success", "data": {"resultType": kind, "result": [{"metric": {}, **sample}]}}
+
+    day = [[WHOLE.timestamp() - 3600 * hour, "50"] for hour in range(24, -1, -1)]
+    site.replies |= {
+        "/api/v1/query": result("vector", value=[NOW.timestamp(), "77.5"]),
+        "/api/v1/query_range": result("matrix", values=day),
+    }
+
+    async def play() -> Answer:
+        async with site.served() as fetcher:
+            client = PrometheusClient(
+                url=site.url,
+                query="grid",
+                interval_seconds=60,
+                signal=Signal.AVERAGE,
+                accounting=Accounting.DIRECT,
+                fetcher=fetcher,
+            )
+            return await client.ask(NOW)
+
+    answer = asyncio.run(play())
+    assert answer.latest is not None
+    assert answer.latest.grams_per_kwh == 77.5
+    assert answer.series is not None
+    assert len(answer.series.times) == 25
+    assert read_answer(answer, "", NOW + timedelta(minutes=2)).grams_per_kwh == 77.5
+    with pytest.raises(InvalidInputError, match="it broke"):
+        read_answer(answer, "it broke", NOW + timedelta(minutes=3))
+
+
+class Secrets:
+    """The part of KubeApi that reads the Secret."""
+
+    def __init__(self, data: dict[str, bytes] | Exception | None) -> None:
+        self.data = data
+
+    async def get(self, kind: Kind, name: str, namespace: str) -> dict[str, Any] | None:
+        assert (kind.plural, name, namespace) == ("secrets", "ecoserve-grid-keys", "ours")
+        if isinstance(self.data, Exception):
+            raise self.data
+        if self.data is None:
+            return None
+        return {"data": {key: base64.b64encode(value).decode() for key, value in self.data.items()}}
+
+
+def keys_of(data: dict[str, bytes] | Exception | None) -> SecretKeys:
+    return SecretKeys(Secrets(data), "ours")  # type: ignore[arg-type]  # a fake of the one method used
+
+
+def test_a_key_is_read_without_the_line_end_that_editors_leave() -> None:
+    assert asyncio.run(keys_of({"a.token": b"abc\n"}).read("a", "token")) == "abc"
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (None, "does not exist"),
+        ({}, r"no key a\.token"),
+        ({"a.token": b"two\nlines"}, "one line"),
+        ({"a.token": b""}, "one line"),
+        ({"a.token": "Schlüssel".encode()}, "one line"),
+        (ApiRefusedError(403, "secrets is forbidden"), "forbidden"),
+    ],
+)
+def test_a_missing_or_malformed_key_is_told_without_its_value(data: Any, told: str) -> None:
+    with pytest.raises(KeyProblemError, match=told) as raised:
+        asyncio.run(keys_of(data).read("a", "token"))
+    assert "lines" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "good"),
+    [
+        (b"https://proxy.example/v3/", True), (b"http://127.0.0.1:8080", True), (b"http://proxy.example", False),
+        (b"ftp://proxy.example", False), (b"proxy.example", False), (b"http://[", False),
+    ],
+)  # fmt: skip
+def test_keys_travel_over_https_only_or_within_this_machine(url: bytes, good: bool) -> None:
+    keys = keys_of({"a.url": url})
+    if good:
+        assert asyncio.run(keyed_url(keys, "a", "https://default")) == url.decode().rstrip("/")
+    else:
+        with pytest.raises(KeyProblemError, match=r"a\.url"):
+            asyncio.run(keyed_url(keys, "a", "https://default"))
+
+
+def zone(name: str = "west") -> GridZone:
+    record = zone_record(
+        {
+            "metadata": {"name": name, "uid": "z", "generation": 1},
+            "apiVersion": "ecoserve.dev/v1alpha1",
+            "kind": "GridZone",
+            "spec": {
+                "intensity": {"prometheus": {"url": "http://p", "query": "q"}},
+                "fallbackGramsPerKilowattHour": 480,
+            },
+        }
+    )
+    assert record.grid is not None
+    return record.grid
+
+
+class Scripted:
+    """A provider that answers as it is told; errors are raised."""
+
+    interval_seconds = 0.001
+
+    def __init__(self, *script: float | Exception) -> None:
+        self.script = list(script)
+        self.asked: list[float] = []
+        self.done = asyncio.Event()
+
+    async def ask(self, now: datetime) -> Answer:
+        self.asked.append(asyncio.get_running_loop().time())
+        if not self.script:
+            self.done.set()
+            await asyncio.Event().wait()
+        step = self.script.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        return Answer(source="made up", asked_at=now, valid_for=HOUR, latest=Point(now, step))
+
+
+def follow(provider: Provider, done: asyncio.Event, questions: list[Question]) -> tuple[Followers, list[str]]:
+    changes: list[str] = []
+    followers = Followers(lambda _: provider, lambda: changes.append("x"))
+
+    async def play() -> None:
+        followers.want(questions)
+        task = asyncio.create_task(followers.run())
+        async with asyncio.timeout(10):
+            await done.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(play())
+    return followers, changes
+
+
+def test_only_news_wakes_the_loop_and_failures_are_survived() -> None:
+    provider = Scripted(
+        100.0, 100.0, UnreachableError("gone"), UnreachableError("gone"), ValueError("token=abc"), 200.0
+    )
+    question = question_of(zone())
+    assert question is not None
+    followers, changes = follow(provider, provider.done, [question])
+    known = followers.known(question)
+    assert known.answer is not None
+    assert known.answer.latest is not None
+    assert (known.answer.latest.grams_per_kwh, known.problem) == (200.0, "")
+    assert len(changes) == 4  # 100, gone, failed, 200
+
+
+def test_a_failure_of_no_known_kind_is_told_by_its_name_only() -> None:
+    provider = Scripted(ValueError("token=abc"))
+    question = question_of(zone())
+    assert question is not None
+    followers, _ = follow(provider, provider.done, [question])
+    assert followers.known(question).problem == "it failed (ValueError)"
+
+
+def test_a_provider_is_left_alone_for_as_long_as_it_asks() -> None:
+    provider = Scripted(StatusError(429, "slow down", retry_after_seconds=0.5))
+    question = question_of(zone())
+    assert question is not None
+    follow(provider, provider.done, [question])
+    assert provider.asked[1] - provider.asked[0] >= 0.49
+
+
+def test_a_provider_that_fails_is_held_then_replaced_and_a_restart_goes_on_from_the_status() -> None:
+    answers: list[Answer | Exception] = []
+
+    class Next:
+        interval_seconds = 0.001
+
+        async def ask(self, now: datetime) -> Answer:
+            del now
+            answer = answers[0]
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    record = zone_record({**zone().model_dump(by_alias=True, mode="json", exclude_none=True), "metadata": {"name": "west", "uid": "z"}})  # fmt: skip
+
+    async def play() -> None:
+        changed = asyncio.Event()
+        followers = Followers(lambda _: Next(), changed.set)
+        signals = GridSignals(None, followers, hold_seconds=3600)  # type: ignore[arg-type]  # no ConfigMap is read
+        status = {
+            "gramsPerKilowattHour": 90.0,
+            "observedAt": "2026-03-06T19:10:00Z",
+            "conditions": [
+                {
+                    "type": "Fresh",
+                    "status": "True",
+                    "reason": "Provider",
+                    "lastTransitionTime": "2026-03-06T19:10:00Z",
+                }
+            ],
+        }
+        await signals.poll([record])
+        held = signals.readings([record], NOW, {"west": status})["west"]
+        assert (held.grams_per_kwh, held.freshness) == (90.0, Freshness.HELD)
+        answers[:] = [
+            Answer(source="made up", asked_at=NOW, valid_for=timedelta(minutes=3), latest=Point(NOW, 120.0))
+        ]
+        task = asyncio.create_task(followers.run())
+        await changed.wait()
+        told = signals.readings([record], NOW, {})["west"]
+        assert (told.grams_per_kwh, told.freshness, told.stale) == (120.0, Freshness.PROVIDER, False)
+        answers[:] = [UnreachableError("it is gone")]
+        changed.clear()
+        await changed.wait()
+        still = signals.readings([record], NOW + timedelta(minutes=1), {})["west"]
+        assert (still.stale, "it is gone" in still.message) == (False, True)
+        held = signals.readings([record], NOW + timedelta(minutes=10), {})["west"]
+        assert (held.grams_per_kwh, held.freshness) == (120.0, Freshness.HELD)
+        assert "it is gone" in held.message
+        fallback = signals.readings([record], NOW + 2 * HOUR, {})["west"]
+        assert (fallback.grams_per_kwh, fallback.freshness) == (480.0, Freshness.FALLBACK)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    ("intensity", "more", "told"),
+    [
+        ({"wattTime": {"region": "PJM_DC"}}, {}, "set signal: marginal"),
+        ({"electricityMaps": {"zone": "DE"}}, {"signal": "marginal"}, "set signal: average"),
+        ({"ukCarbonIntensity": {}}, {"signal": "marginal"}, "set signal: average"),
+        ({"ukCarbonIntensity": {}}, {"accounting": "life-cycle"}, "count direct emissions"),
+        ({"ukCarbonIntensity": {}, "gramsPerKilowattHour": 1}, {}, "exactly one"),
+        ({}, {}, "exactly one"),
+        ({"prometheus": {"url": "http://me:pw@p", "query": "q"}}, {}, "pattern"),
+        ({"electricityMaps": {"zone": "DE", "account": "../x"}}, {}, "pattern"),
+    ],
+)
+def test_a_zone_that_its_provider_cannot_fill_is_refused_in_one_sentence(
+    intensity: dict[str, Any], more: dict[str, Any], told: str
+) -> None:
+    body = {
+        "apiVersion": "ecoserve.dev/v1alpha1",
+        "kind": "GridZone",
+        "metadata": {"name": "west", "uid": "z"},
+        "spec": {"intensity": intensity, **more},
+    }
+    problem = zone_record(body).problem
+    assert told in problem
+    assert "\n" not in problem
+
+
+def test_the_examples_are_of_each_provider_and_are_built() -> None:
+    zones = load_manifests([Path(__file__).parents[4] / "examples" / "gridzones-providers.yaml"]).grid_zones
+    providers = Providers(api=None, keys=keys_of({}), client=None)  # type: ignore[arg-type]  # nothing is asked
+    built = {type(providers.build(question)).__name__ for each in zones if (question := question_of(each))}
+    assert built == {
+        "ElectricityMapsClient",
+        "WattTimeClient",
+        "UkCarbonIntensityClient",
+        "CarbonAwareSdkClient",
+        "AzureConfigMapReader",
+        "PrometheusClient",
+    }
