@@ -57,10 +57,14 @@ def test_real_time_is_utc() -> None:
     assert SystemClock().real_seconds_until(START) == 0.0
 
 
-def test_no_rule_is_a_wildcard_nor_reaches_secrets() -> None:
+def test_no_rule_is_a_wildcard_nor_reaches_secrets_but_the_one_with_keys() -> None:
     for rule in build_operator_rules() + build_operator_lease_rules():
         words = [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
         assert "*" not in words
-        assert "secrets" not in words
+        if "secrets" in words:
+            assert (rule["verbs"], rule.get("resourceNames")) == (["get"], ["ecoserve-grid-keys"])
+    assert not any(
+        "secrets" in rule["resources"] for rule in build_operator_rules()
+    )  # none of the whole cluster
     (config_maps,) = [rule for rule in build_operator_rules() if "configmaps" in rule["resources"]]
     assert config_maps["verbs"] == ["get"]
