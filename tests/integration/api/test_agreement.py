@@ -76,9 +76,29 @@ constants = mostly(st.floats(0, 1000), -1, -0.1)
 series = st.fixed_dictionaries(
     {"namespace": names, "name": names}, optional={"key": names, "repeat": st.booleans()}
 )
+accounts = mostly(st.sampled_from(["a", "electricity-maps"]), "", "A", "a/b", "-a")
+urls = mostly(
+    st.sampled_from(["http://p:9090", "https://x.example/a/b"]),
+    "", "p:9090", "ftp://p", "http://u:w@p", "http://p?q", "http://p/a b",
+)  # fmt: skip
 intensities = st.one_of(
     st.fixed_dictionaries({"gramsPerKilowattHour": constants}),
     st.fixed_dictionaries({"configMap": series}),
+    st.fixed_dictionaries(
+        {"electricityMaps": st.fixed_dictionaries({"zone": names}, optional={"account": accounts})}
+    ),
+    st.fixed_dictionaries({"wattTime": st.fixed_dictionaries({"region": names})}),
+    st.fixed_dictionaries(
+        {"ukCarbonIntensity": optional(regionId=mostly(st.integers(1, 17), 0, 18), url=urls)}
+    ),
+    st.fixed_dictionaries(
+        {
+            "prometheus": st.fixed_dictionaries(
+                {"url": urls, "query": names},
+                optional={"intervalSeconds": mostly(st.integers(1, 3600), 0, 3601)},
+            )
+        }
+    ),
     optional(gramsPerKilowattHour=constants, configMap=series),
 )
 zones = st.fixed_dictionaries(
@@ -87,6 +107,7 @@ zones = st.fixed_dictionaries(
         "zones": st.lists(names, max_size=3),
         "pue": mostly(st.floats(1, 5), 0.99, 0, 6),
         "signal": mostly(st.sampled_from(["average", "marginal"]), "mean"),
+        "accounting": mostly(st.sampled_from(["life-cycle", "direct", "unstated"]), "mean"),
         "fallbackGramsPerKilowattHour": mostly(st.floats(0, 1000), -1),
     },
 )

@@ -76,7 +76,7 @@ def _check_status(response: httpx.Response) -> None:
     if 300 <= status <= 399:
         raise StatusError(status, f"it redirects ({status}); give the address that answers itself")
     if status in (401, 403):
-        raise KeyProblemError(f"it refuses the account ({status})")
+        raise KeyProblemError(f"it refuses the account ({status})", status)
     retry = _retry_after(response.headers.get("retry-after", ""))
     wait = f"; it asks to wait {retry:.0f} s" if retry else ""
     raise StatusError(status, f"it answers with status {status}{wait}", retry)

@@ -17,7 +17,11 @@ class UnreachableError(ProviderError):
 
 
 class KeyProblemError(ProviderError):
-    """A key is missing, malformed or refused."""
+    """A key is missing or malformed (`status` 0), or refused (401 or 403)."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        self.status = status
+        super().__init__(message)
 
 
 class StatusError(ProviderError):

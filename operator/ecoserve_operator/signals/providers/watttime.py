@@ -3,6 +3,7 @@
 The value of now is where the forecast begins. `signal-index` is a percentile, not an intensity, and never asked.
 """
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -71,32 +72,33 @@ class WattTimeAccount:
     logins: AsyncLimiter = field(default_factory=lambda: AsyncLimiter(50, 300))
     _token: str = field(default="", repr=False)
     _used_until: float = 0.0
+    _login: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     async def get(self, path: str, params: dict[str, str]) -> object:
-        """GET with a token; a token that is refused is replaced once."""
+        """GET with a token; one that is refused (401) is replaced once. What a plan lacks (403) no token mends."""
         url = await keyed_url(self.keys, self.name, _URL)
-        fresh = time.monotonic() < self._used_until
-        if not fresh:
-            await self._login(url)
+        token = await self._valid_token(url, refused="")
         try:
-            return await self._get(url + path, params)
-        except KeyProblemError:
-            self._used_until = 0.0
-            if not fresh:
+            return await self._get(url + path, params, token)
+        except KeyProblemError as error:
+            if error.status != 401:
                 raise
-        await self._login(url)
-        return await self._get(url + path, params)
+        return await self._get(url + path, params, await self._valid_token(url, refused=token))
 
-    async def _get(self, url: str, params: dict[str, str]) -> object:
+    async def _get(self, url: str, params: dict[str, str], token: str) -> object:
         async with self.requests:
-            return await self.fetcher.get(url, params, {"Authorization": f"Bearer {self._token}"})
+            return await self.fetcher.get(url, params, {"Authorization": f"Bearer {token}"})
 
-    async def _login(self, url: str) -> None:
-        user = await self.keys.read(self.name, "username")
-        password = await self.keys.read(self.name, "password")
-        async with self.requests, self.logins:
-            self._token = parse_token(await self.fetcher.get(f"{url}/login", auth=(user, password)))
-        self._used_until = time.monotonic() + _TOKEN_SECONDS
+    async def _valid_token(self, url: str, refused: str) -> str:
+        """Return the account's token, of one login for all regions that wait for it."""
+        async with self._login:
+            if self._token in ("", refused) or time.monotonic() >= self._used_until:
+                user = await self.keys.read(self.name, "username")
+                password = await self.keys.read(self.name, "password")
+                async with self.requests, self.logins:
+                    self._token = parse_token(await self.fetcher.get(f"{url}/login", auth=(user, password)))
+                self._used_until = time.monotonic() + _TOKEN_SECONDS
+            return self._token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -148,6 +148,26 @@ def test_watt_time_replaces_a_token_that_is_refused_once(site: Any, made_up_keys
         asyncio.run(watt_time(site, keys, server, lambda: server.refused.update({"t3", "t4", "t5"})))
 
 
+def test_watt_time_regions_of_one_account_share_a_login_and_a_plan_that_lacks_one_makes_none(
+    site: Any, made_up_keys: Any, text_reply: Callable[..., Any]
+) -> None:
+    server = WattTime()
+
+    async def play() -> None:
+        async with site.served() as fetcher:
+            keys = made_up_keys({"w.username": "me", "w.password": "pass", "w.url": site.url})
+            account = WattTimeAccount(name="w", keys=keys, fetcher=fetcher)
+            client = WattTimeClient(region="CAISO_NORTH", account=account)
+            await asyncio.gather(*(client.ask(NOW) for _ in range(5)))
+            site.replies["/v3/forecast"] = text_reply(status=403)
+            with pytest.raises(KeyProblemError, match="403"):
+                await client.ask(NOW)
+
+    site.replies |= {"/login": server.login, "/v3/forecast": server.forecast}
+    asyncio.run(play())
+    assert server.logins == 1
+
+
 def test_watt_time_with_a_wrong_password_says_so_and_no_more(site: Any, made_up_keys: Any) -> None:
     keys = made_up_keys({"w.username": "me", "w.password": "hunter2"})
     with pytest.raises(KeyProblemError, match="401") as raised:
