@@ -13,7 +13,7 @@ from aiolimiter import AsyncLimiter
 
 from ecoserve.api import GridZone
 from ecoserve.api.manifests import load_manifests
-from ecoserve.carbon import Accounting, Signal
+from ecoserve.carbon import Accounting, IntensitySeries, Signal
 from ecoserve.errors import InvalidInputError
 from ecoserve_operator.kube import ApiRefusedError, Kind
 from ecoserve_operator.signals.grid import GridSignals
@@ -447,6 +447,38 @@ def test_a_provider_that_fails_is_held_then_replaced_and_a_restart_goes_on_from_
         assert "it is gone" in held.message
         fallback = signals.readings([record], NOW + 2 * HOUR, {})["west"]
         assert (fallback.grams_per_kwh, fallback.freshness) == (480.0, Freshness.FALLBACK)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(play())
+
+
+def test_a_forecast_reaches_schedules_and_held_jobs_while_it_is_fresh() -> None:
+    series = IntensitySeries(times=(WHOLE, WHOLE + HOUR, WHOLE + 2 * HOUR), grams_per_kwh=(90.0, 80.0, 70.0))
+
+    class Forecasting:
+        interval_seconds = 60.0
+
+        async def ask(self, now: datetime) -> Answer:
+            del now
+            return Answer(source="made up", asked_at=NOW, valid_for=HOUR, series=series)
+
+    body = zone().model_dump(by_alias=True, mode="json", exclude_none=True)
+    record = zone_record({**body, "metadata": {"name": "west", "uid": "z"}})
+
+    async def play() -> None:
+        changed = asyncio.Event()
+        followers = Followers(lambda _: Forecasting(), changed.set)
+        signals = GridSignals(None, followers, hold_seconds=3600)  # type: ignore[arg-type]  # no ConfigMap is read
+        await signals.poll([record])
+        task = asyncio.create_task(followers.run())
+        await changed.wait()
+        reading = signals.readings([record], NOW, {})["west"]
+        assert (reading.grams_per_kwh, reading.next_step) == (90.0, WHOLE + HOUR)
+        assert signals.series([record]) == {"west": (series, False)}
+        late = signals.readings([record], NOW + HOUR, {})["west"]
+        assert late.stale
+        assert signals.series([record]) == {}
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
