@@ -16,6 +16,10 @@ GRAMS_PER_TONNE = 1e6
 SECONDS_PER_HOUR = 3600.0
 MOST_GRAMS_PER_KWH = 10_000.0
 """No grid comes near it (coal alone is about 1,000): a larger intensity is one in another unit."""
+MOST_DEVICES = 1e6
+MOST_CORES = 1e6
+MOST_MEMORY_GIB = 1e8
+"""Of one node: no machine comes near any of them, and a planning instance takes no more."""
 
 _SUFFIXES = {
     "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,

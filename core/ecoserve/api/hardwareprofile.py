@@ -15,8 +15,8 @@ _NEEDS_COUNT = "accelerator and acceleratorCount go together"
 class NodeShape(ApiModel):
     """Memory and local storage that such a node can also be ordered with."""
 
-    memory_gib: Positive
-    ssd_gb: NonNegative
+    memory_gib: Annotated[Positive, Field(le=1e6)]
+    ssd_gb: Annotated[NonNegative, Field(le=1e9)]
 
 
 class HardwareProfileSpec(ApiModel):

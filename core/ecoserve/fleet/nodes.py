@@ -7,7 +7,7 @@ from typing import Any
 from ecoserve.api.labels import AMD_RESOURCE, GPU_RESOURCE
 from ecoserve.api.taints import Taint, taints_of
 from ecoserve.errors import InvalidInputError
-from ecoserve.units import GIB, parse_quantity
+from ecoserve.units import GIB, MOST_CORES, MOST_DEVICES, MOST_MEMORY_GIB, parse_quantity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,9 +110,16 @@ def _mapping(manifest: Mapping[str, Any], field: str, where: str) -> Mapping[str
 def resources_from(amounts: Mapping[str, Any], where: str) -> Resources:
     """Read a Kubernetes resource list; raises InvalidInputError naming `where` and the resource."""
     return Resources(
-        gpu=sum(
-            parse_quantity(amounts.get(name, 0), f"{where}.{name}") for name in (GPU_RESOURCE, AMD_RESOURCE)
-        ),
-        cpu=parse_quantity(amounts.get("cpu", 0), f"{where}.cpu"),
-        memory_gib=parse_quantity(amounts.get("memory", 0), f"{where}.memory") / GIB,
+        gpu=_amount(amounts, where, MOST_DEVICES, GPU_RESOURCE, AMD_RESOURCE),
+        cpu=_amount(amounts, where, MOST_CORES, "cpu"),
+        memory_gib=_amount(amounts, where, MOST_MEMORY_GIB * GIB, "memory") / GIB,
     )
+
+
+def _amount(amounts: Mapping[str, Any], where: str, most: float, *names: str) -> float:
+    total = 0.0
+    for name in names:
+        total += parse_quantity(amounts.get(name, 0), f"{where}.{name}")
+        if total > most:
+            raise InvalidInputError(f"{where}.{name}", amounts[name], f"no machine has more than {most:g}")
+    return total

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -23,10 +24,12 @@ from pydantic import (
 from ecoserve.api.base import ApiModel
 from ecoserve.documents import read_document
 from ecoserve.errors import InvalidInputError, UnknownNameError
-from ecoserve.units import MOST_GRAMS_PER_KWH
+from ecoserve.units import MOST_CORES, MOST_DEVICES, MOST_GRAMS_PER_KWH, MOST_MEMORY_GIB
 
 MAX_SLICES = 100_000
 MAX_OPTIONS = 1_000_000
+LEAST_AMOUNT = 1e-12
+"""Less of a resource counts as none: so many replicas would fit on a node that they could not be counted."""
 
 _LONGEST: Mapping[str, int] = {
     "zones": 10_000,
@@ -73,17 +76,22 @@ def _integral(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _zero_if_tiny(value: float) -> float:
+    return value if value >= LEAST_AMOUNT else 0.0
+
+
 Name = Annotated[str, Field(strict=True, min_length=1, max_length=512)]
 Amount = Annotated[float, Field(strict=True, ge=0, le=1e12)]
 Count = Annotated[int, BeforeValidator(_integral), Field(strict=True, ge=0, le=1_000_000_000)]
+Resource = Annotated[Amount, AfterValidator(_zero_if_tiny)]
 
 
 class ResourceAmounts(ApiModel):
-    """Amounts of what replicas share on a node: devices, cores, GiB of memory."""
+    """Amounts of what replicas share on a node: devices, cores, GiB of memory; below `LEAST_AMOUNT` they are zero."""
 
-    gpu: Annotated[Amount, Field(le=1e6)] = 0.0
-    cpu: Annotated[Amount, Field(le=1e6)] = 0.0
-    memory_gib: Annotated[Amount, Field(alias="memoryGiB", le=1e8)] = 0.0
+    gpu: Annotated[Resource, Field(le=MOST_DEVICES)] = 0.0
+    cpu: Annotated[Resource, Field(le=MOST_CORES)] = 0.0
+    memory_gib: Annotated[Resource, Field(alias="memoryGiB", le=MOST_MEMORY_GIB)] = 0.0
 
     def amounts(self) -> tuple[float, float, float]:
         """Return devices, cores and GiB, in this order."""

@@ -51,6 +51,8 @@ _FIRST_SHARE = 0.4
 _POLISH_SHARE = 0.3
 _POLISH_FROM = 2.0
 """Neighbourhoods are searched where the gap is wider than so many times what is asked; nearer, the proof is what lacks."""
+_LEAST_COST = 1e-15
+"""A column whose reduced cost is lower is not held down: its bound would be above a million, or infinite."""
 _LEAST_SHARE = 1e-6
 """Smaller upper bounds are zero: HiGHS can't tell them apart, and fails on some."""
 
@@ -231,7 +233,7 @@ class _Search:
         if not self.tiers.reached(rounded).nothing:
             return program, False  # what it sheds made it cheap: it bounds no plan that serves everything
         room = (rounded.total(self.objective) - relaxed.bound) * (1 + 1e-6) + 1e-9
-        dear = (costs > 0) & (rounded.values <= 0) & (program.lower == 0)
+        dear = (costs > _LEAST_COST) & (rounded.values <= 0) & (program.lower == 0)
         most = room / np.where(dear, costs, 1.0)
         most = np.where(program.integer, np.floor(most + 1e-9), most)
         most[most < _LEAST_SHARE] = 0.0

@@ -257,3 +257,29 @@ def test_without_time_the_answer_is_still_a_plan(divisible: bool) -> None:
     served = sum(flow.rate for flow in result.flows)
     demand = sum(item.rate for item in problem.spec.slices)
     assert served + sum(result.unserved.values()) == pytest.approx(demand, rel=1e-4)
+
+
+@pytest.mark.parametrize("grams", [5e-324, 1e-318, 1e-30])
+def test_an_intensity_next_to_nothing_is_no_failure(grams: float) -> None:
+    node = {"resources": {"gpu": 8}, "embodiedGramsPerHour": 10.0}
+    result = solve(
+        instance(
+            objective="carbon",
+            zones=[{"name": "z", "carbonIntensity": grams}],
+            pools=[{"name": name, "zone": "z", "nodes": 4, "node": node} for name in "pq"],
+            configurations=[{"name": name, "pool": name, "resources": {"gpu": 1}} for name in "pq"],
+            options=[
+                {"slice": "s", "configuration": name, "maxRate": 1.0, "energyPerRequestJoules": joules}
+                for name, joules in (("p", 1000.0), ("q", 2000.0))
+            ],
+        )
+    )
+    assert (result.status, result.objective) == ("optimal", pytest.approx(10.0))
+
+
+@pytest.mark.parametrize("divisible", [True, False])
+def test_a_replica_that_takes_next_to_nothing_takes_nothing(divisible: bool) -> None:
+    configurations = [{"name": "c", "pool": "p", "resources": {"gpu": 5e-324}}]
+    result = solve(instance(divisible=divisible, configurations=configurations))
+    assert result.status == "optimal"
+    assert (result.nodes, result.replicas) == ({"p": 0}, {"c": 2})

@@ -5,6 +5,7 @@ Instances are generated, degenerate ones among them; the optimum is that of an i
 
 import itertools
 import math
+from functools import cache
 from typing import Any
 
 import pytest
@@ -129,9 +130,8 @@ def best_whole_placement(document: dict[str, Any]) -> tuple[float, float, float]
                 if configurations[c]["pool"] == name
                 for _ in range(count)
             ]
-            if not feasible or len(items) > 12:
-                feasible = feasible and sum(any(i.values()) for i in items) == 0
-                continue
+            if not feasible:
+                break
             needed = _least_nodes(items, pool["node"]["resources"], pool["nodes"])
             feasible &= needed is not None
             watts_by_zone[pool["zone"]] += (needed or 0) * pool["node"]["powerWatts"]
@@ -145,24 +145,27 @@ def best_whole_placement(document: dict[str, Any]) -> tuple[float, float, float]
 
 
 def _least_nodes(items: list[dict[str, float]], node: dict[str, float], available: int) -> int | None:
-    items = [item for item in items if any(item.values())]
-    return next((n for n in range(available + 1) if _places(items, [dict(node) for _ in range(n)])), None)
+    """Fewest nodes that hold all items; those that take nothing are no matter, so there can be any number."""
+    needs = sorted((item["gpu"], item["cpu"]) for item in items if any(item.values()))
+    room = sum(amount for need in needs for amount in need)
+    if room > available * sum(node.values()):
+        return None
+    return next(
+        (n for n in range(available + 1) if _places(tuple(needs), ((node["gpu"], node["cpu"]),) * n)), None
+    )
 
 
-def _places(items: list[dict[str, float]], free: list[dict[str, float]]) -> bool:
-    if not items:
+@cache
+def _places(needs: tuple[tuple[float, float], ...], free: tuple[tuple[float, float], ...]) -> bool:
+    """Try the first item on every node; which node has how much left is no matter, only what is left together."""
+    if not needs:
         return True
-    for index, node in enumerate(free):
-        if free[:index].count(node) or any(node.get(key, 0.0) < need for key, need in items[0].items()):
-            continue
-        for key, need in items[0].items():
-            node[key] = node.get(key, 0.0) - need
-        found = _places(items[1:], free)
-        for key, need in items[0].items():
-            node[key] += need
-        if found:
-            return True
-    return False
+    gpu, cpu = needs[0]
+    return any(
+        _places(needs[1:], tuple(sorted([*free[:k], (have[0] - gpu, have[1] - cpu), *free[k + 1 :]])))
+        for k, have in enumerate(free)
+        if have[0] >= gpu and have[1] >= cpu
+    )
 
 
 EXAMPLES = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
