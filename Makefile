@@ -9,10 +9,10 @@ UV_HOME := $(VENV)-uv
 UV := $(shell command -v uv 2>/dev/null || echo $(UV_HOME)/bin/uv)
 KEEP ?= 0
 
-.PHONY: help setup demo test lint unit integration e2e bench-planner check-capacity fit-performance bench-extender accelerators-table manifests kind-demo clean
+.PHONY: help setup demo test lint unit integration e2e bench-planner bench-deferral check-capacity fit-performance bench-extender accelerators-table manifests kind-demo clean
 
 help: ## Show the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.ready ## Make .venv with everything the project needs
 
