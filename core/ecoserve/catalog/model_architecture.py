@@ -163,10 +163,6 @@ class ModelArchitecture:
         touched: float = 1.0 - (1.0 - self.experts_per_token / self.experts) ** tokens
         return self.experts * touched
 
-    def parameters_read(self, tokens: float) -> float:
-        """Parameters read from memory by one step over `tokens` tokens; a mixture reads the experts touched."""
-        return self.always_read_parameters + self.expert_parameters * self.experts_touched(tokens)
-
     def weight_bytes(self, precision: str) -> float:
         """Bytes of all weights in memory, a vision tower included."""
         held = self.parameters + self.vision_parameters

@@ -13,7 +13,7 @@ from ecoserve.carbon import AverageIntensity, coefficient_set
 from ecoserve.catalog import check_precision, load_catalog
 from ecoserve.cli.accelerators_plot import plot
 from ecoserve.cli.accelerators_view import document, show
-from ecoserve.cli.app import progress_bar
+from ecoserve.cli.console import progress_bar
 from ecoserve.cli.plotting import check_plot
 from ecoserve.comparison.accelerators import Terms, Work, compare_accelerators, compare_over_sets
 from ecoserve.errors import InvalidInputError

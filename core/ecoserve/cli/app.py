@@ -5,20 +5,16 @@ demand cannot be served.
 """
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
+from ecoserve.cli.console import table_console
 from ecoserve.cli.profile_app import profile_app
 from ecoserve.errors import EcoserveError, InvalidInputError
 
-_WIDTH = 100
 _BAD_INPUT = 2
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """Typer's error for a wrong command line; it carries a Click of its own and doesn't export this base class."""
@@ -224,7 +220,9 @@ def predict(
         ),
     ] = 1,
     precision: Annotated[str, typer.Option(help="bf16, fp16, fp8, int8 or int4.")] = "bf16",
-    input_tokens: Annotated[float | None, typer.Option("--input", help="Tokens of a prompt.")] = None,
+    input_tokens: Annotated[
+        float | None, typer.Option("--input", "--input-tokens", help="Tokens of a prompt.")
+    ] = None,
     output_tokens: Annotated[float | None, typer.Option(help="Tokens of an answer.")] = None,
     batch: Annotated[float, typer.Option(help="Sequences in flight over all devices.")] = 1.0,
     points: Annotated[
@@ -264,7 +262,7 @@ def predict(
 def capacity(
     model: Annotated[str, typer.Option(help="Model by its Hugging Face name.")],
     gpu: Annotated[str, typer.Option(help="Accelerator by its id, such as h100-sxm.")],
-    input_tokens: Annotated[float, typer.Option("--input", help="Tokens of a prompt.")],
+    input_tokens: Annotated[float, typer.Option("--input", "--input-tokens", help="Tokens of a prompt.")],
     output_tokens: Annotated[float, typer.Option(help="Tokens of an answer.")],
     tensor_parallel: Annotated[int, typer.Option(help="Devices that share each layer.")] = 1,
     precision: Annotated[str, typer.Option(help="bf16, fp16, fp8, int8 or int4.")] = "bf16",
@@ -505,33 +503,6 @@ def accelerators(
     return run_accelerators(request, as_json=output is Output.JSON, console=table_console())
 
 
-def table_console() -> Console:
-    """Return the console that tables go to, at most 100 columns wide."""
-    console = Console(highlight=False)
-    console.width = min(console.width, _WIDTH) if console.is_terminal else _WIDTH
-    return console
-
-
-@contextmanager
-def progress_bar(text: str) -> Iterator[Callable[[int, int], None]]:
-    """Show on standard error, if it is a terminal, how many of how many are done."""
-    errors = Console(stderr=True)
-    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task = bar.add_task(text, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-@contextmanager
-def spinner(text: str) -> Iterator[None]:
-    """Show on standard error, if it is a terminal, that something is being done."""
-    errors = Console(stderr=True)
-    if not errors.is_terminal:
-        yield
-        return
-    with errors.status(text):
-        yield
-
-
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     try:
@@ -539,7 +510,11 @@ def run(arguments: list[str] | None = None) -> int:
     except EcoserveError as error:
         return _fail(str(error))
     except _USAGE_ERROR as error:
-        return _fail(getattr(error, "format_message", error.__str__)())
+        message = getattr(error, "format_message", error.__str__)()
+        if message.startswith("Usage:"):  # no command was given: the help, line by line
+            print(message, file=sys.stderr)
+            return _BAD_INPUT
+        return _fail(message)
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except BrokenPipeError:  # the reader has seen enough

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ecoserve.catalog import load_catalog
-from ecoserve.cli.app import spinner
+from ecoserve.cli.console import spinner
 from ecoserve.errors import InvalidInputError
 from ecoserve.performance import (
     CapacityLimit,

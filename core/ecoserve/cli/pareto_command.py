@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ecoserve.cli.app import progress_bar
+from ecoserve.cli.console import progress_bar
 from ecoserve.cli.pareto_plot import plot_front
 from ecoserve.cli.plan_command import search_effort
 from ecoserve.cli.plotting import check_plot

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from ecoserve.api.llmserving import Objective
 from ecoserve.carbon import Accounting, coefficient_set, stated_accountings
-from ecoserve.cli.app import progress_bar, spinner
+from ecoserve.cli.console import progress_bar, spinner
 from ecoserve.cli.effects_view import effects_document, effects_table
 from ecoserve.cli.explanation_tables import show_explanation
 from ecoserve.cli.levers_view import advice_lines, reuse_table

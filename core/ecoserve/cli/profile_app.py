@@ -92,7 +92,9 @@ def measure(
     tensor_parallel: TensorParallel = None,
     vcpus: Vcpus = None,
     concurrency: Annotated[str, typer.Option(help="Requests in flight, by commas.")] = "1,4,16,64",
-    input_tokens: Annotated[str, typer.Option("--input", help="Tokens of a prompt, by commas.")] = "128,1024",
+    input_tokens: Annotated[
+        str, typer.Option("--input", "--input-tokens", help="Tokens of a prompt, by commas.")
+    ] = "128,1024",
     output_tokens: Annotated[int, typer.Option(help="Tokens of an answer.")] = 128,
     hold_seconds: Annotated[
         float | None, typer.Option(help="Seconds to hold each load; default: 10, with --prometheus 60.")

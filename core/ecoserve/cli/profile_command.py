@@ -13,7 +13,7 @@ import yaml
 
 from ecoserve.api import HardwareProfile
 from ecoserve.catalog import MeasuredPoint, load_catalog
-from ecoserve.cli.app import progress_bar
+from ecoserve.cli.console import progress_bar
 from ecoserve.cli.sources import read_sources
 from ecoserve.errors import InvalidInputError
 from ecoserve.fleet.hardware import matching_profile

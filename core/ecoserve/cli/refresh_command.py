@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ecoserve.carbon import coefficient_set
-from ecoserve.cli.app import progress_bar
+from ecoserve.cli.console import progress_bar
 from ecoserve.cli.plotting import check_plot
 from ecoserve.cli.refresh_plot import plot_refresh
 from ecoserve.cli.sources import parse_time, read_sources

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ecoserve.cli.app import progress_bar, spinner
+from ecoserve.cli.console import progress_bar, spinner
 from ecoserve.cli.outlook_sources import check_covers, outlook_of, read_intensity_option, read_load_option
 from ecoserve.cli.plotting import check_plot
 from ecoserve.cli.schedule_plot import plot_deferral, plot_schedule

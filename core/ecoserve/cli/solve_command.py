@@ -4,10 +4,11 @@ import json
 import sys
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ecoserve.cli.app import spinner
+from ecoserve.cli.console import spinner
 from ecoserve.planner.instance import MarginalsResult, PlanningInstance, PlanningResult, load_instance
 from ecoserve.planner.margins import PER_HOUR, PER_THOUSAND
 from ecoserve.planner.solver import solve
@@ -37,7 +38,7 @@ def _show(instance: PlanningInstance, result: PlanningResult, console: Console) 
         f"{result.status}: {result.objective:.6g} {unit}, gap {result.gap:.2%} "
         f"(fluid {bounds.fluid:.6g} ≤ LP {bounds.lp:.6g} ≤ MIP {bounds.mip:.6g}), {result.solve_seconds:.2f} s"
     )
-    table = Table()
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("configuration", overflow="fold")
     table.add_column("pool", overflow="fold")
     for name in ("replicas", "requests/s", "nodes of pool"):

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ecoserve.api.llmserving import Objective
-from ecoserve.cli.app import progress_bar
+from ecoserve.cli.console import progress_bar
 from ecoserve.errors import InvalidInputError, UnknownNameError
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.planner.build import SearchEffort

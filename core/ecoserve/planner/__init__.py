@@ -7,13 +7,14 @@ read plans. What callers use:
                       Resources(gpu, cpu, memory_gib); NodeFacts(name, labels, allocatable, requested, ready, schedulable, taints)
     fleet.assemble    serving_demand(serving: LLMServing, catalog: Catalog, now: datetime) -> ServingDemand
                           raises InvalidInputError for that serving alone; name is "namespace/name"
-                      ZoneReading(grid: GridZone, grams_per_kwh: float, stale: bool = False)
+                      ZoneReading(grid: GridZone, grams_per_kwh: float, stale=False, accounting=UNSTATED)
                       assemble_snapshot(servings: Iterable[ServingDemand], nodes: Iterable[NodeFacts],
                           zones: Iterable[ZoneReading], profiles: Sequence[HardwareProfile], catalog: Catalog,
                           now: datetime, held: Mapping[str, int] | None = None) -> Snapshot
                       with_intensity(snapshot, {zone: grams_per_kwh}) -> Snapshot
     fleet.pools       Pool(name, zone, instance, supply, installed, lifetimes, node_names, node_resources, selector,
-                          profile, shapes, ordered, taints): .shapes can be ordered, .ordered is what the plan counts with
+                          profile, stated_years, shapes, ordered, taints): .shapes can be ordered, .ordered is what
+                          the plan counts with
                       UnknownNode(name, reason)
     planner.levers    Lever, ALL_LEVERS, levers_without(["reduce", …]) -> frozenset[Lever]
     planner.build     SearchEffort(relative_gap=…, time_limit_seconds=…)
@@ -31,6 +32,11 @@ read plans. What callers use:
                       with_alternatives(points, snapshot, *, levers, effort) -> DesignPoints
     planner.effects    measure_effects(snapshot, *, levers, effort, full: Plan | None, progress) -> LeverEffects
                       .plans[frozenset of levers], .saved_share(levers), .lost_share(lever)
+    planner.sweep     sweep(snapshot, cases, *, over, levers, effort, progress) -> Sweep: does the decision change?
+                      cases of coefficient_cases(snapshot), lifetime_cases(snapshot)
+    planner.horizon   plan_horizon(intervals, waiting=None, *, memory, before: Plan | None) -> Schedule of offline work;
+                      intervals come of planner.outlook.Outlook
+    planner.starting  best_start(now, deadline, duration | None, {zone: Forecast}) -> Start of one held Job
     planner.pareto    pareto_front(snapshot, *, levers, effort, most_plans, progress) -> tuple[FrontPoint, …]
     planner.document  placement_plan_spec(plan, design_points=(), *, placements=None) -> PlacementPlanSpec
                       design_point_rows(design_points) -> tuple[api DesignPoint, …]
@@ -39,6 +45,9 @@ read plans. What callers use:
                       binds; .churn: replicas moved against `held`, within `churnBudget` where load allows)
     planner.tick      HeldPlan(instance, result).reroute({zone: grams_per_kwh}) -> Rerouted: replicas stay, load moves;
                       .lower_bound({zone: grams_per_kwh}) -> gCO2e/h that no new plan can be below
-    cli.sources       read_sources(paths, intensities=()) -> Sources; .snapshot_at(time) -> Snapshot
-    simulation.day    simulate_day(snapshot_at, start, *, hours=24, effort, progress(done, total)) -> Day
+    cli.sources       read_sources(paths, intensities=(), *, needs_servings=True) -> Sources; .snapshot_at(time) -> Snapshot
+    simulation.day    simulate_day(snapshot_at, start, *, hours=24, levers, effort, progress(done, total)) -> Day
+    simulation.deferral  simulate_deferral(actual: Outlook, start, *, expected, hours, horizon_hours, …) -> Deferral
+Beside the planner: performance.capacity.replica_capacity, refresh.plan.plan_refresh,
+comparison.accelerators.compare_accelerators, carbon.account.
 """

@@ -51,10 +51,6 @@ class Day:
         """Return the grams an objective's plans emit over the hours."""
         return sum(hour.outcomes[objective].grams for hour in self.hours)
 
-    def total_dollars(self, objective: Objective) -> float:
-        """Return what an objective's plans cost over the hours."""
-        return sum(hour.outcomes[objective].dollars for hour in self.hours)
-
     def saved_share(self, against: Objective) -> float:
         """Return the share of an objective's grams that planning for carbon saves."""
         grams = self.total_grams(against)

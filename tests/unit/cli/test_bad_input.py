@@ -467,3 +467,12 @@ def test_yaml_and_json_are_read_alike(tmp_path: Path, capsys: Capture) -> None:
         assert run(["solve", str(tmp_path / name)]) == 0
         results.append({**json.loads(capsys.readouterr().out), "solveSeconds": 0})
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("command", [[], ["profile"]])
+def test_without_a_command_the_help_is_shown_line_by_line(command: list[str], capsys: Capture) -> None:
+    assert run(command) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("Usage: ")
+    assert len(err.splitlines()) > 5
