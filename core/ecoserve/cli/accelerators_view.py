@@ -157,7 +157,7 @@ def _gram_table(model: str, contests: Sequence[Contest], grids: Grids) -> Table:
     table.add_column("batch", justify="right")
     table.add_column("GPU", overflow="fold")
     for name in ("tokens/s", "W", "embodied", *(f"op. at {_named(grid)}" for grid in grids), "crossover"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for contest in contests:
         lines = {line.gpu: line for line in contest.lines}
         for gpu in contest.gpus:
