@@ -25,6 +25,11 @@ class Merged:
     members: Mapping[str, tuple[SliceSpec, ...]]
     counts: Mapping[str, int]
 
+    @property
+    def anything(self) -> bool:
+        """Whether any slices were merged."""
+        return any(len(group) > 1 for group in self.members.values())
+
 
 def merge_slices(spec: InstanceSpec, options: Options | None = None) -> Merged:
     """Merge equal slices; the first of each group gives its name. `options` are the instance's, where at hand."""
@@ -71,6 +76,8 @@ def split_flows(merged: Merged, flows: Iterable[FlowResult]) -> tuple[FlowResult
 
     A whole slice is prefilled and decoded in one zone, so both its phases are dealt from the same zone's lists.
     """
+    if not merged.anything:
+        return tuple(flows)
     if not merged.counts:
         return tuple(
             FlowResult(

@@ -33,10 +33,9 @@ def outcome(
         name: round(float(plan.values[c])) for name, c in formulation.missing.items() if plan.values[c] > 0.5
     }
     proven = gap <= max(spec.relative_gap, 1e-6)
-    flows = flows_of(formulation, plan.shares)
+    flows = split_flows(merged, flows_of(formulation, plan.shares))
     unserved = {item.name: item.rate * plan.shed.get(item.name, 0.0) for item in spec.slices}
-    if len(merged.members) < sum(map(len, merged.members.values())):
-        flows = split_flows(merged, flows)
+    if merged.anything:
         unserved = split_unserved(merged, unserved, flows)
     short = any(rate > 0 for rate in unserved.values()) or bool(missing)
     return PlanningResult(

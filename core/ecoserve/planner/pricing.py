@@ -125,11 +125,15 @@ class _Lift:
     def lifted(self, program: Program, objective: Vector, duals: Vector) -> Vector:
         """Return the raised duals."""
         duals = duals.copy()
-        spare = np.maximum(0.0, program.reduced_costs(objective, duals)[self._nodes])
-        duals[self._packing] -= spare / self._amounts
-        spare = np.maximum(0.0, program.reduced_costs(objective, duals)[self._replicas])
-        duals[self._capacity] -= spare
+        duals[self._packing] -= _spare(program, objective, duals, self._nodes) / self._amounts
+        duals[self._capacity] -= _spare(program, objective, duals, self._replicas)
         return duals
+
+
+def _spare(program: Program, objective: Vector, duals: Vector, columns: Indices) -> Vector:
+    """Return how far prices may rise for what need not run; what must run is paid for, and its room is free."""
+    spare = np.maximum(0.0, program.reduced_costs(objective, duals)[columns])
+    return np.where(program.lower[columns] == 0.0, spare, 0.0)
 
 
 def _most_wanted(groups: Indices, costs: Vector, left: Flags) -> Indices:

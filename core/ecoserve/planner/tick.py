@@ -16,7 +16,7 @@ from ecoserve.planner.bounds import offer_zones
 from ecoserve.planner.formulation import Formulation, formulate
 from ecoserve.planner.instance import FlowResult, MarginalsResult, PlanningInstance, PlanningResult
 from ecoserve.planner.marginals import marginals
-from ecoserve.planner.mathopt_backend import SolverError
+from ecoserve.planner.mathopt_backend import Solution, SolverError
 from ecoserve.planner.merging import merge_slices, split_flows
 from ecoserve.planner.outcome import flows_of
 from ecoserve.planner.pricing import PricedSession, Relaxation
@@ -47,78 +47,84 @@ class HeldPlan:
         self._merged = merge_slices(spec)
         self._formulation = formulate(self._merged.spec, options=self._merged.options)
         self._zones = {zone.name: zone.carbon_intensity for zone in spec.zones}
-        first = self._formulation.program.columns
-        self._columns = {name: first + index for index, name in enumerate(self._zones)}
-        program = _with_zones(self._formulation, self._columns)
-        program = program.closed(np.array(list(self._formulation.shed.values()), np.int64))
-        if self._formulation.churn is not None:  # what is compared with the plan may move no more than it did
-            excess = max(0, plan.churn - (spec.churn_budget or 0))
-            program = program.bounded({self._formulation.churn.excess: (0.0, float(excess))})
-        prices = np.append(self._formulation.metrics["embodied"], list(self._zones.values()))
-        held = _running(self._formulation, program, plan)
-        relaxation = Relaxation(self._formulation)
-        shed = np.array(list(self._formulation.shed.values()), np.int64)
-        relaxation.solve(self._formulation.program.closed(shed), self._formulation.objective())
-        relaxation.solve(held, prices)  # both to learn which options are of use
-        self._bound = PricedSession(self._formulation, program, prices, relaxation.useful)
-        self._held = PricedSession(self._formulation, held, prices, relaxation.useful)
+        self._bound = _priced(self._formulation, self._zones, plan)
+        running = np.array([plan.replicas[item.name] > 0 for item in spec.configurations])
+        options = self._merged.options
+        self._routes = formulate(self._merged.spec, options=options.chosen(running[options.configurations]))
+        self._held = _priced(self._routes, self._zones, plan, held=True)
 
     def reroute(self, intensities: Mapping[str, float]) -> Rerouted:
         """Return the least gCO2e/h of the running replicas; zones that are not named keep their intensity."""
-        self._change(intensities)
-        solution = self._held.solve()
+        solution = self._solved(self._held, intensities)
         if solution.point is None:
             raise SolverError("the held replicas cannot serve the load that they were planned for")
-        shares = self._formulation.offered.within(solution.point)
-        flows = flows_of(self._formulation, np.where(shares > _NOISE, shares, 0.0))
+        shares = self._routes.offered.within(solution.point)
+        flows = flows_of(self._routes, np.where(shares > _NOISE, shares, 0.0))
         return Rerouted(solution.objective, split_flows(self._merged, flows))
 
     def lower_bound(self, intensities: Mapping[str, float]) -> float:
         """Return gCO2e/h that no plan under these intensities can be below."""
-        self._change(intensities)
-        return self._bound.solve().bound
+        return self._solved(self._bound, intensities).bound
 
     def marginals(self, intensities: Mapping[str, float]) -> MarginalsResult | None:
         """Return prices at the margin of replicas chosen anew under these intensities."""
-        self._change(intensities)
-        relaxed = self._bound.solve()
+        relaxed = self._solved(self._bound, intensities)
         if relaxed.point is None:
             return None
         metrics, first = self._formulation.metrics, self._formulation.program.columns
-        places = _zone_columns(self._formulation, self._columns)
-        grams = np.array(
-            [*(self._zones[name] for name in self._columns), 0.0]
-        )  # the last for columns of no zone
+        places = _zone_columns(self._formulation)
+        grams = np.array([*self._zones.values(), 0.0])  # the last for columns of no zone
         prices = metrics["watts"] / 1000 * grams[np.where(places < 0, -1, places - first)]
         own = replace(relaxed, point=relaxed.point[:first])
         return marginals(self._merged, self._formulation, prices + metrics["embodied"], own)
 
-    def _change(self, intensities: Mapping[str, float]) -> None:
+    def _solved(self, priced: PricedSession, intensities: Mapping[str, float]) -> Solution:
+        """Solve one of the two programs under the zones' intensities; the other learns them when it is asked."""
         for name, grams in intensities.items():
             if name not in self._zones:
                 raise UnknownNameError("zone", name, self._zones)
             if not 0 <= grams <= 1e15:
                 raise InvalidInputError(f"intensity of {name}", grams, "grams per kWh from zero up")
             self._zones[name] = grams
-        prices = {column: self._zones[name] for name, column in self._columns.items()}
-        self._bound.session.reprice(prices)
-        self._held.session.reprice(prices)
+        priced.session.reprice(dict(enumerate(self._zones.values(), priced.formulation.program.columns)))
+        return priced.solve()
 
 
-def _with_zones(formulation: Formulation, columns: Mapping[str, int]) -> Program:
-    """Return the program with kilowatts per zone as columns."""
-    places = _zone_columns(formulation, columns)
+def _priced(
+    formulation: Formulation, intensities: Mapping[str, float], plan: PlanningResult, *, held: bool = False
+) -> PricedSession:
+    """Write a program that serves everything, with the plan's replicas and nodes where they are held."""
+    program = _with_zones(formulation)
+    program = program.closed(np.array(list(formulation.shed.values()), np.int64))
+    if formulation.churn is not None:  # what is compared with the plan may move no more than it did
+        excess = max(0, plan.churn - (formulation.spec.churn_budget or 0))
+        program = program.bounded({formulation.churn.excess: (0.0, float(excess))})
+    if held:
+        fixed = {column: float(plan.replicas[name]) for name, column in formulation.replicas.items()}
+        fixed |= {column: float(plan.nodes[name]) for name, column in formulation.nodes.items()}
+        program = program.bounded({column: (count, count) for column, count in fixed.items()})
+    prices = np.append(formulation.metrics["embodied"], list(intensities.values()))
+    relaxation = Relaxation(formulation)
+    relaxation.solve(program, prices)  # to learn which options are of use
+    return PricedSession(formulation, program, prices, relaxation.useful)
+
+
+def _with_zones(formulation: Formulation) -> Program:
+    """Return the program with kilowatts per zone as columns, after its own."""
+    places = _zone_columns(formulation)
+    columns = range(formulation.program.columns, formulation.program.columns + len(formulation.spec.zones))
     watts = formulation.metrics["watts"]
     rows = []
-    for column in columns.values():
+    for column in columns:
         members = np.flatnonzero((places == column) & (watts != 0))
         rows.append(Row(0.0, 0.0, np.append(members, column), np.append(watts[members] / 1000, -1.0)))
     return formulation.program.extended(len(columns), *rows)
 
 
-def _zone_columns(formulation: Formulation, columns: Mapping[str, int]) -> Indices:
+def _zone_columns(formulation: Formulation) -> Indices:
     """Return by column of the formulation the column of the zone whose power it draws, -1 for those of no zone."""
     spec = formulation.spec
+    columns = {zone.name: k for k, zone in enumerate(spec.zones, formulation.program.columns)}
     pools = {pool.name: pool.zone for pool in spec.pools}
     zones = {item.name: pools[item.pool] for item in spec.configurations}
     places = np.full(formulation.program.columns, -1, np.int64)
@@ -127,13 +133,3 @@ def _zone_columns(formulation: Formulation, columns: Mapping[str, int]) -> Indic
     of_zone = np.array([columns[zone.name] for zone in spec.zones], np.int64)
     places[formulation.offered.columns] = of_zone[offer_zones(formulation)]
     return places
-
-
-def _running(formulation: Formulation, program: Program, plan: PlanningResult) -> Program:
-    """Return the program with replicas and nodes fixed, and the options of what does not run closed."""
-    running = np.array([plan.replicas[item.name] > 0 for item in formulation.spec.configurations])
-    idle = ~running[formulation.offered.configurations]
-    fixed = {column: float(plan.replicas[name]) for name, column in formulation.replicas.items()}
-    fixed |= {column: float(plan.nodes[name]) for name, column in formulation.nodes.items()}
-    closed = program.closed(formulation.offered.columns[idle])
-    return closed.bounded({column: (count, count) for column, count in fixed.items()})
