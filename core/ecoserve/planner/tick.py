@@ -2,8 +2,9 @@
 
 Both linear programs are written once and stay with GLOP. One column per zone holds the zone's kilowatts, so a
 change of intensity changes one price per zone and nothing else: the last basis stays feasible and is mostly
-still optimal. The held program knows only the configurations that run; the other one is the full relaxation
-under the new intensities, which tells how much a plan made anew could save at most.
+still optimal. The held program knows only the configurations that run, and of their options those in use, until
+prices call for others. The other one is the full relaxation under the new intensities, which tells how much a plan
+made anew could save at most.
 """
 
 from collections.abc import Mapping
@@ -93,20 +94,24 @@ class HeldPlan:
 def _priced(
     formulation: Formulation, intensities: Mapping[str, float], plan: PlanningResult, *, held: bool = False
 ) -> PricedSession:
-    """Write a program that serves everything, with the plan's replicas and nodes where they are held."""
-    program = _with_zones(formulation)
-    program = program.closed(np.array(list(formulation.shed.values()), np.int64))
+    """Write a program that serves everything, with the plan's replicas and nodes where they are held.
+
+    Routes start with the options in use: few others ever pay among replicas that stay, and the prices call for those.
+    """
+    bounds = dict.fromkeys(formulation.shed.values(), (0.0, 0.0))
     if formulation.churn is not None:  # what is compared with the plan may move no more than it did
         excess = max(0, plan.churn - (formulation.spec.churn_budget or 0))
-        program = program.bounded({formulation.churn.excess: (0.0, float(excess))})
+        bounds[formulation.churn.excess] = (0.0, float(excess))
     if held:
-        fixed = {column: float(plan.replicas[name]) for name, column in formulation.replicas.items()}
-        fixed |= {column: float(plan.nodes[name]) for name, column in formulation.nodes.items()}
-        program = program.bounded({column: (count, count) for column, count in fixed.items()})
-    prices = np.append(formulation.metrics["embodied"], list(intensities.values()))
+        bounds |= {column: (float(plan.replicas[name]),) * 2 for name, column in formulation.replicas.items()}
+        bounds |= {column: (float(plan.nodes[name]),) * 2 for name, column in formulation.nodes.items()}
     relaxation = Relaxation(formulation)
-    relaxation.solve(program, prices)  # to learn which options are of use
-    return PricedSession(formulation, program, prices, relaxation.useful)
+    now = relaxation.solve(formulation.program.bounded(bounds), formulation.objective())
+    known = relaxation.useful
+    if held and now.point is not None:
+        known = formulation.offered.within(now.point) > 0
+    prices = np.append(formulation.metrics["embodied"], list(intensities.values()))
+    return PricedSession(formulation, _with_zones(formulation).bounded(bounds), prices, known)
 
 
 def _with_zones(formulation: Formulation) -> Program:

@@ -1,11 +1,19 @@
 """Rerouting and its bound, against solving anew under the new intensities."""
 
+import random
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
 import pytest
+from scipy.optimize import linprog
 
 from ecoserve.errors import InvalidInputError
 from ecoserve.planner.instance import PlanningInstance, parse_instance
 from ecoserve.planner.solver import solve
 from ecoserve.planner.tick import HeldPlan
+
+BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "planner"
 
 
 def two_zones(**spec: object) -> PlanningInstance:
@@ -66,3 +74,48 @@ def test_prices_follow_the_grid_as_those_of_a_plan_made_anew() -> None:
         assert prices is not None
         assert prices.slices == pytest.approx(anew.slices)
         assert prices.nodes == pytest.approx(anew.nodes, abs=1e-6)
+
+
+def least_routing_grams(
+    problem: PlanningInstance, replicas: Mapping[str, int], grams: Mapping[str, float]
+) -> float:
+    """gCO2e/h of requests by a plain linear program over every option of what runs."""
+    spec = problem.spec
+    zones = {pool.name: pool.zone for pool in spec.pools}
+    zone_of = {item.name: zones[item.pool] for item in spec.configurations}
+    pue = {zone.name: zone.pue for zone in spec.zones}
+    running = [name for name, count in replicas.items() if count > 0]
+    options = [item for item in spec.options if item.configuration in running]
+    slices = {item.name: place for place, item in enumerate(spec.slices)}
+    cover, load = np.zeros((len(slices), len(options))), np.zeros((len(running), len(options)))
+    costs = np.zeros(len(options))
+    for place, item in enumerate(options):
+        cover[slices[item.slice], place] = 1.0
+        load[running.index(item.configuration), place] = 1.0 / (item.max_rate * (1 - spec.headroom))
+        zone = zone_of[item.configuration]
+        costs[place] = item.energy_per_request_joules * pue[zone] / 1000 * grams[zone]
+    counts, rates = [replicas[name] for name in running], [item.rate for item in spec.slices]
+    return float(linprog(costs, A_ub=load, b_ub=counts, A_eq=cover, b_eq=rates).fun)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_routes_are_the_best_of_all_options_that_run(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARK))
+    from generator import roofline
+
+    problem = roofline(20, 12, 6, seed=seed, spread=0.3)
+    plan = solve(problem)
+    held = HeldPlan(problem, plan)
+    zones = {pool.name: pool.zone for pool in problem.spec.pools}
+    zone_of = {item.name: zones[item.pool] for item in problem.spec.configurations}
+    joules = {(o.slice, o.configuration): o.energy_per_request_joules for o in problem.spec.options}
+    pue = {zone.name: zone.pue for zone in problem.spec.zones}
+    draw = random.Random(seed)  # noqa: S311 - intensities of a test, the same every time
+    for _ in range(4):
+        grams = {zone.name: zone.carbon_intensity * draw.uniform(0.3, 3.0) for zone in problem.spec.zones}
+        routed = sum(
+            flow.rate * joules[flow.slice, flow.configuration] * pue[zone] / 1000 * grams[zone]
+            for flow in held.reroute(grams).flows
+            for zone in (zone_of[flow.configuration],)
+        )
+        assert routed == pytest.approx(least_routing_grams(problem, plan.replicas, grams), rel=1e-5)
