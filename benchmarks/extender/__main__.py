@@ -124,14 +124,15 @@ async def _measure(arguments: argparse.Namespace, progress: Progress) -> dict[st
                     Variant("ours", extenders.url("ours")),
                     Variant("not-opted-in", extenders.url("ours"), managed=True),
                 )
-                results["throughput"][str(nodes)] = dict(
-                    await measured(cluster, client, variants, pods=pods, rounds=rounds, progress=progress)
-                )
+                rates = await measured(cluster, client, variants, pods=pods, rounds=rounds, progress=progress)
+                results["throughput"][str(nodes)] = dict(rates)
+                progress.console.print(f"{nodes:,} nodes, pods/s: {json.dumps(rates)}")
             assert extenders is not None
             names = [f"node-{number:05}" for number in range(large)]
             results["latency"] = await asyncio.to_thread(
                 latencies, extenders.ports, names, 40 if arguments.quick else 300
             )
+            progress.console.print(f"latency: {json.dumps(results['latency'])}")
             namespace = cluster.create_namespace("crowd")
             await create_pods(
                 client, namespace, many, progress, scheduler="none", nodes=lambda n: names[n % large]

@@ -11,7 +11,7 @@ import secrets
 import signal
 import socket
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +22,7 @@ from ecoserve.catalog import load_catalog
 from ecoserve.catalog.loading import catalog_in_use
 from ecoserve.catalog.overlay import extended_catalog
 from ecoserve.errors import EcoserveError, InvalidInputError
+from ecoserve.times import parse_utc
 from ecoserve_operator.acting.actor import Actor
 from ecoserve_operator.clock import Clock, ReplayClock, SystemClock
 from ecoserve_operator.holding.holder import Holder
@@ -253,15 +254,7 @@ def _clock(settings: Settings) -> Clock:
 
 
 def _moment(text: str) -> datetime | None:
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidInputError(
-            "--replay-from", text, "an ISO 8601 time such as 2022-07-12T00:00:00Z"
-        ) from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    return parse_utc(text, "--replay-from") if text else None
 
 
 def main() -> None:

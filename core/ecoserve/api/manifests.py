@@ -78,16 +78,6 @@ def parse_serving(document: Mapping[str, Any]) -> LLMServing:
     return _validated(LLMServing, document, "LLMServing")
 
 
-def parse_grid_zone(document: Mapping[str, Any]) -> GridZone:
-    """A GridZone from an API object; raises InvalidInputError naming the field that is wrong."""
-    return _validated(GridZone, document, "GridZone")
-
-
-def parse_hardware_profile(document: Mapping[str, Any]) -> HardwareProfile:
-    """A HardwareProfile from an API object; raises InvalidInputError naming the field that is wrong."""
-    return _validated(HardwareProfile, document, "HardwareProfile")
-
-
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 
 from ecoserve.carbon.signal import Accounting, Signal
 from ecoserve.errors import InvalidInputError
+from ecoserve.times import parse_utc
 from ecoserve.units import MOST_GRAMS_PER_KWH
 
 LONGEST_GAP = timedelta(hours=6)
@@ -112,7 +113,7 @@ def parse_intensity_csv(
         where = f"{field} line {rows.line_num}"
         if len(row) <= max(time_column, value_column):
             raise InvalidInputError(where, ",".join(row), f"a row of {len(header)} columns as in the header")
-        times.append(_time(row[time_column], where))
+        times.append(parse_utc(row[time_column], where))
         values.append(_value(row[value_column], where) if row[value_column].strip() else math.nan)
         places.append(where)
         _check_step(times, where)
@@ -145,14 +146,6 @@ def _value_column(header: list[str], signal: Signal, accounting: Accounting, fie
     kind = f"{signal} intensity" + ("" if accounting is Accounting.UNSTATED else f" ({accounting})")
     names = " or ".join(column.name for column in fitting)
     raise InvalidInputError(f"{field} header", ",".join(header), f"a CSV with a column of {kind}: {names}")
-
-
-def _time(text: str, where: str) -> datetime:
-    try:
-        time = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise InvalidInputError(where, text, "an ISO 8601 time such as 2023-01-01 00:00:00+00:00") from None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def _value(text: str, where: str) -> float:

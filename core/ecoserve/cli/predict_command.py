@@ -39,7 +39,8 @@ def predict_request(
 ) -> OperatingPoint:
     """Return the point that options name; raises InvalidInputError for the first that is missing or wrong."""
     if (gpu is None) == (cpu is None):
-        raise InvalidInputError("--gpu, --cpu", (gpu, cpu), "exactly one of them, or --points FILE")
+        given = "neither" if gpu is None else f"{gpu}, {cpu}"
+        raise InvalidInputError("--gpu, --cpu", given, "exactly one of them, or --points FILE")
     return OperatingPoint(
         model=_needed("--model", model),
         device=gpu or cpu or "",

@@ -21,6 +21,7 @@ from ecoserve.fleet.fleet_file import load_fleet
 from ecoserve.fleet.hardware import check_profile
 from ecoserve.fleet.nodes import NodeFacts, node_facts
 from ecoserve.fleet.snapshot import Snapshot
+from ecoserve.times import parse_utc
 from ecoserve.units import MOST_GRAMS_PER_KWH
 from ecoserve.workload.slices import ServingDemand
 
@@ -76,13 +77,7 @@ def read_sources(
 
 def parse_time(text: str | None) -> datetime:
     """Return the time a user gave (UTC where it names no zone), or now."""
-    if text is None:
-        return datetime.now(UTC)
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidInputError("--at", text, "an ISO 8601 time such as 2026-06-01T14:00:00Z") from None
-    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+    return datetime.now(UTC) if text is None else parse_utc(text, "--at")
 
 
 def parse_intensities(given: Sequence[str]) -> dict[str, float]:

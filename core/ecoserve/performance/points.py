@@ -221,7 +221,7 @@ def _check(engine: Engine, point: OperatingPoint, replicas: int) -> None:
         raise InvalidInputError("point", f"{point.model} on {engine.instance.id}", accepted)
     batch = max(point.batch / replicas, 1.0)
     if batch > _MEASURED_OVER_MEMORY * held:
-        accepted = f"{held * replicas:.0f} sequences of {context:.0f} tokens fit beside the weights"
+        accepted = f"{math.floor(_MEASURED_OVER_MEMORY * held * replicas)} sequences of {context:.0f} tokens fit beside the weights"
         raise InvalidInputError("batch", point.batch, accepted)
 
 

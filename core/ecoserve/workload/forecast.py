@@ -10,11 +10,12 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from statistics import fmean
 
 from ecoserve.carbon import IntensitySeries
 from ecoserve.errors import InvalidInputError
+from ecoserve.times import parse_utc
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -183,7 +184,7 @@ def parse_load_csv(text: str, field: str = "load") -> dict[str, Forecast]:
         where = f"{field} line {rows.line_num}"
         if len(row) != len(header):
             raise InvalidInputError(where, ",".join(row), f"a row of {len(header)} columns as in the header")
-        times.append(_time(row[0], where))
+        times.append(parse_utc(row[0], where))
         if len(times) > 1 and (
             times[-1] <= times[-2] or (len(times) > 2 and times[-1] - times[-2] != times[1] - times[0])
         ):
@@ -213,14 +214,6 @@ def _seasonal_times(
         if first <= last:
             return [time - season * k for k in range(first, min(last, first + _BAND_PERIODS - 1) + 1)]
     return []
-
-
-def _time(text: str, where: str) -> datetime:
-    try:
-        time = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise InvalidInputError(where, text, "an ISO 8601 time such as 2023-01-01T00:00:00Z") from None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def _rate(text: str, where: str) -> float:

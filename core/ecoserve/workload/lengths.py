@@ -32,11 +32,6 @@ def _distributions() -> Mapping[str, Mapping[str, Any]]:
     return cast(Mapping[str, Mapping[str, Any]], yaml.safe_load(text)["distributions"])
 
 
-def length_distribution_names() -> tuple[str, ...]:
-    """The known names."""
-    return tuple(_distributions())
-
-
 def _distribution(name: str, field: str) -> Mapping[str, Any]:
     if name not in _distributions():
         raise UnknownNameError(field, name, _distributions())

@@ -8,16 +8,17 @@ done. The rights needed are small: of a suspended Job little can be changed but 
 import asyncio
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from ecoserve.api.labels import FIELD_MANAGER, HELD, HELD_UNTIL
+from ecoserve.api.labels import HELD, HELD_UNTIL
 from ecoserve.errors import EcoserveError, InvalidInputError
 from ecoserve.planner.starting import Start, best_start
 from ecoserve.workload.forecast import HOUR, Forecast, expect, of_intensity
 from ecoserve_operator.clock import Clock
 from ecoserve_operator.holding.jobs import held_job
 from ecoserve_operator.kube import EVENT, JOB, ApiRefusedError, KubeApi
+from ecoserve_operator.reporting.events import event_about
 from ecoserve_operator.signals.grid import GridSignals
 from ecoserve_operator.watch.world import World
 
@@ -104,19 +105,6 @@ class Holder:
 
     async def _event(self, body: Body, reason: str, message: str, *, warning: bool) -> None:
         metadata = body["metadata"]
-        now = datetime.now(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
         about = {name: metadata[name] for name in ("name", "namespace", "uid")}
-        event = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"generateName": f"{metadata['name']}.", "namespace": metadata["namespace"]},
-            "involvedObject": {"apiVersion": "batch/v1", "kind": "Job", **about},
-            "type": "Warning" if warning else "Normal",
-            "reason": reason,
-            "message": message,
-            "source": {"component": FIELD_MANAGER},
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
-        }
-        await self._api.create(EVENT, event)
+        job = {"apiVersion": "batch/v1", "kind": "Job", **about}
+        await self._api.create(EVENT, event_about(job, reason, message, warning=warning))

@@ -9,14 +9,16 @@ status with the backlog as it began, so a restart goes on where the last one end
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from ecoserve.errors import InvalidInputError
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.planner.backlog import Backlog, Cohort, bounded, joined, planned_by, total, worked_off
 from ecoserve.planner.carry_out import no_room_per_second, with_offline
 from ecoserve.planner.horizon import may_wait
 from ecoserve.planner.horizon_reasons import ScheduleReason
+from ecoserve.times import parse_utc
 from ecoserve.workload.forecast import HOUR
 from ecoserve.workload.slices import ServingDemand
 from ecoserve_operator.planning.decision import Taken
@@ -220,10 +222,10 @@ def restored(status: Mapping[str, Any], now: datetime) -> Order | None:
         return None
     try:
         backlog = tuple(_cohorts(told.get("backlog") or ()))
-        since = min(now, _time(told["asOf"]))
+        since = min(now, parse_utc(str(told["asOf"]), "asOf"))
         done = told.get("requestsPerSecond")
         rate = None if done is None else float(done)
-    except (KeyError, TypeError, ValueError) as error:
+    except (InvalidInputError, KeyError, TypeError, ValueError) as error:
         logger.warning("what offline work waits can't be read from a status, and is forgotten: %s", error)
         return None
     return Order(since=since, until=now, rate_per_second=rate, done_per_second=rate, backlog=backlog)
@@ -231,9 +233,6 @@ def restored(status: Mapping[str, Any], now: datetime) -> Order | None:
 
 def _cohorts(told: Iterable[Mapping[str, Any]]) -> Iterable[Cohort]:
     for item in told:
-        yield Cohort(arrived_at=_time(item["arrivedAt"]), requests=float(item["requests"]))
-
-
-def _time(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+        yield Cohort(
+            arrived_at=parse_utc(str(item["arrivedAt"]), "arrivedAt"), requests=float(item["requests"])
+        )

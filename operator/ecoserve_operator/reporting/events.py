@@ -17,19 +17,23 @@ def build_event(
     subject: ServingRecord | ZoneRecord, kind: str, reason: str, message: str, *, warning: bool
 ) -> dict[str, Any]:
     """A core/v1 Event about an LLMServing or a GridZone."""
-    namespace = subject.namespace if isinstance(subject, ServingRecord) else None
-    now = datetime.now(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
     involved = {"apiVersion": API_VERSION, "kind": kind, "name": subject.name, "uid": subject.uid}
-    if namespace is not None:
-        involved["namespace"] = namespace
+    if isinstance(subject, ServingRecord):
+        involved["namespace"] = subject.namespace
+    return event_about(involved, reason, message, warning=warning)
+
+
+def event_about(involved: Mapping[str, str], reason: str, message: str, *, warning: bool) -> dict[str, Any]:
+    """A core/v1 Event about the object that `involved` refers to."""
+    now = datetime.now(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
     return {
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {
-            "generateName": f"{subject.name}.",
-            "namespace": namespace or _NAMESPACE_OF_CLUSTER_SCOPED,
+            "generateName": f"{involved['name']}.",
+            "namespace": involved.get("namespace", _NAMESPACE_OF_CLUSTER_SCOPED),
         },
-        "involvedObject": involved,
+        "involvedObject": dict(involved),
         "type": "Warning" if warning else "Normal",
         "reason": reason,
         "message": message[:_LONGEST_MESSAGE],

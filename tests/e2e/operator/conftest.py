@@ -6,6 +6,7 @@ It is not the session's shared cluster: the operator plans every node there is, 
 import json
 import os
 import secrets
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -234,3 +235,21 @@ def _rights() -> list[Body]:
             "subjects": [subject],
         },
     ]
+
+
+@pytest.fixture
+def ecoserve(world: Any, binaries: Callable[[str], Path]) -> Callable[..., Any]:
+    """Run `kubectl ecoserve …` through kubectl's own plugin mechanism."""
+    kubectl = binaries("kubectl")
+    scripts = Path(sys.executable).parent
+    environment = os.environ | {
+        "PATH": f"{kubectl.parent}{os.pathsep}{scripts}{os.pathsep}{os.environ['PATH']}",
+        "KUBECONFIG": str(world.cluster.kubeconfig),
+    }
+
+    def run(*arguments: str) -> Any:
+        return subprocess.run(
+            [kubectl, "ecoserve", *arguments], capture_output=True, text=True, check=False, env=environment
+        )
+
+    return run

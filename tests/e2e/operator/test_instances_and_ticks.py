@@ -1,9 +1,6 @@
 """Every decision can be replayed elsewhere, and small moves of the grid are followed without a search."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,24 +10,6 @@ import pytest
 from ecoserve.cli.app import run as run_ecoserve
 
 pytestmark = pytest.mark.devcluster
-
-
-@pytest.fixture
-def ecoserve(world: Any, binaries: Callable[[str], Path]) -> Callable[..., Any]:
-    """Run `kubectl ecoserve …` through kubectl's own plugin mechanism."""
-    kubectl = binaries("kubectl")
-    scripts = Path(sys.executable).parent
-    environment = os.environ | {
-        "PATH": f"{kubectl.parent}{os.pathsep}{scripts}{os.pathsep}{os.environ['PATH']}",
-        "KUBECONFIG": str(world.cluster.kubeconfig),
-    }
-
-    def run(*arguments: str) -> Any:
-        return subprocess.run(
-            [kubectl, "ecoserve", *arguments], capture_output=True, text=True, check=False, env=environment
-        )
-
-    return run
 
 
 def settled(world: Any, *names: str) -> Any:

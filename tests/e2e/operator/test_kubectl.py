@@ -1,34 +1,12 @@
 """`kubectl ecoserve` on what the operator wrote."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytestmark = pytest.mark.devcluster
-
-
-@pytest.fixture
-def ecoserve(world: Any, binaries: Callable[[str], Path]) -> Callable[..., Any]:
-    """Run `kubectl ecoserve …` through kubectl's own plugin mechanism."""
-    kubectl = binaries("kubectl")
-    scripts = Path(sys.executable).parent
-    environment = os.environ | {
-        "PATH": f"{kubectl.parent}{os.pathsep}{scripts}{os.pathsep}{os.environ['PATH']}",
-        "KUBECONFIG": str(world.cluster.kubeconfig),
-    }
-
-    def run(*arguments: str) -> Any:
-        return subprocess.run(
-            [kubectl, "ecoserve", *arguments], capture_output=True, text=True, check=False, env=environment
-        )
-
-    return run
 
 
 def test_what_was_decided_can_be_read(world: Any, ecoserve: Callable[..., Any]) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoserve.api import HardwareProfile
-from ecoserve.api.manifests import parse_grid_zone, parse_hardware_profile
+from ecoserve.api.gridzone import GridZone
 from ecoserve.catalog import load_catalog
 from ecoserve.errors import InvalidInputError
 from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot, without_nodes
@@ -28,7 +28,7 @@ def node(name: str, sku: str = "p5.48xlarge", zone: str = "west", **changes: Any
 
 
 def profile(name: str, labels: dict[str, str], **spec: Any) -> HardwareProfile:
-    return parse_hardware_profile(
+    return HardwareProfile.model_validate(
         {
             "apiVersion": "ecoserve.dev/v1alpha1",
             "kind": "HardwareProfile",
@@ -179,7 +179,7 @@ def reading(name: str, zones: list[str]) -> ZoneReading:
         "metadata": {"name": name},
         "spec": {"zones": zones, "intensity": {"gramsPerKilowattHour": 1}},
     }
-    return ZoneReading(grid=parse_grid_zone(document), grams_per_kwh=100.0)
+    return ZoneReading(grid=GridZone.model_validate(document), grams_per_kwh=100.0)
 
 
 def test_nodes_off_every_grid_are_explained() -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from ecoserve.api.manifests import parse_grid_zone, parse_serving
+from ecoserve.api.gridzone import GridZone
+from ecoserve.api.manifests import parse_serving
 from ecoserve.catalog import load_catalog
 from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot, serving_demand
 from ecoserve.fleet.nodes import NodeFacts, Resources
@@ -50,7 +51,7 @@ def serving(name: str = "chat", model: str = "meta-llama/Llama-3.1-8B-Instruct",
 
 def grid(name: str) -> Any:
     spec = {"intensity": {"gramsPerKilowattHour": 0}}
-    return parse_grid_zone(
+    return GridZone.model_validate(
         {"apiVersion": "ecoserve.dev/v1alpha1", "kind": "GridZone", "metadata": {"name": name}, "spec": spec}
     )
 

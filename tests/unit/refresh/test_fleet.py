@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from ecoserve.api.manifests import parse_grid_zone, parse_hardware_profile
+from ecoserve.api.gridzone import GridZone
+from ecoserve.api.hardwareprofile import HardwareProfile
 from ecoserve.catalog import load_catalog
 from ecoserve.errors import InvalidInputError
 from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot
@@ -24,11 +25,11 @@ def kinds(nodes: dict[str, dict[str, str]], *profiles: dict[str, Any]) -> dict[s
         for name, labels in nodes.items()
     ]
     zone = {"intensity": {"gramsPerKilowattHour": 100}}
-    grid = parse_grid_zone(
+    grid = GridZone.model_validate(
         {"apiVersion": API, "kind": "GridZone", "metadata": {"name": "west"}, "spec": zone}
     )
     parsed = [
-        parse_hardware_profile(
+        HardwareProfile.model_validate(
             {
                 "apiVersion": API,
                 "kind": "HardwareProfile",
