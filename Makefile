@@ -9,7 +9,7 @@ UV_HOME := $(VENV)-uv
 UV := $(shell command -v uv 2>/dev/null || echo $(UV_HOME)/bin/uv)
 KEEP ?= 0
 
-.PHONY: help setup demo test lint unit integration e2e bench-planner bench-deferral check-capacity fit-performance bench-extender accelerators-table manifests kind-demo clean
+.PHONY: help setup demo test lint unit integration e2e bench-planner bench-deferral check-capacity fit-performance bench-extender bench-operator accelerators-table manifests kind-demo clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ accelerators-table: setup ## Write the table of docs/accelerators.md anew
 
 bench-extender: setup ## The extender on the real scheduler, against none, one that does nothing and one in Go (QUICK=1)
 	$(BIN)/python benchmarks/extender $(if $(filter 1,$(QUICK)),--quick)
+
+bench-operator: setup ## The operator on 1,000 nodes with 200 servings: steps, idle, restart, soak (QUICK=1)
+	$(BIN)/python benchmarks/operator $(if $(filter 1,$(QUICK)),--quick)
 
 fit-performance: setup ## Fit the performance model on ECOSERVE_DATA and test it on rows kept out (WRITE=1: keep it)
 	$(BIN)/python benchmarks/performance $(if $(filter 1,$(WRITE)),--write)

@@ -56,11 +56,8 @@ def set_stage(cluster: Cluster, told: Callable[[str], None]) -> Stage:
     told(f"making {len(fleet.nodes())} nodes")
     apply_fleet(cluster, fleet)
     told("installing the chart")
-    for namespace in (SYSTEM_NAMESPACE, NAMESPACE):
-        cluster.kubectl("create", "namespace", namespace)
-    rendered = _render()
-    cluster.kubectl("apply", "--server-side", "-f", "-", stdin=rendered)
-    cluster.kubectl("wait", "--for=condition=Established", "crd", "-l", "app.kubernetes.io/name=ecoserve")
+    cluster.kubectl("create", "namespace", NAMESPACE)
+    rendered = install_chart(cluster)
     told("starting the extender and the second scheduler")
     kubeconfig = cluster.kubeconfig_for(f"{RELEASE}-scheduler", SYSTEM_NAMESPACE)
     port = cluster.free_port()
@@ -76,6 +73,15 @@ def set_stage(cluster: Cluster, told: Callable[[str], None]) -> Stage:
         entry["urlPrefix"] = url
     scheduler = cluster.start_scheduler("ecoserve", configuration, kubeconfig=kubeconfig)
     return Stage(cluster=cluster, extender=extender, scheduler=scheduler, extender_url=url)
+
+
+def install_chart(cluster: Cluster) -> str:
+    """Apply the chart, its Deployments scaled to zero, and wait for its CRDs; return what was applied."""
+    cluster.kubectl("create", "namespace", SYSTEM_NAMESPACE)
+    rendered = _render()
+    cluster.kubectl("apply", "--server-side", "-f", "-", stdin=rendered)
+    cluster.kubectl("wait", "--for=condition=Established", "crd", "-l", "app.kubernetes.io/name=ecoserve")
+    return rendered
 
 
 def apply(cluster: Cluster, name: str) -> None:

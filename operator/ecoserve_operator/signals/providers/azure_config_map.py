@@ -14,7 +14,7 @@ from typing import Any
 from ecoserve.carbon import Accounting, Signal
 from ecoserve.errors import EcoserveError
 from ecoserve_operator.kube import CONFIG_MAP, KubeApi
-from ecoserve_operator.signals.providers.parsing import grams, moment, objects, series_of
+from ecoserve_operator.signals.providers.parsing import objects, points_of, series_of
 from ecoserve_operator.signals.providers.port import Answer, BadReplyError, Point, UnreachableError
 
 _VALID_FOR = timedelta(hours=24)  # as far as the forecast itself goes
@@ -29,11 +29,8 @@ def parse_config_map(config_map: Mapping[str, Any], location: str) -> list[Point
         document = json.loads(base64.b64decode(encoded, validate=True))
     except (binascii.Error, ValueError, RecursionError):
         raise BadReplyError("its binaryData.data is no JSON in base64") from None
-    points = []
-    for item in objects(document, "binaryData.data"):
-        value = grams(item.get("value"), "value")
-        if item.get("location") == location and value is not None:
-            points.append(Point(moment(item.get("timestamp"), "timestamp"), value))
+    items = [item for item in objects(document, "binaryData.data") if item.get("location") == location]
+    points = points_of(items, "binaryData.data", value="value", time="timestamp")
     if not points:
         raise BadReplyError(f"it holds no value of location {location}")
     return points

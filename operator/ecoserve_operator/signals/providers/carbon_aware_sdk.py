@@ -9,12 +9,10 @@ from datetime import datetime, timedelta
 from ecoserve.carbon import Accounting, Signal
 from ecoserve_operator.signals.providers.http import Fetcher
 from ecoserve_operator.signals.providers.parsing import (
-    an_object,
     expect_text,
-    grams,
-    moment,
     newest,
     objects,
+    points_of,
     series_of,
 )
 from ecoserve_operator.signals.providers.port import Answer, Point, StatusError
@@ -26,25 +24,19 @@ _NO_FORECAST = {400, 404, 500, 501}  # what its controllers answer where the dat
 
 def parse_emissions(document: object, location: str) -> list[Point]:
     """Return the values of `emissions/bylocation`, nulls left out; raises BadReplyError."""
-    points = []
-    for item in objects(document, "the answer"):
+    items = objects(document, "the answer")
+    for item in items:
         expect_text(item, "location", location)
-        value = grams(item.get("rating"), "rating")
-        if value is not None:
-            points.append(Point(moment(item.get("time"), "time"), value))
-    return points
+    return points_of(items, "the answer's", value="rating", time="time")
 
 
 def parse_forecast(document: object, location: str) -> list[Point]:
     """Return the values of `emissions/forecasts/current`, nulls left out; raises BadReplyError."""
-    points = []
+    points: list[Point] = []
     for forecast in objects(document, "the answer"):
         expect_text(forecast, "location", location)
-        for entry in objects(forecast.get("forecastData"), "forecastData"):
-            item = an_object(entry, "forecastData")
-            value = grams(item.get("value"), "forecastData value")
-            if value is not None:
-                points.append(Point(moment(item.get("timestamp"), "forecastData timestamp"), value))
+        items = objects(forecast.get("forecastData"), "forecastData")
+        points += points_of(items, "forecastData", value="value", time="timestamp")
     return points
 
 

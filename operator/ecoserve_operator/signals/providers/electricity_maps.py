@@ -4,7 +4,7 @@ The value of now comes from `latest`, the last day from `history`. A forecast ne
 ends now, and the hours ahead are expected to be as yesterday's.
 """
 
-from collections.abc import Iterable
+import functools
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,10 +16,9 @@ from ecoserve_operator.signals.providers.keys import Keys, keyed_url
 from ecoserve_operator.signals.providers.parsing import (
     an_object,
     expect_text,
-    grams,
-    moment,
     newest,
     objects,
+    points_of,
     series_of,
 )
 from ecoserve_operator.signals.providers.port import Answer, KeyProblemError, Point, StatusError
@@ -27,6 +26,7 @@ from ecoserve_operator.signals.providers.port import Answer, KeyProblemError, Po
 _URL = "https://api.electricitymaps.com/v3"
 _FACTORS = {Accounting.DIRECT: "direct"}
 _LIFE_CYCLE = "lifecycle"
+_points = functools.partial(points_of, value="carbonIntensity", time="datetime")
 _VALID_FOR = timedelta(hours=2)  # hourly figures, the present one estimated; one may be late
 
 
@@ -44,16 +44,6 @@ def parse_list(document: object, zone: str, name: str) -> list[Point]:
     item = an_object(document, "the answer")
     expect_text(item, "zone", zone)
     return _points(objects(item.get(name), name), name)
-
-
-def _points(items: Iterable[object], where: str) -> list[Point]:
-    points = []
-    for entry in items:
-        item = an_object(entry, where)
-        value = grams(item.get("carbonIntensity"), f"{where} carbonIntensity")
-        if value is not None:
-            points.append(Point(moment(item.get("datetime"), f"{where} datetime"), value))
-    return points
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

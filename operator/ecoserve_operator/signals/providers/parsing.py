@@ -67,6 +67,18 @@ def moment(value: object, where: str) -> datetime:
         raise BadReplyError(f"{where} is {shown(value)}, a time out of range") from None
 
 
+def points_of(
+    items: Iterable[Item], where: str, *, value: str, time: str, per_unit: float = 1.0
+) -> list[Point]:
+    """Return the points whose figure and time stand in these fields, nulls left out."""
+    points = []
+    for item in items:
+        figure = grams(item.get(value), f"{where} {value}", per_unit)
+        if figure is not None:
+            points.append(Point(moment(item.get(time), f"{where} {time}"), figure))
+    return points
+
+
 def newest(points: Iterable[Point], now: datetime, what: str) -> Point:
     """Return the latest point; raises BadReplyError for none, and where it lies in the future by our clock."""
     point = max(points, key=lambda each: each.time, default=None)

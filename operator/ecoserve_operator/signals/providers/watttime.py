@@ -17,9 +17,8 @@ from ecoserve_operator.signals.providers.parsing import (
     CLOCK_SKEW,
     an_object,
     expect_text,
-    grams,
-    moment,
     objects,
+    points_of,
     series_of,
 )
 from ecoserve_operator.signals.providers.port import Answer, BadReplyError, KeyProblemError, Point
@@ -47,11 +46,8 @@ def parse_forecast(document: object, region: str, now: datetime) -> list[Point]:
     expect_text(meta, "units", "lbs_co2_per_mwh")
     expect_text(meta, "signal_type", _SIGNAL)
     expect_text(meta, "region", region)
-    points = []
-    for entry in objects(item.get("data"), "data"):
-        value = grams(entry.get("value"), "data value", GRAMS_PER_KWH)
-        if value is not None:
-            points.append(Point(moment(entry.get("point_time"), "data point_time"), value))
+    entries = objects(item.get("data"), "data")
+    points = points_of(entries, "data", value="value", time="point_time", per_unit=GRAMS_PER_KWH)
     if not points:
         raise BadReplyError("the forecast holds no value")
     ahead = min(point.time for point in points) - now

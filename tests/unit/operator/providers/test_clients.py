@@ -11,25 +11,17 @@ import pytest
 from aiohttp import web
 from aiolimiter import AsyncLimiter
 
-from ecoserve.api import GridZone
 from ecoserve.api.manifests import load_manifests
-from ecoserve.carbon import Accounting, IntensitySeries, Signal
+from ecoserve.carbon import Accounting, Signal
 from ecoserve.errors import InvalidInputError
-from ecoserve_operator.kube import ApiRefusedError, Kind
-from ecoserve_operator.signals.grid import GridSignals
 from ecoserve_operator.signals.intensity import Freshness, read_answer
-from ecoserve_operator.signals.providers.build import Providers, Question, question_of
+from ecoserve_operator.signals.providers.build import Providers, question_of
 from ecoserve_operator.signals.providers.carbon_aware_sdk import CarbonAwareSdkClient
 from ecoserve_operator.signals.providers.electricity_maps import ElectricityMapsClient
-from ecoserve_operator.signals.providers.follow import Followers
-from ecoserve_operator.signals.providers.keys import SecretKeys, keyed_url
 from ecoserve_operator.signals.providers.port import (
     Answer,
     KeyProblemError,
     Point,
-    Provider,
-    StatusError,
-    UnreachableError,
 )
 from ecoserve_operator.signals.providers.prometheus import PrometheusClient
 from ecoserve_operator.signals.providers.uk_carbon_intensity import UkCarbonIntensityClient
@@ -257,234 +249,6 @@ def test_prometheus_gives_now_and_the_last_day_by_hours(site: Any) -> None:
         read_answer(answer, "it broke", NOW + timedelta(minutes=3))
 
 
-class Secrets:
-    """The part of KubeApi that reads the Secret."""
-
-    def __init__(self, data: dict[str, bytes] | Exception | None) -> None:
-        self.data = data
-
-    async def get(self, kind: Kind, name: str, namespace: str) -> dict[str, Any] | None:
-        assert (kind.plural, name, namespace) == ("secrets", "ecoserve-grid-keys", "ours")
-        if isinstance(self.data, Exception):
-            raise self.data
-        if self.data is None:
-            return None
-        return {"data": {key: base64.b64encode(value).decode() for key, value in self.data.items()}}
-
-
-def keys_of(data: dict[str, bytes] | Exception | None) -> SecretKeys:
-    return SecretKeys(Secrets(data), "ours")  # type: ignore[arg-type]  # a fake of the one method used
-
-
-def test_a_key_is_read_without_the_line_end_that_editors_leave() -> None:
-    assert asyncio.run(keys_of({"a.token": b"abc\n"}).read("a", "token")) == "abc"
-
-
-@pytest.mark.parametrize(
-    ("data", "told"),
-    [
-        (None, "does not exist"),
-        ({}, r"no key a\.token"),
-        ({"a.token": b"two\nlines"}, "one line"),
-        ({"a.token": b""}, "one line"),
-        ({"a.token": "Schlüssel".encode()}, "one line"),
-        (ApiRefusedError(403, "secrets is forbidden"), "forbidden"),
-    ],
-)
-def test_a_missing_or_malformed_key_is_told_without_its_value(data: Any, told: str) -> None:
-    with pytest.raises(KeyProblemError, match=told) as raised:
-        asyncio.run(keys_of(data).read("a", "token"))
-    assert "lines" not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ("url", "good"),
-    [
-        (b"https://proxy.example/v3/", True), (b"http://127.0.0.1:8080", True), (b"http://proxy.example", False),
-        (b"ftp://proxy.example", False), (b"proxy.example", False), (b"http://[", False),
-    ],
-)  # fmt: skip
-def test_keys_travel_over_https_only_or_within_this_machine(url: bytes, good: bool) -> None:
-    keys = keys_of({"a.url": url})
-    if good:
-        assert asyncio.run(keyed_url(keys, "a", "https://default")) == url.decode().rstrip("/")
-    else:
-        with pytest.raises(KeyProblemError, match=r"a\.url"):
-            asyncio.run(keyed_url(keys, "a", "https://default"))
-
-
-def zone(name: str = "west") -> GridZone:
-    record = zone_record(
-        {
-            "metadata": {"name": name, "uid": "z", "generation": 1},
-            "apiVersion": "ecoserve.dev/v1alpha1",
-            "kind": "GridZone",
-            "spec": {
-                "intensity": {"prometheus": {"url": "http://p", "query": "q"}},
-                "fallbackGramsPerKilowattHour": 480,
-            },
-        }
-    )
-    assert record.grid is not None
-    return record.grid
-
-
-class Scripted:
-    """A provider that answers as it is told; errors are raised."""
-
-    interval_seconds = 0.001
-
-    def __init__(self, *script: float | Exception) -> None:
-        self.script = list(script)
-        self.asked: list[float] = []
-        self.done = asyncio.Event()
-
-    async def ask(self, now: datetime) -> Answer:
-        self.asked.append(asyncio.get_running_loop().time())
-        if not self.script:
-            self.done.set()
-            await asyncio.Event().wait()
-        step = self.script.pop(0)
-        if isinstance(step, Exception):
-            raise step
-        return Answer(source="made up", asked_at=now, valid_for=HOUR, latest=Point(now, step))
-
-
-def follow(provider: Provider, done: asyncio.Event, questions: list[Question]) -> tuple[Followers, list[str]]:
-    changes: list[str] = []
-    followers = Followers(lambda _: provider, lambda: changes.append("x"))
-
-    async def play() -> None:
-        followers.want(questions)
-        task = asyncio.create_task(followers.run())
-        async with asyncio.timeout(10):
-            await done.wait()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    asyncio.run(play())
-    return followers, changes
-
-
-def test_only_news_wakes_the_loop_and_failures_are_survived() -> None:
-    provider = Scripted(
-        100.0, 100.0, UnreachableError("gone"), UnreachableError("gone"), ValueError("token=abc"), 200.0
-    )
-    question = question_of(zone())
-    assert question is not None
-    followers, changes = follow(provider, provider.done, [question])
-    known = followers.known(question)
-    assert known.answer is not None
-    assert known.answer.latest is not None
-    assert (known.answer.latest.grams_per_kwh, known.problem) == (200.0, "")
-    assert len(changes) == 4  # 100, gone, failed, 200
-
-
-def test_a_failure_of_no_known_kind_is_told_by_its_name_only() -> None:
-    provider = Scripted(ValueError("token=abc"))
-    question = question_of(zone())
-    assert question is not None
-    followers, _ = follow(provider, provider.done, [question])
-    assert followers.known(question).problem == "it failed (ValueError)"
-
-
-def test_a_provider_is_left_alone_for_as_long_as_it_asks() -> None:
-    provider = Scripted(StatusError(429, "slow down", retry_after_seconds=0.5))
-    question = question_of(zone())
-    assert question is not None
-    follow(provider, provider.done, [question])
-    assert provider.asked[1] - provider.asked[0] >= 0.49
-
-
-def test_a_provider_that_fails_is_held_then_replaced_and_a_restart_goes_on_from_the_status() -> None:
-    answers: list[Answer | Exception] = []
-
-    class Next:
-        interval_seconds = 0.001
-
-        async def ask(self, now: datetime) -> Answer:
-            del now
-            answer = answers[0]
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-    record = zone_record({**zone().model_dump(by_alias=True, mode="json", exclude_none=True), "metadata": {"name": "west", "uid": "z"}})  # fmt: skip
-
-    async def play() -> None:
-        changed = asyncio.Event()
-        followers = Followers(lambda _: Next(), changed.set)
-        signals = GridSignals(None, followers, hold_seconds=3600)  # type: ignore[arg-type]  # no ConfigMap is read
-        status = {
-            "gramsPerKilowattHour": 90.0,
-            "observedAt": "2026-03-06T19:10:00Z",
-            "conditions": [
-                {
-                    "type": "Fresh",
-                    "status": "True",
-                    "reason": "Provider",
-                    "lastTransitionTime": "2026-03-06T19:10:00Z",
-                }
-            ],
-        }
-        await signals.poll([record])
-        held = signals.readings([record], NOW, {"west": status})["west"]
-        assert (held.grams_per_kwh, held.freshness) == (90.0, Freshness.HELD)
-        answers[:] = [
-            Answer(source="made up", asked_at=NOW, valid_for=timedelta(minutes=3), latest=Point(NOW, 120.0))
-        ]
-        task = asyncio.create_task(followers.run())
-        await changed.wait()
-        told = signals.readings([record], NOW, {})["west"]
-        assert (told.grams_per_kwh, told.freshness, told.stale) == (120.0, Freshness.PROVIDER, False)
-        answers[:] = [UnreachableError("it is gone")]
-        changed.clear()
-        await changed.wait()
-        still = signals.readings([record], NOW + timedelta(minutes=1), {})["west"]
-        assert (still.stale, "it is gone" in still.message) == (False, True)
-        held = signals.readings([record], NOW + timedelta(minutes=10), {})["west"]
-        assert (held.grams_per_kwh, held.freshness) == (120.0, Freshness.HELD)
-        assert "it is gone" in held.message
-        fallback = signals.readings([record], NOW + 2 * HOUR, {})["west"]
-        assert (fallback.grams_per_kwh, fallback.freshness) == (480.0, Freshness.FALLBACK)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    asyncio.run(play())
-
-
-def test_a_forecast_reaches_schedules_and_held_jobs_while_it_is_fresh() -> None:
-    series = IntensitySeries(times=(WHOLE, WHOLE + HOUR, WHOLE + 2 * HOUR), grams_per_kwh=(90.0, 80.0, 70.0))
-
-    class Forecasting:
-        interval_seconds = 60.0
-
-        async def ask(self, now: datetime) -> Answer:
-            del now
-            return Answer(source="made up", asked_at=NOW, valid_for=HOUR, series=series)
-
-    body = zone().model_dump(by_alias=True, mode="json", exclude_none=True)
-    record = zone_record({**body, "metadata": {"name": "west", "uid": "z"}})
-
-    async def play() -> None:
-        changed = asyncio.Event()
-        followers = Followers(lambda _: Forecasting(), changed.set)
-        signals = GridSignals(None, followers, hold_seconds=3600)  # type: ignore[arg-type]  # no ConfigMap is read
-        await signals.poll([record])
-        task = asyncio.create_task(followers.run())
-        await changed.wait()
-        reading = signals.readings([record], NOW, {})["west"]
-        assert (reading.grams_per_kwh, reading.next_step) == (90.0, WHOLE + HOUR)
-        assert signals.series([record]) == {"west": (series, False)}
-        late = signals.readings([record], NOW + HOUR, {})["west"]
-        assert late.stale
-        assert signals.series([record]) == {}
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    asyncio.run(play())
-
-
 @pytest.mark.parametrize(
     ("intensity", "more", "told"),
     [
@@ -514,7 +278,7 @@ def test_a_zone_that_its_provider_cannot_fill_is_refused_in_one_sentence(
 
 def test_the_examples_are_of_each_provider_and_are_built() -> None:
     zones = load_manifests([Path(__file__).parents[4] / "examples" / "gridzones-providers.yaml"]).grid_zones
-    providers = Providers(api=None, keys=keys_of({}), client=None)  # type: ignore[arg-type]  # nothing is asked
+    providers = Providers(api=None, keys=None, client=None)  # type: ignore[arg-type]  # nothing is asked
     built = {type(providers.build(question)).__name__ for each in zones if (question := question_of(each))}
     assert built == {
         "ElectricityMapsClient",
