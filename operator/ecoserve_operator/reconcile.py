@@ -73,7 +73,7 @@ class Reconciler:
         if is_new and not decision.failure:
             await self.reporter.report_instances(await self.planner.export())
         await self.reporter.report_plan_status(_phase(decision, acted), decision)
-        until_due = self._seconds_until_due(now, readings)
+        until_due = self._seconds_until_due(now, readings, decision)
         return min(until_due, _PLAN_RETRY_SECONDS) if decision.failure else until_due
 
     def _view(self, readings: Mapping[str, Reading], now: datetime) -> View:
@@ -131,13 +131,15 @@ class Reconciler:
                 verdict = zone_verdict(readings[record.name], taken.get(record.name, ""))
                 await self.reporter.report_zone(record, readings[record.name], verdict)
 
-    def _seconds_until_due(self, now: datetime, readings: Mapping[str, Reading]) -> float:
+    def _seconds_until_due(
+        self, now: datetime, readings: Mapping[str, Reading], decision: Decision
+    ) -> float:
         """Seconds until intensity or load change by themselves, a wait runs out, or all is looked at anyway."""
         step = self.settings.load_step_seconds
         next_load = now + timedelta(seconds=step - now.timestamp() % step)
         steps = [reading.next_step for reading in readings.values() if reading.next_step is not None]
         order_ends = self.deferral.due()
-        steps += [] if order_ends is None else [order_ends]
+        steps += [moment for moment in (order_ends, decision.review_at) if moment is not None]
         until = [self.clock.real_seconds_until(moment) for moment in (next_load, *steps)]
         waiting = self.actor.seconds_until_timeout()
         until += [] if waiting is None else [waiting]

@@ -1,9 +1,10 @@
 """What can be set, with unit, default and the reason for it. Nothing else in the operator is configurable."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ecoserve.errors import InvalidInputError
+from ecoserve_operator.planning.hysteresis import Hysteresis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,11 @@ class Settings:
     plan_limit_seconds: float = 30.0
     """Hard limit on a plan: a planner that takes longer is killed and the placement held."""
     hysteresis_fraction: float = 0.01
-    """Replicas are kept while their objective is within this share of the best: below it is noise."""
+    """A serving's replicas stay while its own change would gain less than this share: below it is noise."""
+    at_once_fraction: float = 0.05
+    """A gain above this share is taken at once: twice or more what an intensity or a load is uncertain by."""
+    lasting_seconds: float = 3600.0
+    """Simulated time that a gain between the two has to last: the interval at which grids tell their figures."""
     hold_seconds: float = 6 * 3600.0
     """How long a stale intensity is held before the fallback: a quarter of the daily cycle, after which the
     last value tells little."""
@@ -61,6 +66,15 @@ class Settings:
         for name, value, least, accepted in checks:
             if not value >= least or ("port" in name and value > 65535):
                 raise InvalidInputError(f"--{name}", value, accepted)
+
+    @property
+    def hysteresis(self) -> Hysteresis:
+        """What a serving's change has to gain."""
+        return Hysteresis(
+            fraction=self.hysteresis_fraction,
+            at_once_fraction=self.at_once_fraction,
+            lasting=timedelta(seconds=self.lasting_seconds),
+        )
 
     @property
     def lease_renew_seconds(self) -> float:

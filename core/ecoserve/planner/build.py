@@ -5,7 +5,7 @@ performance model: a pair that cannot keep the SLO is never offered. Why it cann
 without any option.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 
 from ecoserve.api.llmserving import Objective
@@ -47,6 +47,14 @@ class Problem:
     footprints: Mapping[str, NodeFootprint]
     rejections: Mapping[str, tuple[Rejection, ...]]
     """By slice without any option: why each configuration was refused; empty where there was none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pinned:
+    """Replicas that are fixed, by configuration, at none where it is not named; servings in `free` are not bound."""
+
+    replicas: Mapping[str, int]
+    free: Set[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,26 +139,33 @@ def cold_start_grams(devices: int, instance: InstanceType, zone: Zone) -> float:
     return joules / JOULES_PER_KWH * zone.pue * zone.carbon_intensity
 
 
-def with_pinned(problem: Problem, replicas: Mapping[str, int]) -> Problem:
-    """Return the problem with the replicas of every configuration fixed, at none where `replicas` has none."""
+def with_pinned(problem: Problem, pinned: Pinned) -> Problem:
+    """Return the problem with replicas fixed; those of free servings stay within the limits they have."""
     if problem.instance is None:
         return problem
     by_serving: dict[str, list[str]] = {}
     for name, item in problem.configurations.items():
-        by_serving.setdefault(item.serving, []).append(name)
+        if item.serving not in pinned.free:
+            by_serving.setdefault(item.serving, []).append(name)
+    fixed = {name for names in by_serving.values() for name in names}
     spec = problem.instance.spec.model_copy(
         update={
             "configurations": tuple(
-                item.model_copy(update={"max_replicas": replicas.get(item.name, 0)})
+                item.model_copy(update={"max_replicas": pinned.replicas.get(item.name, 0)})
+                if item.name in fixed
+                else item
                 for item in problem.instance.spec.configurations
             ),
-            "limits": tuple(
-                LimitSpec(
-                    name=serving,
-                    configurations=tuple(names),
-                    min_replicas=sum(replicas.get(name, 0) for name in names),
-                )
-                for serving, names in by_serving.items()
+            "limits": (
+                *(limit for limit in problem.instance.spec.limits if limit.name not in by_serving),
+                *(
+                    LimitSpec(
+                        name=serving,
+                        configurations=tuple(names),
+                        min_replicas=sum(pinned.replicas.get(name, 0) for name in names),
+                    )
+                    for serving, names in by_serving.items()
+                ),
             ),
         }
     )

@@ -13,7 +13,7 @@ from ecoserve.fleet.assemble import with_intensity
 from ecoserve.fleet.snapshot import Snapshot, Zone
 from ecoserve.planner.attribution import attribute
 from ecoserve.planner.bounds import fluid_bound
-from ecoserve.planner.build import Problem, with_intensities, with_pinned
+from ecoserve.planner.build import Pinned, Problem, with_intensities, with_pinned
 from ecoserve.planner.formulation import formulate
 from ecoserve.planner.instance import BoundsResult, PlanningResult
 from ecoserve.planner.plan import Plan, plan_of
@@ -90,7 +90,7 @@ class KeptPlan:
             held=self._replicas,
         )
         free = with_intensities(self._solved.free, shaped)
-        problem = with_pinned(free, self._replicas)
+        problem = with_pinned(free, Pinned(replicas=self._replicas))
         assert problem.instance is not None  # noqa: S101 - the plan has one
         objective = moved.objective
         assert free.instance is not None  # noqa: S101 - the same

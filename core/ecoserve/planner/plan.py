@@ -19,7 +19,7 @@ from ecoserve.fleet.snapshot import Snapshot, Zone, signal_of
 from ecoserve.performance import Role
 from ecoserve.planner.attribution import Attribution, attribute
 from ecoserve.planner.break_even import reuse_verdicts
-from ecoserve.planner.build import Problem, SearchEffort, build_problem, with_pinned
+from ecoserve.planner.build import Pinned, Problem, SearchEffort, build_problem, with_pinned
 from ecoserve.planner.explanation import PlacementReasons, Unserved, explain_unserved
 from ecoserve.planner.instance import PlanningInstance, PlanningResult
 from ecoserve.planner.levers import ALL_LEVERS, Lever
@@ -175,7 +175,7 @@ def make_plan(
     objective: Objective | None = None,
     levers: frozenset[Lever] = ALL_LEVERS,
     effort: SearchEffort | None = None,
-    pinned: Mapping[str, int] | None = None,
+    pinned: Pinned | None = None,
     carbon_price_per_tonne: float = 0.0,
 ) -> Plan:
     """Plan a snapshot; `objective` overrides the servings' own. Never raises for what cannot be served.
@@ -183,8 +183,7 @@ def make_plan(
     Raises InvalidInputError where zones' intensities are of different signals.
 
     A carbon price, in $ per tonne, is added to the objective cost: a plan that is to heed one has no other.
-    `pinned` fixes the replicas of every configuration (none where it names none): what replicas that run are
-    worth now.
+    `pinned` fixes replicas: what those that run are worth now, or what is best beside them.
     """
     if carbon_price_per_tonne > 0 and objective is not Objective.COST:
         raise InvalidInputError(
@@ -218,7 +217,7 @@ def _plan_group(
     objective: Objective,
     levers: frozenset[Lever],
     effort: SearchEffort | None,
-    pinned: Mapping[str, int] | None,
+    pinned: Pinned | None,
     carbon_price_per_tonne: float,
 ) -> Plan:
     """Plan servings of one objective, with nodes in the shapes that serve them best where Reduce may choose."""
@@ -246,7 +245,7 @@ def _plan_as_shaped(
     objective: Objective,
     levers: frozenset[Lever],
     effort: SearchEffort | None,
-    pinned: Mapping[str, int] | None,
+    pinned: Pinned | None,
     carbon_price_per_tonne: float,
 ) -> Plan:
     free = build_problem(snapshot, objective, levers, effort, carbon_price_per_tonne)

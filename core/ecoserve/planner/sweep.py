@@ -12,7 +12,7 @@ from ecoserve.api.llmserving import Objective
 from ecoserve.carbon import Lifetimes, coefficient_sets
 from ecoserve.errors import InvalidInputError
 from ecoserve.fleet.snapshot import Snapshot
-from ecoserve.planner.build import SearchEffort
+from ecoserve.planner.build import Pinned, SearchEffort
 from ecoserve.planner.levers import ALL_LEVERS, Lever
 from ecoserve.planner.plan import Plan, make_plan
 
@@ -152,8 +152,9 @@ def sweep(
 def _outcome(case: Case, plan: Plan, levers: frozenset[Lever], effort: SearchEffort) -> Outcome:
     try:
         own = make_plan(case.snapshot, objective=Objective.CARBON, levers=levers, effort=effort)
+        pinned = Pinned(replicas=replicas(plan))
         kept = make_plan(
-            case.snapshot, objective=Objective.CARBON, levers=levers, effort=effort, pinned=replicas(plan)
+            case.snapshot, objective=Objective.CARBON, levers=levers, effort=effort, pinned=pinned
         )
     except InvalidInputError as error:  # a set without a figure for some card
         return Outcome(name=case.name, plan=None, kept=None, reason=str(error))

@@ -7,6 +7,7 @@ from ecoserve.api.llmserving import DesignPoint, Objective
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.planner.design_points import compare
 from ecoserve.planner.plan import Plan
+from ecoserve_operator.planning.hysteresis import Hysteresis
 from ecoserve_operator.planning.session import Answer, Exported, PlanningSession
 
 _DIGITS = 3
@@ -27,9 +28,9 @@ def warm_up() -> None:
     """Do nothing; having been called, the process has imported the planner."""
 
 
-def plan_snapshot(snapshot: Snapshot, hysteresis_fraction: float) -> Answer:
+def plan_snapshot(snapshot: Snapshot, hysteresis: Hysteresis) -> Answer:
     """The answer to a snapshot, from what the process remembers of those before."""
-    return _session.answer(snapshot, hysteresis_fraction)
+    return _session.answer(snapshot, hysteresis)
 
 
 def export_instances() -> Exported:

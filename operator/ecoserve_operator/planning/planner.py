@@ -24,7 +24,7 @@ class Decision:
     """A plan, the snapshot it answers, and what each serving gets; `plan` is None before the first one.
 
     `route` and `detail` tell how the plan was found; `changes` say what was new in the question, `failure` why it
-    went without an answer of its own.
+    went without an answer of its own, `review_at` when the same question is asked again.
     """
 
     snapshot: Snapshot
@@ -33,6 +33,7 @@ class Decision:
     decided_at: datetime
     route: Route = Route.PLANNED
     detail: str = ""
+    review_at: datetime | None = None
     changes: tuple[str, ...] = ()
     failure: str = ""
 
@@ -41,7 +42,7 @@ class Planner:
     """Keeps the last decision and the planner's process."""
 
     def __init__(self, settings: Settings) -> None:
-        self._hysteresis_fraction = settings.hysteresis_fraction
+        self._hysteresis = settings.hysteresis
         self._process = PlannerProcess(settings.plan_limit_seconds)
         self._last: Decision | None = None
 
@@ -64,7 +65,12 @@ class Planner:
         `running` are the Deployments of each serving, by its full name.
         """
         last = self._last
-        is_new = last is None or bool(last.failure) or not same_question(last.snapshot, view.snapshot)
+        is_new = (
+            last is None
+            or bool(last.failure)
+            or not same_question(last.snapshot, view.snapshot)
+            or (last.review_at is not None and view.snapshot.taken_at >= last.review_at)
+        )
         if last is None or is_new:
             decision = await self._answer(view, running)
         else:
@@ -84,7 +90,7 @@ class Planner:
         snapshot = replace(view.snapshot, held=_held(view.snapshot, known, running))
         now = datetime.now(UTC)
         try:
-            answer = await self._process.call(plan_snapshot, snapshot, self._hysteresis_fraction)
+            answer = await self._process.call(plan_snapshot, snapshot, self._hysteresis)
         except PlannerFailedError as error:
             logger.error("%s; the last good placement stays", error)
             choices = {
@@ -102,6 +108,7 @@ class Planner:
             decided_at=now,
             route=answer.route,
             detail=answer.detail,
+            review_at=answer.review_at,
             changes=what_changed(self._last.snapshot if self._last is not None else None, snapshot),
         )
 

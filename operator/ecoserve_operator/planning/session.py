@@ -2,25 +2,27 @@
 
 Where only intensities changed, the replicas that run stay as long as load routed anew among them is near enough
 to the new bound: no nearer than when they were chosen, give or take the hysteresis. A plan costs a search, this
-two linear programs that start where they ended last. All else is planned anew. Then the replicas that run are
-evaluated, too, and stay where they serve as much and are within the hysteresis of the best: what noise would
-change is not changed.
+two linear programs that start where they ended last. All else is planned anew, and so is the question of an
+hour ago: the bound is of the fleet, in which the gain of a small serving is lost. Then the replicas that run are
+evaluated, too, and those of each serving stay unless its own change pays (`hysteresis`).
 """
 
 import lzma
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 
-from ecoserve.api.llmserving import Objective
 from ecoserve.errors import EcoserveError
 from ecoserve.fleet.snapshot import Snapshot
+from ecoserve.planner.build import Pinned
 from ecoserve.planner.explained import explained
 from ecoserve.planner.follow import KeptPlan
 from ecoserve.planner.plan import Plan, make_plan
 from ecoserve.planner.solved import Solved
+from ecoserve_operator.planning.hysteresis import Hysteresis, Patience, near, own_gains
 
-_NOTHING_PER_SECOND = 1e-6
+_SHOWN_NAMES = 3
 _MOST_BYTES = 1_000_000
 """A ConfigMap holds 1 MiB in all."""
 _XZ_PRESET = 3
@@ -39,11 +41,15 @@ class Route(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A plan with its explanation, without what was solved; how it was found, in an enum and a sentence."""
+    """A plan with its explanation, without what was solved; how it was found, in an enum and a sentence.
+
+    `review_at` is when the same question is to be asked again, as a gain will have lasted by then.
+    """
 
     plan: Plan
     route: Route
     detail: str
+    review_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,16 +64,19 @@ class PlanningSession:
     """Plans snapshot after snapshot."""
 
     def __init__(self) -> None:
+        self._patience = Patience()
         self._kept: KeptPlan | None = None
+        self._searched_at: datetime | None = None
         self._solved: tuple[Solved, ...] = ()
 
-    def answer(self, snapshot: Snapshot, hysteresis_fraction: float) -> Answer:
+    def answer(self, snapshot: Snapshot, limits: Hysteresis) -> Answer:
         """Return the plan of a snapshot."""
-        found = self._rerouted(snapshot, hysteresis_fraction)
+        found = self._rerouted(snapshot, limits)
         if found is None:
-            found = _planned(snapshot, hysteresis_fraction)
+            found = self._planned(snapshot, limits)
             follows = KeptPlan.can_follow(found.plan)
             self._kept = KeptPlan(snapshot, found.plan) if follows else None
+            self._searched_at = snapshot.taken_at
         self._solved = found.plan.solved
         plan = replace(explained(found.plan), solved=())
         return replace(found, plan=plan)
@@ -93,12 +102,15 @@ class PlanningSession:
             return Exported(files={}, problem=problem)
         return Exported(files=files)
 
-    def _rerouted(self, snapshot: Snapshot, hysteresis_fraction: float) -> Answer | None:
+    def _rerouted(self, snapshot: Snapshot, limits: Hysteresis) -> Answer | None:
         """Return the plan kept and rerouted; None where it is to be made anew."""
-        if self._kept is None or not self._kept.differs_in_intensity_only(snapshot):
+        if self._kept is None or self._searched_at is None or not self._kept.differs_in_intensity_only(snapshot):
+            return None
+        review_at = self._searched_at + limits.lasting
+        if self._patience.due(limits) is not None or snapshot.taken_at >= review_at:
             return None
         try:
-            accepted = self._kept.accepted_excess + hysteresis_fraction
+            accepted = self._kept.accepted_excess + limits.fraction
             followed = self._kept.at(snapshot)
         except EcoserveError:
             return None  # a plan made anew tells what is wrong
@@ -108,21 +120,41 @@ class PlanningSession:
             f"only intensities changed: the replicas stay, {followed.excess:.1%} above the new bound "
             f"(up to {accepted:.1%} they do)"
         )
-        return Answer(plan=followed.plan, route=Route.REROUTED, detail=detail)
+        return Answer(plan=followed.plan, route=Route.REROUTED, detail=detail, review_at=review_at)
+
+    def _planned(self, snapshot: Snapshot, limits: Hysteresis) -> Answer:
+        best = make_plan(snapshot)
+        if not snapshot.held or same_replicas(best, snapshot.held):
+            self._patience.forget()
+            return Answer(plan=best, route=Route.PLANNED, detail="planned anew")
+        held = make_plan(snapshot, pinned=Pinned(replicas=snapshot.held))
+        gains = own_gains(held, best, snapshot)
+        movers = self._patience.movers(gains, snapshot.taken_at, limits)
+        due = self._patience.due(limits)
+        if not movers:
+            detail = f"the replicas stay: no serving's own change would gain {_worth(limits)}"
+            return Answer(plan=_priced(held, best), route=Route.KEPT, detail=detail, review_at=due)
+        if movers == gains.keys():
+            return Answer(plan=best, route=Route.PLANNED, detail="planned anew")
+        mixed = make_plan(snapshot, pinned=Pinned(replicas=snapshot.held, free=movers))
+        if not near(mixed, best, snapshot, limits.at_once_fraction):
+            self._patience.forget()
+            detail = "planned anew: the changes that pay are possible only together with others"
+            return Answer(plan=best, route=Route.PLANNED, detail=detail)
+        shown = ", ".join(sorted(movers)[:_SHOWN_NAMES])
+        more = f" and {len(movers) - _SHOWN_NAMES} more" if len(movers) > _SHOWN_NAMES else ""
+        detail = f"planned anew for {shown}{more}; the others stay, as none would gain {_worth(limits)}"
+        return Answer(plan=_priced(mixed, best), route=Route.PLANNED, detail=detail, review_at=due)
 
 
-def _planned(snapshot: Snapshot, hysteresis_fraction: float) -> Answer:
-    best = make_plan(snapshot)
-    if snapshot.held and not same_replicas(best, snapshot.held):
-        held = make_plan(snapshot, pinned=snapshot.held)
-        if stays(held, best, snapshot, hysteresis_fraction):
-            detail = f"the replicas stay: the best plan found would gain less than {hysteresis_fraction:.1%}"
-            return Answer(plan=_priced(held, best), route=Route.KEPT, detail=detail)
-    return Answer(plan=best, route=Route.PLANNED, detail="planned anew")
+def _worth(limits: Hysteresis) -> str:
+    """What makes a change worth it, in words."""
+    hours = limits.lasting.total_seconds() / 3600
+    return f"{limits.at_once_fraction:.0%}, or {limits.fraction:.0%} for {hours:g} h"
 
 
 def _priced(held: Plan, best: Plan) -> Plan:
-    """Return held replicas with the prices of the problem that leaves them free: pinned, nothing could be saved."""
+    """Return pinned replicas with the prices of the problem that leaves them free: pinned, nothing could be saved."""
     prices = {
         part.instance.spec.objective: part.result.marginals
         for part in best.solved
@@ -140,38 +172,6 @@ def _priced(held: Plan, best: Plan) -> Plan:
     return replace(held, solved=solved)
 
 
-def stays(held: Plan, best: Plan, snapshot: Snapshot, fraction: float) -> bool:
-    """Whether held replicas are near enough to the best: as much served, objectives within `fraction`."""
-    if not same_replicas(held, snapshot.held):
-        return False  # a configuration of theirs is no longer possible
-    if held.unserved_requests_per_second > best.unserved_requests_per_second + _NOTHING_PER_SECOND:
-        return False
-    if len(held.unserved) > len(best.unserved):
-        return False
-    groups = {
-        objective: {serving.name for serving in snapshot.servings if serving.objective is objective}
-        for objective in {serving.objective for serving in snapshot.servings}
-    }
-    return all(
-        _value(held, objective, names) <= _value(best, objective, names) * (1.0 + fraction)
-        for objective, names in groups.items()
-    )
-
-
 def same_replicas(plan: Plan, held: Mapping[str, int]) -> bool:
     """Whether a plan's replicas are just those held."""
     return {item.configuration: item.replicas for item in plan.placements} == dict(held)
-
-
-def _value(plan: Plan, objective: Objective, names: set[str]) -> float:
-    """A plan's objective over some servings; latency is known of whole plans only."""
-    mine = [item for item in plan.placements if item.serving in names]
-    match objective:
-        case Objective.CARBON:
-            return sum(item.grams_per_hour for item in mine)
-        case Objective.ENERGY:
-            return sum(item.watts for item in mine)
-        case Objective.COST:
-            return sum(item.cost_per_hour for item in mine)
-        case Objective.PERFORMANCE:
-            return plan.latency_seconds

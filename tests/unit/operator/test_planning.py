@@ -23,9 +23,13 @@ from ecoserve_operator.planning.decision import Choice, Taken, choose, hold, mis
 from ecoserve_operator.planning.process import PlannerFailedError, PlannerProcess
 from ecoserve_operator.planning.session import PlanningSession, Route, same_replicas
 from ecoserve_operator.planning.snapshot import same_question
+from ecoserve_operator.settings import Settings
 from ecoserve_operator.watch.records import DeploymentRecord
 
 NOW = datetime(2024, 7, 1, 12, tzinfo=UTC)
+LIMITS = Settings().hysteresis
+FROZEN = replace(LIMITS, fraction=10.0, at_once_fraction=10.0)
+EAGER = replace(LIMITS, fraction=0.0, at_once_fraction=0.0)
 
 
 def node(name: str, zone: str) -> NodeFacts:
@@ -91,7 +95,7 @@ def running(plan: Plan) -> dict[str, list[DeploymentRecord]]:
 
 def planned(asked: Snapshot) -> Plan:
     """The plan of a process that remembers nothing."""
-    return PlanningSession().answer(asked, 0.01).plan
+    return PlanningSession().answer(asked, LIMITS).plan
 
 
 def test_held_replicas_stay_while_the_best_is_hardly_better() -> None:
@@ -107,10 +111,10 @@ def test_held_replicas_stay_while_the_best_is_hardly_better() -> None:
 def test_what_hysteresis_keeps_is_told_at_the_prices_of_replicas_that_may_change() -> None:
     turned = snapshot(west=500.0, east=100.0)
     held = replace(turned, held=held_by(planned(snapshot(west=300.0, east=302.0))))
-    answer = PlanningSession().answer(held, 10.0)
+    answer = PlanningSession().answer(held, FROZEN)
     assert answer.route is Route.KEPT
     assert same_replicas(answer.plan, held.held)
-    best = PlanningSession().answer(held, 0.0).plan
+    best = PlanningSession().answer(held, EAGER).plan
     assert answer.plan.explanation is not None
     assert best.explanation is not None
     assert answer.plan.explanation.servings[0].marginal == best.explanation.servings[0].marginal
@@ -125,7 +129,7 @@ def test_held_replicas_go_when_the_best_is_clearly_better() -> None:
 def test_held_replicas_go_when_they_no_longer_can_be() -> None:
     first = planned(snapshot(west=100.0))
     left = replace(snapshot(zones=("east",)), held=held_by(first))
-    answer = PlanningSession().answer(left, 10.0)
+    answer = PlanningSession().answer(left, FROZEN)
     assert {item.pool for item in answer.plan.placements} == {"g6-48xlarge.east"}
 
 
@@ -159,7 +163,7 @@ def test_no_nodes_is_told() -> None:
 
 def test_zones_of_both_signals_are_no_question_to_plan_even_where_replicas_run() -> None:
     session, asked = PlanningSession(), snapshot()
-    first = session.answer(asked, 0.01).plan
+    first = session.answer(asked, LIMITS).plan
     west = asked.zone("west")
     marginal = replace(west, intensity=MarginalIntensity(grams_per_kwh=west.carbon_intensity))
     mixed = replace(

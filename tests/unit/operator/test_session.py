@@ -19,9 +19,10 @@ from ecoserve.planner.instance import parse_instance
 from ecoserve.planner.plan import Plan
 from ecoserve.planner.solver import solve
 from ecoserve_operator.planning.session import Answer, PlanningSession, Route
+from ecoserve_operator.settings import Settings
 
 NOW = datetime(2024, 7, 1, 12, tzinfo=UTC)
-HYSTERESIS = 0.01
+HYSTERESIS = Settings().hysteresis
 
 
 def world(*objectives: str, rate: float = 6.0) -> Snapshot:
@@ -108,7 +109,7 @@ def test_a_rerouted_plan_is_that_of_its_replicas_solved_anew() -> None:
     moved = after(first, planned.plan, west=303.0, east=315.0)
     rerouted = session.answer(moved, HYSTERESIS)
     assert rerouted.route is Route.REROUTED
-    kept = PlanningSession().answer(moved, 1.0)
+    kept = PlanningSession().answer(moved, replace(HYSTERESIS, fraction=1.0, at_once_fraction=1.0))
     assert kept.route in (Route.KEPT, Route.PLANNED)
     if replicas(kept.plan) == replicas(rerouted.plan):
         assert rerouted.plan.grams_per_hour == pytest.approx(kept.plan.grams_per_hour, rel=1e-6)
@@ -199,7 +200,7 @@ def test_every_decision_solves_to_the_same_objective_elsewhere() -> None:
     assert {Route.PLANNED, Route.REROUTED} <= seen
     fresh = PlanningSession()
     turned = after(world(), answer.plan, west=900.0, east=20.0)
-    kept = fresh.answer(replace(turned, held=replicas(answer.plan)), 0.5)
+    kept = fresh.answer(replace(turned, held=replicas(answer.plan)), replace(HYSTERESIS, fraction=0.5, at_once_fraction=0.5))
     assert_replays(fresh, kept)
 
 

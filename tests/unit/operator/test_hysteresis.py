@@ -1,0 +1,164 @@
+"""Who moves: a serving only by its own gain, nobody under noise, everybody soon after a step."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from ecoserve.api import GridZone
+from ecoserve.api.manifests import parse_serving
+from ecoserve.catalog import load_catalog
+from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot, serving_demand, with_intensity
+from ecoserve.fleet.nodes import NodeFacts, Resources
+from ecoserve.fleet.snapshot import Snapshot
+from ecoserve.planner.plan import Plan
+from ecoserve_operator.planning.session import Answer, PlanningSession, Route
+from ecoserve_operator.settings import Settings
+
+START = datetime(2024, 7, 1, tzinfo=UTC)
+LIMITS = Settings().hysteresis
+LOOK = timedelta(minutes=15)
+EVEN = {"a1": 300.0, "a2": 320.0, "b1": 300.0, "b2": 320.0}
+
+
+def fleet() -> Snapshot:
+    """Teams a and b, each with a serving, and a zone 1 and a zone 2 of nodes of its own."""
+    catalog = load_catalog()
+    servings = [
+        parse_serving(
+            {
+                "metadata": {"name": team, "namespace": "n"},
+                "spec": {
+                    "model": {"name": "meta-llama/Llama-3.1-8B-Instruct"},
+                    "online": {
+                        "slo": {"ttft": "2s", "tpot": "100ms"},
+                        "load": {"requestsPerSecond": rate, "inputTokens": 512, "outputTokens": 128},
+                    },
+                    "placement": {"nodeSelector": {"team": team}},
+                    "policy": {"mode": "Recommend"},
+                },
+            }
+        )
+        for team, rate in (("a", 2.0), ("b", 12.0))
+    ]
+    nodes = [
+        NodeFacts(
+            name=zone,
+            labels={
+                "node.kubernetes.io/instance-type": "g6.48xlarge",
+                "topology.kubernetes.io/zone": zone,
+                "team": zone[0],
+            },
+            allocatable=Resources(gpu=8, cpu=190, memory_gib=700),
+        )
+        for zone in EVEN
+    ]
+    readings = [
+        ZoneReading(
+            grid=GridZone.model_validate(
+                {"metadata": {"name": zone}, "spec": {"intensity": {"gramsPerKilowattHour": 1}}}
+            ),
+            grams_per_kwh=grams,
+        )
+        for zone, grams in EVEN.items()
+    ]
+    demands = [serving_demand(serving, catalog, START) for serving in servings]
+    return assemble_snapshot(demands, nodes, readings, [], catalog, START)
+
+
+class Played:
+    """The planner's process, asked every quarter of an hour with what it said last as what runs."""
+
+    def __init__(self) -> None:
+        self.session, self.snapshot = PlanningSession(), fleet()
+        self.answers: list[Answer] = []
+
+    def at(self, grams: Mapping[str, float], load: float = 1.0) -> Answer:
+        asked = with_intensity(self.snapshot, grams)
+        servings = tuple(
+            replace(each, online=replace(each.online, rate_per_second=each.online.rate_per_second * load))
+            for each in asked.servings
+            if each.online is not None
+        )
+        held = replicas(self.answers[-1].plan) if self.answers else {}
+        moment = START + LOOK * len(self.answers)
+        answer = self.session.answer(replace(asked, servings=servings, held=held, taken_at=moment), LIMITS)
+        self.answers.append(answer)
+        return answer
+
+
+def replicas(plan: Plan) -> dict[str, int]:
+    return {item.configuration: item.replicas for item in plan.placements}
+
+
+def zones(answer: Answer) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for item in answer.plan.placements:
+        found.setdefault(item.serving, set()).add(item.pool.split(".")[1])
+    return found
+
+
+def test_a_serving_moves_by_its_own_gain_and_takes_nobody_with_it() -> None:
+    played = Played()
+    assert zones(played.at(EVEN)) == {"n/a": {"a1"}, "n/b": {"b1"}}
+    answer = played.at({**EVEN, "a1": 900.0, "b1": 330.0})
+    assert zones(answer) == {"n/a": {"a2"}, "n/b": {"b1"}}, "b would gain a little, a much"
+    assert answer.route is Route.PLANNED
+    assert "planned anew for n/a; the others stay" in answer.detail
+    assert not answer.plan.unserved
+
+
+def test_the_gain_of_a_small_serving_is_not_lost_in_the_fleets() -> None:
+    played = Played()
+    played.at(EVEN)
+    for _ in range(6):
+        answer = played.at({**EVEN, "a1": 338.0})
+    assert zones(answer) == {"n/a": {"a2"}, "n/b": {"b1"}}, "5 % of a is under 1 % of the fleet"
+
+
+def test_a_little_gain_moves_once_it_has_lasted_and_is_asked_again_then() -> None:
+    played = Played()
+    played.at(EVEN)
+    tilted = {**EVEN, "b1": 335.0}
+    first = played.at(tilted)
+    assert first.route is Route.KEPT
+    assert first.review_at == START + LOOK + LIMITS.lasting
+    assert [zones(played.at(tilted))["n/b"] for _ in range(4)] == [{"b1"}, {"b1"}, {"b1"}, {"b2"}]
+
+
+def test_a_little_gain_that_comes_and_goes_moves_nothing() -> None:
+    played = Played()
+    played.at(EVEN)
+    for look in range(12):
+        answer = played.at({**EVEN, "b1": 300.0 if look % 3 == 2 else 335.0})
+        assert zones(answer)["n/b"] == {"b1"}
+
+
+def test_a_day_of_steady_grid_with_noise_changes_nothing() -> None:
+    """Two zones 2 % apart, each told with an error of 1.5 % that is drawn anew at each of 96 looks."""
+    played, random = Played(), Random(1)
+    means = {"a1": 300.0, "a2": 306.0, "b1": 300.0, "b2": 306.0}
+    first = replicas(played.at(means).plan)
+    for _ in range(96):
+        noisy = {zone: mean * random.gauss(1.0, 0.015) for zone, mean in means.items()}
+        assert replicas(played.at(noisy).plan) == first
+
+
+def test_a_step_of_the_grid_settles_at_once_and_swings_no_more() -> None:
+    played, random = Played(), Random(2)
+    played.at(EVEN)
+    placed = []
+    for _ in range(20):
+        noisy = {zone: grams * random.gauss(1.0, 0.015) for zone, grams in {**EVEN, "b1": 420.0}.items()}
+        placed.append(replicas(played.at(noisy).plan))
+    assert all(each == placed[0] for each in placed)
+    assert zones(played.answers[1])["n/b"] == {"b2"}
+
+
+def test_a_step_of_load_settles_at_once() -> None:
+    played = Played()
+    before = played.at(EVEN)
+    after = [played.at(EVEN, load=1.5) for _ in range(4)]
+    assert not after[0].plan.unserved
+    assert sum(replicas(after[0].plan).values()) > sum(replicas(before.plan).values())
+    assert all(replicas(answer.plan) == replicas(after[0].plan) for answer in after)
