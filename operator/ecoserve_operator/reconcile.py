@@ -131,9 +131,7 @@ class Reconciler:
                 verdict = zone_verdict(readings[record.name], taken.get(record.name, ""))
                 await self.reporter.report_zone(record, readings[record.name], verdict)
 
-    def _seconds_until_due(
-        self, now: datetime, readings: Mapping[str, Reading], decision: Decision
-    ) -> float:
+    def _seconds_until_due(self, now: datetime, readings: Mapping[str, Reading], decision: Decision) -> float:
         """Seconds until intensity or load change by themselves, a wait runs out, or all is looked at anyway."""
         step = self.settings.load_step_seconds
         next_load = now + timedelta(seconds=step - now.timestamp() % step)

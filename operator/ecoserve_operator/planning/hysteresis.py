@@ -36,7 +36,9 @@ class Patience:
     def movers(self, gains: Mapping[str, float], now: datetime, limits: Hysteresis) -> frozenset[str]:
         """The servings that move now, of those that would gain so much (`own_gains`)."""
         self._since = {
-            name: min(now, self._since.get(name, now)) for name, gain in gains.items() if gain > limits.fraction
+            name: min(now, self._since.get(name, now))
+            for name, gain in gains.items()
+            if gain > limits.fraction
         }
         moving = frozenset(
             name

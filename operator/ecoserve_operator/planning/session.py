@@ -104,7 +104,11 @@ class PlanningSession:
 
     def _rerouted(self, snapshot: Snapshot, limits: Hysteresis) -> Answer | None:
         """Return the plan kept and rerouted; None where it is to be made anew."""
-        if self._kept is None or self._searched_at is None or not self._kept.differs_in_intensity_only(snapshot):
+        if (
+            self._kept is None
+            or self._searched_at is None
+            or not self._kept.differs_in_intensity_only(snapshot)
+        ):
             return None
         review_at = self._searched_at + limits.lasting
         if self._patience.due(limits) is not None or snapshot.taken_at >= review_at:

@@ -200,7 +200,9 @@ def test_every_decision_solves_to_the_same_objective_elsewhere() -> None:
     assert {Route.PLANNED, Route.REROUTED} <= seen
     fresh = PlanningSession()
     turned = after(world(), answer.plan, west=900.0, east=20.0)
-    kept = fresh.answer(replace(turned, held=replicas(answer.plan)), replace(HYSTERESIS, fraction=0.5, at_once_fraction=0.5))
+    kept = fresh.answer(
+        replace(turned, held=replicas(answer.plan)), replace(HYSTERESIS, fraction=0.5, at_once_fraction=0.5)
+    )
     assert_replays(fresh, kept)
 
 
