@@ -51,10 +51,10 @@ def pack_pools(formulation: Formulation, replicas: Mapping[str, int]) -> dict[st
     """Pack the replicas of each pool."""
     capacities = {pool.name: pool.node.resources.amounts() for pool in formulation.spec.pools}
     items: dict[str, list[Item]] = {}
-    for item in formulation.spec.configurations:
-        if replicas.get(item.name, 0) > 0:
-            entry = Item(item.name, item.resources.amounts(), replicas[item.name])
-            items.setdefault(item.pool, []).append(entry)
+    for name, count in replicas.items():
+        if count > 0:
+            item = formulation.configurations[name]
+            items.setdefault(item.pool, []).append(Item(name, item.resources.amounts(), count))
     return {pool: pack(entries, capacities[pool]) for pool, entries in items.items()}
 
 

@@ -16,6 +16,7 @@ text of the published EcoServe program is not public.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil, inf
 
 import numpy as np
@@ -53,7 +54,7 @@ class Churn:
     excess: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Formulation:
     """The program of an instance, and which column and row means what."""
 
@@ -69,6 +70,11 @@ class Formulation:
     rows: Rows
     metrics: Mapping[str, Vector]
     counts: Mapping[str, int]
+
+    @cached_property
+    def configurations(self) -> Mapping[str, ConfigurationSpec]:
+        """The configurations by name."""
+        return {item.name: item for item in self.spec.configurations}
 
     def objective(self) -> Vector:
         """Return the coefficients of the instance's objective; a price makes $ of its carbon."""

@@ -2,11 +2,12 @@
 
 The program packs in aggregate: devices, cores and memory summed over a pool. With several resources, or
 replicas larger than half a node, the sum can fit where no assignment does. Here first-fit-decreasing under
-several orders is tried, and where it needs more nodes than the sum says, a bounded exact search decides.
+several orders is tried, and where it needs more nodes than the sum says, a bounded exact search decides. Replicas
+of one size are one kind, whosever they are: hundreds of servings come in a few sizes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import ceil
 
@@ -66,7 +67,20 @@ def aggregate_nodes(items: Sequence[Item], capacity: Amounts) -> int:
 
 def pack(items: Sequence[Item], capacity: Amounts) -> Packing:
     """Pack items, each of which must fit on an empty node, onto as few nodes as can be found."""
-    items = [item for item in items if item.count > 0 and any(item.amounts)]
+    sizes: dict[Amounts, list[Item]] = {}
+    for item in sorted(items, key=lambda item: item.name):
+        if item.count > 0 and any(item.amounts):
+            sizes.setdefault(item.amounts, []).append(item)
+    packed = _pack_sizes(
+        [Item(same[0].name, a, sum(i.count for i in same)) for a, same in sizes.items()], capacity
+    )
+    names = {same[0].name: (item.name for item in same for _ in range(item.count)) for same in sizes.values()}
+    return replace(
+        packed, contents=tuple(tuple(next(names[kind]) for kind in node) for node in packed.contents)
+    )
+
+
+def _pack_sizes(items: Sequence[Item], capacity: Amounts) -> Packing:
     least = aggregate_nodes(items, capacity)
     best: list[list[str]] | None = None
     for order in _orders(items, capacity):

@@ -5,7 +5,7 @@ that are served whole are placed greedily instead. Where churn is bounded, what 
 starts the search, and is the answer where the time ends first.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import floor
 
 import numpy as np
@@ -52,15 +52,25 @@ class Rounding:
             if item.name in counts and wanted[item.name] > 1e-9:
                 by_pool.setdefault(item.pool, []).append(item.name)
         for pool, names in by_pool.items():
-            for name in sorted(names, key=lambda n: (counts[n] - wanted[n], n)):
-                if wanted[name] <= counts[name] + 1e-6:
-                    continue
-                raised = counts | {name: counts[name] + 1}
-                packing = pack_pools(self.formulation, {n: raised[n] for n in names})
-                upper = self.formulation.program.upper[self.formulation.replicas[name]]
-                if packing[pool].nodes <= pools[pool] and raised[name] <= upper:
-                    counts = raised
+            short = [name for name in names if wanted[name] > counts[name] + 1e-6]
+            short.sort(key=lambda name: (counts[name] - wanted[name], name))
+            counts |= self._fitting({name: counts[name] for name in names}, short, pools[pool])
         return self._routed(counts)
+
+    def _fitting(self, counts: dict[str, int], raised: Sequence[str], nodes: int) -> dict[str, int]:
+        """Return the counts in one pool with those raised by one, in this order, that its nodes and bounds allow.
+
+        Halves are tried as a whole: where supply suffices the pool is packed once, not once per kind of replica.
+        """
+        upper = self.formulation.program.upper
+        more = counts | {name: counts[name] + 1 for name in raised}
+        within = all(more[name] <= upper[self.formulation.replicas[name]] for name in raised)
+        if within and all(packing.nodes <= nodes for packing in pack_pools(self.formulation, more).values()):
+            return more
+        if len(raised) <= 1:
+            return counts
+        half = len(raised) // 2
+        return self._fitting(self._fitting(counts, raised[:half], nodes), raised[half:], nodes)
 
     def _routed(self, counts: Mapping[str, int]) -> Candidate | None:
         """Return the best plan with these replicas at most, or None where they do not pack."""
