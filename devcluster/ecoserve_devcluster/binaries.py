@@ -18,12 +18,15 @@ _MODULES = Path(__file__).parent / "go"
 
 @dataclass(frozen=True)
 class Binary:
-    """One Go program: a module of this package (`module`) or a published package (`package`)."""
+    """One Go program: of a module of this package (`module`), or a published package (`package`), or both.
+
+    A published package that can't be installed by itself, as its own module replaces others, is a tool of a module here.
+    """
 
     name: str
     version: str
     module: str = ""  # folder under go/
-    package: str = ""  # import path, installed at `v{version}`
+    package: str = ""  # import path, installed at `v{version}` where there is no module
     variables: tuple[str, ...] = ()  # what the linker sets, `path.name=value`
     commands: tuple[str, ...] = ()  # names that it answers to besides its own
 
@@ -50,7 +53,7 @@ class Binary:
         linked = " ".join(["-s -w", *(f"-X {variable}" for variable in self.variables)])
         common = ["-v", "-trimpath", "-buildvcs=false", "-ldflags", linked]
         if self.module:
-            return ["build", *common, "-o", str(output / self.name), "."]
+            return ["build", *common, "-o", str(output / self.name), self.package or "."]
         return ["install", *common, f"{self.package}@v{self.version}"]
 
     def _fingerprint(self) -> str:
@@ -80,10 +83,13 @@ HELM = Binary(
     variables=("helm.sh/helm/v4/internal/version.version=v4.3.1",),
 )
 KIND_CONFIG_CHECK = Binary("kind-config-check", "0.33.0", module="kind-config-check")
+_PROMETHEUS = "github.com/prometheus/prometheus/cmd"
+PROMETHEUS = Binary("prometheus", "3.9.1", module="prometheus", package=f"{_PROMETHEUS}/prometheus")
+PROMTOOL = Binary("promtool", "3.9.1", module="prometheus", package=f"{_PROMETHEUS}/promtool")
 
 _BY_COMMAND = {
     command: each
-    for each in (CONTROL_PLANE, KWOK, HELM, KIND_CONFIG_CHECK)
+    for each in (CONTROL_PLANE, KWOK, HELM, KIND_CONFIG_CHECK, PROMETHEUS, PROMTOOL)
     for command in (*each.commands, each.name)
 }
 

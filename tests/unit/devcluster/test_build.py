@@ -7,7 +7,7 @@ import pytest
 
 from ecoserve.errors import UnknownNameError
 from ecoserve_devcluster import toolchain
-from ecoserve_devcluster.binaries import CONTROL_PLANE, HELM, KWOK, Binary, find
+from ecoserve_devcluster.binaries import CONTROL_PLANE, HELM, KWOK, PROMETHEUS, Binary, find
 from ecoserve_devcluster.build import build_missing
 from ecoserve_devcluster.errors import DevclusterError
 from ecoserve_devcluster.paths import cache_folder
@@ -55,6 +55,13 @@ def test_a_failed_build_shows_the_compilers_words_and_leaves_nothing_that_looks_
     ):
         build_missing([hello])
     assert not hello.built
+
+
+def test_a_tool_of_a_module_is_built_at_the_version_that_the_module_requires():
+    assert PROMETHEUS.go_arguments(cache_folder())[-1] == "github.com/prometheus/prometheus/cmd/prometheus"
+    required = (PROMETHEUS.module_folder / "go.mod").read_text()
+    assert "github.com/prometheus/prometheus v0.309.1" in required  # Prometheus 3.9.1 as a Go module
+    assert PROMETHEUS.package in required
 
 
 @pytest.mark.parametrize(("command", "binary"), [("kubectl", CONTROL_PLANE), ("kwok", KWOK), ("helm", HELM)])
