@@ -102,8 +102,8 @@ class KubeApi:
                 return None
             raise
 
-    async def list(self, kind: Kind, label_selector: str) -> list[Object]:
-        """All objects of a kind with these labels, in every namespace."""
+    async def list(self, kind: Kind, label_selector: str = "") -> list[Object]:
+        """All objects of a kind, those with these labels where some are given, in every namespace."""
         found = await self._request("GET", f"{kind.path()}?{urlencode({'labelSelector': label_selector})}")
         items: list[Object] = found.get("items") or []
         return items

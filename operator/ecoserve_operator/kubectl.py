@@ -24,6 +24,7 @@ from ecoserve_operator.kubectl_tables import (
     new_table,
     print_binding,
     print_design_points,
+    print_history,
     print_margins,
     print_slices,
     shape,
@@ -96,20 +97,29 @@ def pools(output: OutputOption = Output.TABLE) -> None:
 @app.command()
 def plan(
     name: Annotated[
-        str, typer.Argument(help="With --instance: which objective's, where there are several.")
+        str,
+        typer.Argument(help="A past plan. With --instance: which objective's, where there are several."),
     ] = "",
     instance: Annotated[
         bool, typer.Option("--instance", help="Print the planning instance behind it, for `ecoserve solve`.")
     ] = False,
+    history: Annotated[
+        bool, typer.Option("--history", help="List this plan and those before it, newest first.")
+    ] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """The plan that is being carried out."""
-    if name and not instance:
-        raise InvalidInputError("plan", name, "a name goes with --instance; there is one plan")
+    """The plan that is being carried out, or one before it."""
+    if history and (name or instance):
+        raise InvalidInputError(
+            "--history", name or "--instance", "--history alone; a past plan by its name alone"
+        )
+    if history:
+        _print_history(output)
+        return
     if instance:
         typer.echo(_instance(name))
         return
-    found = _current_plan()
+    found = _get(f"placementplans.{GROUP}", name or CURRENT_PLAN, "")
     if output is Output.JSON:
         _print_json(found["spec"])
         return
@@ -141,6 +151,18 @@ def plan(
     for item in spec.get("unserved", []):
         show(f"not met: {item['namespace']}/{item['serving']} {item['slice']}: {item['message']}")
     print_design_points(spec.get("designPoints", []))
+
+
+def _print_history(output: Output) -> None:
+    """List the current plan and the past ones."""
+    answer: Body = json.loads(_kubectl("get", f"placementplans.{GROUP}", "--output=json"))
+    found = sorted(
+        answer["items"], key=lambda item: (item.get("status") or {}).get("since", ""), reverse=True
+    )
+    if output is Output.JSON:
+        _print_json(found)
+        return
+    print_history(found)
 
 
 @explain.command("llmserving")

@@ -1,7 +1,7 @@
 """Tables of the kubectl plugin."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -48,6 +48,24 @@ def print_design_points(points: Sequence[Body]) -> None:
             f"{point['gramsPerHour']:.0f}",
             f"{point['watts']:.0f}",
             f"{point['costPerHour']:.2f}",
+        )
+    show(table)
+
+
+def print_history(plans: Iterable[Body]) -> None:
+    """Plans with when they were carried out, what they took, and how each was found."""
+    table = new_table("PLAN", "SINCE, UNTIL", "gCO2e/h", "NODES", "REPLICAS", "DECISION", numbers=(2, 3, 4))
+    for plan in plans:
+        spec, status = plan["spec"], plan.get("status") or {}
+        placements = spec.get("placements", [])
+        found = f"{status['decision']}: {status.get('message', '')}" if status.get("decision") else ""
+        table.add_row(
+            plan["metadata"]["name"],
+            f"{status.get('since', spec['plannedAt'])}\n{status.get('until', 'now')}",
+            f"{spec['gramsPerHour']:.0f}",
+            str(spec["nodesOn"]),
+            str(sum(item["replicas"] for item in placements)),
+            found,
         )
     show(table)
 

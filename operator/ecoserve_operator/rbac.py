@@ -16,7 +16,7 @@ def build_operator_rules() -> list[dict[str, Any]]:
     return [
         _rule([GROUP], ["llmservings", "gridzones", "hardwareprofiles"], ["list", "watch"]),
         _rule([GROUP], ["llmservings/status", "gridzones/status", "placementplans/status"], ["patch"]),
-        _rule([GROUP], ["placementplans"], ["create", "patch"]),
+        _rule([GROUP], ["placementplans"], ["list", "create", "patch", "delete"]),
         _rule([""], ["nodes", "pods"], ["list", "watch"]),
         _rule([""], ["configmaps"], ["get"]),
         _rule([""], ["events"], ["create"]),

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ecoserve.api import gridzone, hardwareprofile, labels, llmserving, placementplan
+from ecoserve.api.base import RULES
 from ecoserve.api.schema import structural_schema
 
 
@@ -46,6 +47,7 @@ class _Kind:
     status: type[BaseModel] | None
     description: str
     columns: tuple[Column, ...]
+    rules: tuple[dict[str, str], ...] = ()
 
 
 _KINDS = (
@@ -91,11 +93,13 @@ _KINDS = (
             Column(name="Nodes", path=".spec.nodesOn", type="integer"),
             Column(name="Gap%", path=".spec.gapPercent", type="number"),
             Column(name="Planned", path=".spec.plannedAt"),
+            Column(name="Until", path=".status.until"),
             Column(name="Operational", path=".spec.operationalGramsPerHour", type="number", priority=1),
             Column(name="Embodied", path=".spec.embodiedGramsPerHour", type="number", priority=1),
             Column(name="Id", path=".spec.id", priority=1),
             _AGE,
         ),
+        rules=(placementplan.PAST_PLANS_STAY,),
     ),
     _Kind(
         kind="HardwareProfile",
@@ -161,6 +165,7 @@ def _build(kind: _Kind) -> dict[str, Any]:
             "type": "object",
             "required": ["spec"],
             "properties": properties,
+            **({RULES: list(kind.rules)} if kind.rules else {}),
         }
     }
     return {

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ecoserve.api.base import ApiModel, Condition, NonNegative, ObjectMeta, Positive
-from ecoserve.api.labels import API_VERSION
+from ecoserve.api.base import ApiModel, Condition, NonNegative, ObjectMeta, Positive, cel
+from ecoserve.api.labels import API_VERSION, CURRENT_PLAN
 from ecoserve.api.llmserving import DesignPoint, Objective, RoleName
 from ecoserve.api.margins import BindingConstraint, PlanClassMargin, PlanSliceReason
 from ecoserve.carbon import Accounting, Signal
@@ -188,7 +188,11 @@ class PlanInstances(ApiModel):
 class PlacementPlanStatus(ApiModel):
     """How far the plan has been carried out, and how it was found."""
 
-    phase: Annotated[str, Field(description="Applying, Applied or Held.")] = ""
+    phase: Annotated[
+        str, Field(description="Applying, Applied or Held; Past where another has followed.")
+    ] = ""
+    since: Annotated[str, Field(description="When these replicas were planned first.")] = ""
+    until: Annotated[str, Field(description="When others were planned in their place.")] = ""
     decision: Annotated[str, Field(description="Planned, KeptWithinHysteresis or Rerouted.")] = ""
     message: Annotated[str, Field(description="The decision in a sentence.")] = ""
     instances: PlanInstances = Field(default_factory=PlanInstances)
@@ -198,8 +202,14 @@ class PlacementPlanStatus(ApiModel):
     ] = ()
 
 
+PAST_PLANS_STAY = cel(
+    f"self.metadata.name == '{CURRENT_PLAN}' || self.spec == oldSelf.spec", "a past plan does not change"
+)
+"""Rule of the whole object, as a spec does not know its name."""
+
+
 class PlacementPlan(ApiModel):
-    """A decided placement (cluster-scoped)."""
+    """A decided placement (cluster-scoped): `current`, and past ones as they were when another followed."""
 
     api_version: Literal["ecoserve.dev/v1alpha1"] = API_VERSION
     kind: Literal["PlacementPlan"] = "PlacementPlan"

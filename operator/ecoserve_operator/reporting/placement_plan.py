@@ -4,10 +4,9 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ecoserve.api.base import Condition
 from ecoserve.api.labels import API_VERSION, CURRENT_PLAN, INSTANCES_NAME, PLAN_ID
 from ecoserve.api.llmserving import DesignPoint
-from ecoserve.api.placementplan import PlacementPlanStatus, PlanInstances
+from ecoserve.api.placementplan import PlacementPlanStatus
 from ecoserve.planner.document import placement_plan_spec
 from ecoserve.planner.plan import Plan
 from ecoserve_operator.planning.decision import Choice
@@ -27,13 +26,8 @@ def build_plan_manifest(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {**_head(), "spec": dict(spec)}
 
 
-def build_plan_status(
-    phase: str, decision: str, detail: str, instances: PlanInstances, conditions: tuple[Condition, ...]
-) -> dict[str, Any]:
+def build_plan_status(status: PlacementPlanStatus) -> dict[str, Any]:
     """Its status, for the status subresource."""
-    status = PlacementPlanStatus(
-        phase=phase, decision=decision, message=detail, instances=instances, conditions=conditions
-    )
     return {**_head(), "status": status.model_dump(by_alias=True, mode="json", exclude_defaults=True)}
 
 

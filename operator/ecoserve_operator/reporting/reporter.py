@@ -9,9 +9,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from ecoserve.api.base import Condition
 from ecoserve.api.labels import API_VERSION, INSTANCES_NAME
-from ecoserve.api.placementplan import PlanInstances
+from ecoserve.api.placementplan import PlacementPlanStatus, PlanInstances
 from ecoserve_operator.kube import (
     CONFIG_MAP,
     EVENT,
@@ -30,6 +29,7 @@ from ecoserve_operator.planning.session import Exported
 from ecoserve_operator.reporting import placement_plan as plans
 from ecoserve_operator.reporting.conditions import Verdict, settle, transitions
 from ecoserve_operator.reporting.events import placement_event, transition_events
+from ecoserve_operator.reporting.history import PlanHistory, replicas_of
 from ecoserve_operator.reporting.status import build_status, build_zone_status, is_news, with_kept
 from ecoserve_operator.reporting.verdicts import nodes_verdict
 from ecoserve_operator.signals.intensity import Reading
@@ -46,11 +46,13 @@ class Reporter:
         self._api = api
         self._world = world
         self._namespace = namespace
+        self._history = PlanHistory(api)
         self._plan: dict[str, Any] = {}
         self._plan_uid = ""
         self._plan_generation = 0
-        self._plan_conditions: tuple[Condition, ...] = ()
         self._plan_status: dict[str, Any] = {}
+        self._since = ""
+        self._restored = False
         self._instances: dict[str, Any] = {}
         self._export = PlanInstances()
 
@@ -61,14 +63,34 @@ class Reporter:
 
     async def report_plan(self, decision: Decision, comparison: Comparison | None) -> None:
         """Write PlacementPlan `current` where it has changed; before acting, as the extender steers by it."""
+        await self._restore()
         if decision.plan is None:
             return
         points = comparison.whole if comparison is not None else ()
         spec = plans.build_plan_spec(decision.plan, decision.choices.values(), points)
-        if {**spec, "plannedAt": ""} != {**self._plan, "plannedAt": ""}:
-            written = await self._api.apply(PLACEMENT_PLAN, plans.build_plan_manifest(spec))
-            self._plan, self._plan_uid = spec, written["metadata"]["uid"]
-            self._plan_generation = int(written["metadata"].get("generation", 0))
+        if {**spec, "plannedAt": ""} == {**self._plan, "plannedAt": ""}:
+            return
+        others = replicas_of(spec) != replicas_of(self._plan)
+        if others and replicas_of(self._plan):
+            await self._history.keep(self._plan, self._plan_status, self._plan_uid, spec["plannedAt"])
+        written = await self._api.apply(PLACEMENT_PLAN, plans.build_plan_manifest(spec))
+        self._since = spec["plannedAt"] if others or not self._since else self._since
+        self._take_down(written, spec)
+
+    async def _restore(self) -> None:
+        """Go on from the plan that is there, once: after a restart it is neither written again nor lost to history."""
+        if self._restored:
+            return
+        current = await self._history.load()
+        if current is not None:
+            self._take_down(current, current["spec"])
+            self._plan_status = current.get("status") or {}
+            self._since = str(self._plan_status.get("since", ""))
+        self._restored = True
+
+    def _take_down(self, written: Mapping[str, Any], spec: dict[str, Any]) -> None:
+        self._plan, self._plan_uid = spec, written["metadata"]["uid"]
+        self._plan_generation = int(written["metadata"].get("generation", 0))
 
     async def report_instances(self, exported: Exported) -> None:
         """Write the instances behind the plan to a ConfigMap, where they have changed; a refusal is only told."""
@@ -92,13 +114,20 @@ class Reporter:
     async def report_plan_status(self, phase: str, decision: Decision) -> None:
         """Write how far the plan has been carried out, how it was found, which nodes are not known, and its instances."""
         nodes = [nodes_verdict(decision.snapshot)]
-        self._plan_conditions = settle(nodes, self._plan_conditions, self._plan_generation, datetime.now(UTC))
-        status = plans.build_plan_status(
-            phase, decision.route.value, decision.detail, self._export, self._plan_conditions
+        before = Reported(body=self._plan_status).conditions
+        manifest = plans.build_plan_status(
+            PlacementPlanStatus(
+                phase=phase,
+                since=self._since,
+                decision=decision.route.value,
+                message=decision.detail,
+                instances=self._export,
+                conditions=settle(nodes, before, self._plan_generation, datetime.now(UTC)),
+            )
         )
-        if self._plan and status != self._plan_status:
-            await self._api.apply(PLACEMENT_PLAN, status, subresource="status")
-            self._plan_status = status
+        if self._plan and manifest["status"] != self._plan_status:
+            await self._api.apply(PLACEMENT_PLAN, manifest, subresource="status")
+            self._plan_status = manifest["status"]
 
     async def report_serving(
         self,

@@ -103,7 +103,8 @@ def test_the_instance_is_printed_as_it_was_written(planned: tuple[Body, str], pl
         (["--instance"], {}, {}, "try again in a moment"),
         (["--instance", "energy"], None, {"carbon": "{}"}, "known names are carbon"),
         (["--instance"], None, {"carbon": "{}", "cost": "{}"}, "carbon, cost"),
-        (["carbon"], None, {}, "--instance"),
+        (["--history", "--instance"], None, {}, "--history alone"),
+        (["current", "--history"], None, {}, "--history alone"),
     ],
 )
 def test_what_cannot_be_printed_is_told_in_one_line(
@@ -122,3 +123,19 @@ def test_what_cannot_be_printed_is_told_in_one_line(
     assert (status, out) == (2, "")
     assert len(err.splitlines()) == 1
     assert words in err
+
+
+def test_past_plans_are_listed_newest_first_and_shown_by_name(
+    planned: tuple[Body, str], plugin: Plugin
+) -> None:
+    plan, _ = planned
+    name = "2026-06-01t18-00-00z-0123456789"
+    past = {**plan, "metadata": {"name": name}}
+    past["status"] = {"phase": "Past", "since": "2026-06-01T18:00:00Z", "until": "2026-06-01T19:00:00Z"}
+    now = {**plan, "metadata": {"name": "current"}, "status": {"since": "2026-06-01T19:00:00Z"}}
+    status, out, err = plugin("plan", "--history", placementplans={"items": [past, now]})
+    assert (status, err) == (0, "")
+    assert out.index("current") < out.index(name)
+    assert max(map(len, out.splitlines())) <= 100
+    listed = json.loads(plugin("plan", "--history", "-o", "json", placementplans={"items": [past, now]})[1])
+    assert [item["metadata"]["name"] for item in listed] == ["current", name]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ecoserve.api import GridZoneStatus, LLMServingStatus, PlacementPlanSpec
 from ecoserve.api.base import Condition
 from ecoserve.api.llmserving import Objective
-from ecoserve.api.placementplan import PlacementPlanStatus, PlanInstances
+from ecoserve.api.placementplan import PlacementPlanStatus
 from ecoserve.fleet.pools import UnknownNode
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.performance import Role
@@ -262,5 +262,5 @@ def test_nodes_that_are_not_known_are_told_with_what_to_add() -> None:
     )
     assert nodes_verdict(replace(snapshot, unknown_nodes=())).status == "True"
     conditions = settle([verdict], (), 3, now)
-    status = build_plan_status("Applied", "Planned", "", PlanInstances(), conditions)["status"]
+    status = build_plan_status(PlacementPlanStatus(phase="Applied", conditions=conditions))["status"]
     assert PlacementPlanStatus.model_validate(status).conditions == conditions
