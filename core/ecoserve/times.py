@@ -15,3 +15,8 @@ def parse_utc(text: str, field: str) -> datetime:
     except ValueError:
         raise InvalidInputError(field, text, "an ISO 8601 time such as 2026-06-01T14:00:00Z") from None
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def written_utc(time: datetime) -> str:
+    """Return a time in UTC as APIs write it, to the second: 2026-06-01T14:00:00Z."""
+    return time.replace(microsecond=0).isoformat().replace("+00:00", "Z")

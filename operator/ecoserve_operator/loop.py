@@ -62,6 +62,8 @@ class Loop:
         except (ApiRefusedError, ApiUnreachableError) as error:
             seconds_until_due = _RETRY_SECONDS[min(self._failures, len(_RETRY_SECONDS) - 1)]
             self._failures += 1
+            kind = "api_refused" if isinstance(error, ApiRefusedError) else "api_unreachable"
+            self._reconciler.metrics.errors.labels(kind).inc()
             logger.warning("this is tried again in %g s: %s", seconds_until_due, error)
         else:
             self._failures = 0

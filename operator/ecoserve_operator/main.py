@@ -33,6 +33,8 @@ from ecoserve_operator.planning.comparer import Comparer
 from ecoserve_operator.planning.deferral import Deferral
 from ecoserve_operator.planning.planner import Planner
 from ecoserve_operator.reconcile import Reconciler
+from ecoserve_operator.reporting.accounts import Accounts
+from ecoserve_operator.reporting.accuracy import IntensityAccuracy
 from ecoserve_operator.reporting.metrics import Metrics
 from ecoserve_operator.reporting.reporter import Reporter
 from ecoserve_operator.settings import Settings
@@ -142,6 +144,8 @@ async def serve(settings: Settings) -> None:
             comparer=comparer,
             actor=Actor(api, world, metrics, settings.progress_timeout_seconds),
             reporter=Reporter(api, world, settings.namespace),
+            accounts=Accounts(metrics.count_grams),
+            accuracy=IntensityAccuracy(),
             metrics=metrics,
         )
         loop = Loop(world, signals, reconciler, settings)

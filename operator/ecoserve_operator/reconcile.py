@@ -6,17 +6,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from ecoserve.api.accounts import ForecastAccuracy
+from ecoserve.api.llmserving import Mode
 from ecoserve.catalog import Catalog
 from ecoserve_operator.acting.actor import Acted, Actor
 from ecoserve_operator.clock import Clock
 from ecoserve_operator.planning.comparer import Comparer
 from ecoserve_operator.planning.decision import Taken, missing_pool
 from ecoserve_operator.planning.deferral import Deferral
+from ecoserve_operator.planning.emission import emissions
 from ecoserve_operator.planning.planner import Decision, Planner
-from ecoserve_operator.planning.snapshot import View, view_world
+from ecoserve_operator.planning.snapshot import View, mode_of, view_world
+from ecoserve_operator.reporting.accounts import WHOLE, Accounts
+from ecoserve_operator.reporting.accuracy import IntensityAccuracy
 from ecoserve_operator.reporting.metrics import Metrics
+from ecoserve_operator.reporting.outcomes import shortened
 from ecoserve_operator.reporting.reporter import Reporter
-from ecoserve_operator.reporting.verdicts import carbon_data_verdict, serving_verdicts, zone_verdict
+from ecoserve_operator.reporting.status import ServingFacts
+from ecoserve_operator.reporting.verdicts import carbon_data_verdict, zone_verdict
 from ecoserve_operator.settings import Settings
 from ecoserve_operator.signals.grid import GridSignals, taken_zones
 from ecoserve_operator.signals.intensity import Reading
@@ -25,7 +32,6 @@ from ecoserve_operator.watch.world import World
 
 logger = logging.getLogger(__name__)
 
-_SHOWN_REASONS = 3
 _PLAN_RETRY_SECONDS = 5.0
 _LEAST_WAIT_SECONDS = 0.05  # a step of simulated time may be due at once, again and again
 
@@ -44,6 +50,8 @@ class Reconciler:
     comparer: Comparer
     actor: Actor
     reporter: Reporter
+    accounts: Accounts
+    accuracy: IntensityAccuracy
     metrics: Metrics
 
     async def reconcile(self, reasons: Sequence[str], since: float) -> float:
@@ -67,12 +75,17 @@ class Reconciler:
             self.metrics.plan_seconds.observe(planned_at - since)
             self.metrics.plans.labels("failed" if decision.failure else decision.route.name.lower()).inc()
             self.comparer.want(decision)
+        if decision.failure:
+            self.metrics.errors.labels("planner").inc()
         causes = decision.changes if is_new and decision.changes else reasons
         self._log(causes, decision, acted, planned_at - since if is_new else None, time.monotonic() - since)
-        await self._report(decision, acted, readings)
+        self._count(decision, readings, now)
+        await self._report(decision, is_new, acted, readings)
         if is_new and not decision.failure:
             await self.reporter.report_instances(await self.planner.export())
-        await self.reporter.report_plan_status(_phase(decision, acted), decision)
+        await self.reporter.report_plan_status(
+            _phase(decision, acted), decision, self.comparer.latest, self.accounts.account(WHOLE)
+        )
         until_due = self._seconds_until_due(now, readings, decision)
         return min(until_due, _PLAN_RETRY_SECONDS) if decision.failure else until_due
 
@@ -96,7 +109,7 @@ class Reconciler:
         return gone is None
 
     async def _report(
-        self, decision: Decision, acted: Mapping[str, Acted], readings: Mapping[str, Reading]
+        self, decision: Decision, is_new: bool, acted: Mapping[str, Acted], readings: Mapping[str, Reading]
     ) -> None:
         stale = {
             zone: readings[record.name].message
@@ -104,32 +117,64 @@ class Reconciler:
             if record.grid is not None and record.name in readings and readings[record.name].stale
             for zone in record.grid.spec.zones or (record.name,)
         }
-        running = self._running()
+        running, ready = self._running(), {}
         for record in list(self.world.servings.values()):
-            result = acted.get(record.full_name)
+            name = record.full_name
+            result = acted.get(name)
             if result is None:
                 continue  # it came up while others were acted on; its own nudge brings the next pass
-            choice = decision.choices.get(record.full_name)
-            fresh = carbon_data_verdict(choice, decision.snapshot, stale)
-            verdicts = serving_verdicts(record, choice, fresh, result.applied)
-            await self.reporter.report_serving(
-                record,
-                choice,
-                verdicts,
-                running.get(record.full_name, ()),
-                self.comparer.latest,
-                decision,
-                self.deferral.orders.get(record.full_name),
+            choice, deployments = decision.choices.get(name), tuple(running.get(name, ()))
+            ready[name] = sum(min(each.ready, each.replicas) for each in deployments)
+            facts = ServingFacts(
+                record=record,
+                choice=choice,
+                decision=decision,
+                fresh=carbon_data_verdict(choice, decision.snapshot, stale),
+                applied=result.applied,
+                deployments=deployments,
+                comparison=self.comparer.latest,
+                order=self.deferral.orders.get(name),
+                account=self.accounts.account(name),
             )
-        await self._report_zones(readings)
-        self.metrics.show(decision.choices.values(), readings, self.deferral.orders)
+            outcome = await self.reporter.report_serving(facts)
+            if is_new:
+                self.metrics.decisions.labels(outcome).inc()
+        forecasts = {name: self.accuracy.of(name) for name in readings}
+        await self._report_zones(readings, forecasts)
+        orders = self.deferral.orders
+        self.metrics.show(decision, readings, forecasts, orders, ready, self.accounts.rates)
 
-    async def _report_zones(self, readings: Mapping[str, Reading]) -> None:
+    async def _report_zones(
+        self, readings: Mapping[str, Reading], forecasts: Mapping[str, tuple[ForecastAccuracy, ...]]
+    ) -> None:
         taken = taken_zones(self.world.zones.values())
         for record in list(self.world.zones.values()):
             if record.name in readings:
                 verdict = zone_verdict(readings[record.name], taken.get(record.name, ""))
-                await self.reporter.report_zone(record, readings[record.name], verdict)
+                reading = readings[record.name]
+                await self.reporter.report_zone(record, reading, verdict, forecasts[record.name])
+
+    def _count(self, decision: Decision, readings: Mapping[str, Reading], now: datetime) -> None:
+        """Bring accounts and the accuracy of forecasts up to date."""
+        self.accounts.restore(WHOLE, self.reporter.plan_status)
+        for key, record in self.world.servings.items():
+            if key in self.world.reported:
+                self.accounts.restore(record.full_name, self.world.reported[key].body)
+        records = self.world.servings.values()
+        enforced = {record.full_name for record in records if mode_of(record) is Mode.ENFORCE}
+        choices = (choice for choice in decision.choices.values() if choice.serving in enforced)
+        placements = [item for choice in choices for item in choice.placements]
+        compared = self.comparer.latest
+        self.accounts.accrue(
+            now,
+            emissions(placements, decision.snapshot),
+            compared.emissions if compared is not None else {},
+            {zone.name: zone.carbon_intensity for zone in decision.snapshot.zones},
+        )
+        for gone in self.accounts.names - {record.full_name for record in records}:
+            self.accounts.forget(gone)
+            self.metrics.forget_serving(gone)
+        self.accuracy.note(now, readings, self.signals.forecasts(self.world.zones.values()))
 
     def _seconds_until_due(self, now: datetime, readings: Mapping[str, Reading], decision: Decision) -> float:
         """Seconds until intensity or load change by themselves, a wait runs out, or all is looked at anyway."""
@@ -157,14 +202,12 @@ class Reconciler:
             self.metrics.apply_seconds.observe(applied_seconds)
         if planned_seconds is None and not writes:
             return
-        shown = ", ".join(reasons[:_SHOWN_REASONS])
-        more = f" and {len(reasons) - _SHOWN_REASONS} more" if len(reasons) > _SHOWN_REASONS else ""
         how = f"{decision.route.name.lower()} in {planned_seconds or 0:.2f} s, "
         planned = "" if planned_seconds is None else how
         grams = sum(item.grams_per_hour for choice in decision.choices.values() for item in choice.placements)
         logger.info(
-            "%s%s: %sapplied in %.2f s, %d Deployments written, %.0f gCO2e/h",
-            *(shown, more, planned, applied_seconds, writes, grams),
+            "%s: %sapplied in %.2f s, %d Deployments written, %.0f gCO2e/h",
+            *(shortened(reasons), planned, applied_seconds, writes, grams),
         )
 
 

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from ecoserve.api.accounts import ForecastAccuracy
 from ecoserve.api.base import ApiModel, Condition, Name, NonNegative, ObjectMeta, cel, one_of, rules
 from ecoserve.api.gridsource import (
     AzureConfigMap,
@@ -145,6 +146,10 @@ class GridZoneStatus(ApiModel):
     observed_generation: int | None = None
     grams_per_kilowatt_hour: NonNegative | None = None
     observed_at: str | None = None
+    forecasts: Annotated[
+        tuple[ForecastAccuracy, ...],
+        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["of"]}),
+    ] = ()
     conditions: Annotated[
         tuple[Condition, ...],
         Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),

@@ -5,6 +5,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from ecoserve.api.accounts import (
+    Account,
+    DecisionOutcome,
+    ForecastAccuracy,
+    LastChange,
+    LeverContribution,
+)
 from ecoserve.api.base import (
     ApiModel,
     Condition,
@@ -300,6 +307,12 @@ class LLMServingStatus(ApiModel):
     ) = None
     pools: tuple[PoolShare, ...] = ()
     design_points: tuple[DesignPoint, ...] = ()
+    levers: Annotated[
+        tuple[LeverContribution, ...], Field(description="What each of the four R saves on this serving.")
+    ] = ()
+    account: (
+        Annotated[Account, Field(description="Brought up to date with other news, or hourly.")] | None
+    ) = None
     slices: Annotated[
         tuple[SliceReason, ...], Field(description="Those of the highest rates, at most 12.")
     ] = ()
@@ -308,6 +321,15 @@ class LLMServingStatus(ApiModel):
     plan: Annotated[str, Field(description="Identity of the plan behind this state.")] = ""
     last_planned: str | None = None
     reason: Annotated[str, Field(description="Why the placement is what it is.")] = ""
+    decision: (
+        Annotated[DecisionOutcome, Field(description="What the last decision changed, or why nothing.")]
+        | None
+    ) = None
+    last_change: LastChange | None = None
+    forecasts: Annotated[
+        tuple[ForecastAccuracy, ...],
+        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["of"]}),
+    ] = ()
     offline: (
         Annotated[OfflineStatus, Field(description="What offline work that may wait does now.")] | None
     ) = None

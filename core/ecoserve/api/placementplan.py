@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ecoserve.api.accounts import Account, LeverContribution
 from ecoserve.api.base import ApiModel, Condition, NonNegative, ObjectMeta, Positive, cel
 from ecoserve.api.labels import API_VERSION, CURRENT_PLAN
 from ecoserve.api.llmserving import DesignPoint, Objective, RoleName
@@ -195,6 +196,10 @@ class PlacementPlanStatus(ApiModel):
     until: Annotated[str, Field(description="When others were planned in their place.")] = ""
     decision: Annotated[str, Field(description="Planned, KeptWithinHysteresis or Rerouted.")] = ""
     message: Annotated[str, Field(description="The decision in a sentence.")] = ""
+    levers: Annotated[
+        tuple[LeverContribution, ...], Field(description="What each of the four R saves, all in all.")
+    ] = ()
+    account: Annotated[Account, Field(description="Of all servings; up to date to the minute.")] | None = None
     instances: PlanInstances = Field(default_factory=PlanInstances)
     conditions: Annotated[
         tuple[Condition, ...],

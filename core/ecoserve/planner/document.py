@@ -24,6 +24,7 @@ from ecoserve.planner.margin_rows import plan_binding, plan_margins, plan_slices
 from ecoserve.planner.margins import Explanation
 from ecoserve.planner.plan import Placement, Plan, PoolUse
 from ecoserve.planner.reuse import ReuseVerdict
+from ecoserve.times import written_utc
 
 _DIGITS = 3
 """Digits after the point: a milligram per hour, and few enough that noise in the last bits writes nothing anew."""
@@ -89,7 +90,7 @@ def placement_plan_spec(
     return unnamed.model_copy(
         update={
             "id": f"plan-{hashlib.sha256(unnamed.model_dump_json().encode()).hexdigest()[:10]}",
-            "planned_at": plan.taken_at.replace(microsecond=0).isoformat().replace("+00:00", "Z"),
+            "planned_at": written_utc(plan.taken_at),
             "design_points": tuple(design_points),
         }
     )

@@ -43,9 +43,17 @@ class LeverEffects:
         """Return the share of the grams without any lever that these save."""
         return _share(self.none.grams_per_hour - self.plans[levers].grams_per_hour, self.none)
 
+    def without(self, lever: Lever) -> Plan:
+        """The plan in which one lever is missing."""
+        return self.plans[self.levers - {lever}]
+
     def lost_share(self, lever: Lever) -> float:
         """Return how much more is emitted where one lever is missing, as a share of the grams with all."""
-        return _share(self.plans[self.levers - {lever}].grams_per_hour - self.full.grams_per_hour, self.full)
+        return _share(self.without(lever).grams_per_hour - self.full.grams_per_hour, self.full)
+
+    def serves_as_much(self, lever: Lever) -> bool:
+        """Whether as much is served where one lever is missing: grams of different loads are not comparable."""
+        return _rank(self.without(lever))[0] == _rank(self.full)[0]
 
 
 def measure_effects(
@@ -73,6 +81,20 @@ def measure_effects(
     if progress is not None:
         progress(len(sets), len(sets))
     return LeverEffects(levers=levers, plans=plans)
+
+
+def measure_losses(snapshot: Snapshot, full: Plan, *, effort: SearchEffort | None = None) -> LeverEffects:
+    """Plan with all levers but each, and no others: half the work where only what is lost is asked for.
+
+    `full` is a carbon plan with all of them; a better one that a search with fewer finds takes its place.
+    """
+    plans = {
+        ALL_LEVERS - {lever}: make_plan(
+            snapshot, objective=Objective.CARBON, levers=ALL_LEVERS - {lever}, effort=effort
+        )
+        for lever in sorted(ALL_LEVERS)
+    }
+    return LeverEffects(levers=ALL_LEVERS, plans={**plans, ALL_LEVERS: _no_worse(full, plans.values())})
 
 
 def measured_sets(levers: frozenset[Lever]) -> tuple[frozenset[Lever], ...]:

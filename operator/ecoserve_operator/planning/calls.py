@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ecoserve.api.accounts import LeverContribution
 from ecoserve.api.llmserving import DesignPoint, Objective
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.planner.design_points import compare
+from ecoserve.planner.effects import LeverEffects, measure_losses
 from ecoserve.planner.plan import Plan
+from ecoserve_operator.planning.emission import Emission, emissions
 from ecoserve_operator.planning.hysteresis import Hysteresis
 from ecoserve_operator.planning.session import Answer, Exported, PlanningSession
 
@@ -17,11 +20,17 @@ _session = PlanningSession()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What each objective would have chosen on one snapshot: in all, and by serving with carbon saved in percent."""
+    """What each objective, and carbon without each lever, would have chosen on one snapshot: in all, and by serving.
+
+    `emissions` are those of each objective's plan, for counting them at other intensities.
+    """
 
     whole: tuple[DesignPoint, ...]
     by_serving: Mapping[str, tuple[DesignPoint, ...]]
     saved_percent: Mapping[str, float]
+    emissions: Mapping[str, Mapping[Objective, Emission]]
+    levers: tuple[LeverContribution, ...]
+    levers_by_serving: Mapping[str, tuple[LeverContribution, ...]]
 
 
 def warm_up() -> None:
@@ -54,7 +63,33 @@ def compare_objectives(snapshot: Snapshot, plan: Plan) -> Comparison:
             saved[name] = round(100.0 * (1.0 - own / cheapest), 1)
     everyone = set(by_serving)
     whole = tuple(_point(objective, other, everyone) for objective, other in plans.items())
-    return Comparison(whole=whole, by_serving=by_serving, saved_percent=saved)
+    emitted = {objective: emissions(other.placements, snapshot) for objective, other in plans.items()}
+    effects = measure_losses(snapshot, plans[Objective.CARBON])
+    return Comparison(
+        whole=whole,
+        by_serving=by_serving,
+        saved_percent=saved,
+        emissions={
+            name: {objective: found[name] for objective, found in emitted.items() if name in found}
+            for name in by_serving
+        },
+        levers=_contributions(effects, everyone),
+        levers_by_serving={name: _contributions(effects, {name}) for name in by_serving},
+    )
+
+
+def _contributions(effects: LeverEffects, names: set[str]) -> tuple[LeverContribution, ...]:
+    """What each lever saves on these servings; one that changes how much is served can't be told in grams."""
+    return tuple(
+        LeverContribution(
+            lever=lever.value,
+            grams_per_hour=round(
+                _grams(effects.without(lever), names) - _grams(effects.full, names), _DIGITS
+            ),
+        )
+        for lever in sorted(effects.levers)
+        if effects.serves_as_much(lever)
+    )
 
 
 def _point(objective: Objective, plan: Plan, names: set[str]) -> DesignPoint:

@@ -14,7 +14,7 @@ from ecoserve_operator.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_PLANS = 4  # one per objective
+_PLANS = 8  # one per objective, and one without each lever
 
 
 class Comparer:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ecoserve.api.base import Condition
 from ecoserve.api.labels import API_VERSION, FIELD_MANAGER
+from ecoserve.times import written_utc
 from ecoserve_operator.reporting.conditions import Aspect, Reason
 from ecoserve_operator.watch.records import ServingRecord, ZoneRecord
 
@@ -25,7 +26,7 @@ def build_event(
 
 def event_about(involved: Mapping[str, str], reason: str, message: str, *, warning: bool) -> dict[str, Any]:
     """A core/v1 Event about the object that `involved` refers to."""
-    now = datetime.now(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
+    now = written_utc(datetime.now(UTC))
     return {
         "apiVersion": "v1",
         "kind": "Event",
@@ -44,19 +45,19 @@ def event_about(involved: Mapping[str, str], reason: str, message: str, *, warni
     }
 
 
-def placement_event(
-    serving: ServingRecord, after: Iterable[Mapping[str, Any]], before: Iterable[Mapping[str, Any]]
-) -> dict[str, Any] | None:
-    """An event that tells how replicas moved between pools; None where they did not."""
-    new, old = _replicas(after), _replicas(before)
-    moves = [
+def moves_between(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]) -> str:
+    """How replicas moved between the pools of two statuses; empty where they did not."""
+    old, new = _replicas(before), _replicas(after)
+    return "; ".join(
         f"{place}: {old.get(place, 0)} → {new.get(place, 0)}"
         for place in sorted(new.keys() | old.keys())
         if new.get(place, 0) != old.get(place, 0)
-    ]
-    if not moves:
-        return None
-    return build_event(serving, "LLMServing", "PlacementChanged", "; ".join(moves), warning=False)
+    )
+
+
+def placement_event(serving: ServingRecord, moves: str) -> dict[str, Any]:
+    """An event that tells how replicas moved between pools."""
+    return build_event(serving, "LLMServing", "PlacementChanged", moves, warning=False)
 
 
 def _replicas(pools: Iterable[Mapping[str, Any]]) -> dict[str, int]:

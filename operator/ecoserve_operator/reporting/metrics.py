@@ -1,4 +1,8 @@
-"""Prometheus metrics, all with prefix `ecoserve_`, in a registry of their own."""
+"""Prometheus metrics, all with prefix `ecoserve_`, in a registry of their own.
+
+Gauges show the present decision and readings, counters what happened; docs/operate.md lists them. What stands in
+statuses (grams emitted) goes on counting from there after a restart, so that no counter falls back.
+"""
 
 from collections.abc import Iterable, Mapping
 
@@ -11,12 +15,16 @@ from prometheus_client import (
     start_http_server,
 )
 
+from ecoserve.api.accounts import ForecastAccuracy
 from ecoserve.planner.backlog import total
-from ecoserve_operator.planning.decision import Choice
 from ecoserve_operator.planning.offline import Order
+from ecoserve_operator.planning.planner import Decision
+from ecoserve_operator.reporting.accounts import WHOLE, Rates
 from ecoserve_operator.signals.intensity import Reading
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+_WATTS_PER_KILOWATT = 1000.0
+_PERCENT = 100.0
 
 
 class Metrics:
@@ -27,77 +35,152 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self.plan_seconds = self._histogram("plan_seconds", "From a change to its plan.")
         self.apply_seconds = self._histogram("apply_seconds", "From a change to the last Deployment written.")
-        self.plans = Counter(
-            "ecoserve_plans",
-            "Plans by outcome: planned anew, kept within hysteresis, rerouted, failed.",
-            ("outcome",),
-            registry=self.registry,
+        self.plans = self._counter(
+            "plans", "Plans by outcome: planned anew, kept within hysteresis, rerouted, failed.", "outcome"
         )
-        self.writes = Counter(
-            "ecoserve_deployment_writes", "Deployments applied or deleted.", ("verb",), registry=self.registry
+        self.decisions = self._counter(
+            "serving_decisions", "What decisions meant for servings: changed, or why not.", "reason"
         )
-        self.leading = self._gauge("leading", "1 while this instance acts.")
-        self.watch_age = self._gauge("watch_event_age_seconds", "Age of the last watch event.")
-        self.intensity = self._gauge("zone_intensity_grams_per_kwh", "Carbon intensity used.", "zone")
-        self.stale = self._gauge(
+        self.writes = self._counter("deployment_writes", "Deployments applied or deleted.", "verb")
+        self.errors = self._counter(
+            "errors", "Passes that failed, by kind: api_refused, api_unreachable, planner.", "kind"
+        )
+        self.emitted = self._counter(
+            "emitted_grams", "gCO2e by what was planned and by what objectives would have.", "placement"
+        )
+        self.serving_emitted = self._counter(
+            "serving_emitted_grams", "The same of each serving there is.", "serving", "placement"
+        )
+        self.leading = Gauge("ecoserve_leading", "1 while this instance acts.", registry=self.registry)
+        self.watch_age = Gauge(
+            "ecoserve_watch_event_age_seconds", "Age of the last watch event.", registry=self.registry
+        )
+        self._shown: list[Gauge] = []
+        self._intensity = self._gauge("zone_intensity_grams_per_kwh", "Carbon intensity used.", "zone")
+        self._stale = self._gauge(
             "zone_intensity_stale", "1 where the intensity is held or a fallback.", "zone"
         )
-        self.observed = self._gauge(
+        self._observed = self._gauge(
             "zone_intensity_observed_timestamp_seconds", "When the intensity used was last told.", "zone"
         )
-        self.grams = self._gauge(
+        self._error = self._gauge(
+            "zone_forecast_error_ratio", "Mean absolute error of forecasts an hour ahead, by value.", "zone"
+        )
+        self._load = self._gauge("serving_requests_per_second", "Load planned for.", "serving", "class")
+        self._grams = self._gauge(
             "serving_grams_per_hour", "gCO2e/h of a serving's placement.", "serving", "part"
         )
-        self.replicas = self._gauge(
+        self._replicas = self._gauge(
             "serving_planned_replicas", "Replicas planned.", "serving", "pool", "role", "class"
         )
-        self.held = self._gauge(
+        self._ready = self._gauge("serving_ready_replicas", "Replicas that are ready.", "serving")
+        self._unserved = self._gauge(
+            "serving_unserved_requests_per_second", "Load that the plan does not meet.", "serving", "reason"
+        )
+        self._held = self._gauge(
             "serving_held", "1 where the last good placement is held.", "serving", "reason"
         )
-
-        self.backlog = self._gauge(
+        self._backlog = self._gauge(
             "offline_backlog_requests",
             "Offline requests that waited when the present order began.",
             "serving",
+        )
+        self._rates = self._gauge(
+            "grams_per_hour", "gCO2e/h by what is planned and by what objectives would have.", "placement"
+        )
+        self._idle = self._gauge(
+            "pool_idle_grams_per_hour", "gCO2e/h of the idle power of a pool's nodes that are on.", "pool"
+        )
+        self._nodes_on = self._gauge("pool_nodes_on", "Nodes that the plan uses.", "pool")
+        self._gap = self._gauge("plan_gap_ratio", "How far the plan may be from the least, of its value.")
+        self._bound = self._gauge(
+            "plan_lower_bound", "Least value that any plan can have, in the objective's unit.", "objective"
         )
 
     def serve(self, host: str, port: int) -> None:
         """Serve /metrics from a thread of its own."""
         start_http_server(port, addr=host, registry=self.registry)
 
+    def count_grams(self, name: str, placement: str, grams: float) -> None:
+        """Count grams of a serving, or of the fleet (`WHOLE`)."""
+        if name == WHOLE:
+            self.emitted.labels(placement).inc(grams)
+        else:
+            self.serving_emitted.labels(name, placement).inc(grams)
+
+    def forget_serving(self, name: str) -> None:
+        """Drop the counters of a serving that has gone."""
+        self.serving_emitted.remove_by_labels({"serving": name})
+
     def show(
-        self, choices: Iterable[Choice], readings: Mapping[str, Reading], orders: Mapping[str, Order]
+        self,
+        decision: Decision,
+        readings: Mapping[str, Reading],
+        forecasts: Mapping[str, Iterable[ForecastAccuracy]],
+        orders: Mapping[str, Order],
+        ready: Mapping[str, int],
+        rates: Rates,
     ) -> None:
         """Show the present decision and readings; what no longer exists disappears."""
-        for gauge in (
-            self.intensity,
-            self.stale,
-            self.observed,
-            self.grams,
-            self.replicas,
-            self.held,
-            self.backlog,
-        ):
+        for gauge in self._shown:
             gauge.clear()
-        for name, order in orders.items():
-            self.backlog.labels(name).set(total(order.backlog))
         for zone, reading in readings.items():
-            self.intensity.labels(zone).set(reading.grams_per_kwh)
-            self.stale.labels(zone).set(reading.stale)
-            self.observed.labels(zone).set(reading.observed_at.timestamp())
-        for choice in choices:
+            self._intensity.labels(zone).set(reading.grams_per_kwh)
+            self._stale.labels(zone).set(reading.stale)
+            self._observed.labels(zone).set(reading.observed_at.timestamp())
+            for item in forecasts.get(zone, ()):
+                self._error.labels(zone).set(item.mean_absolute_percent_error / _PERCENT)
+        for name, order in orders.items():
+            self._backlog.labels(name).set(total(order.backlog))
+        for name, replicas in ready.items():
+            self._ready.labels(name).set(replicas)
+        for placement, rate in rates.items():
+            self._rates.labels(placement).set(rate)
+        self._show_choices(decision)
+        self._show_plan(decision)
+
+    def _show_choices(self, decision: Decision) -> None:
+        for demand in decision.snapshot.servings:
+            for name, traffic in (("online", demand.online), ("offline", demand.offline)):
+                if traffic is not None:
+                    self._load.labels(demand.name, name).set(traffic.rate_per_second)
+        for choice in decision.choices.values():
             name = choice.serving
             operational = sum(item.operational_grams_per_hour for item in choice.placements)
             embodied = sum(item.embodied_grams_per_hour for item in choice.placements)
-            self.grams.labels(name, "operational").set(operational)
-            self.grams.labels(name, "embodied").set(embodied)
+            self._grams.labels(name, "operational").set(operational)
+            self._grams.labels(name, "embodied").set(embodied)
             if choice.problem:
-                self.held.labels(name, choice.reason).set(1)
+                self._held.labels(name, choice.reason).set(1)
             for item in choice.placements:
-                self.replicas.labels(name, item.pool, item.role.value, item.traffic_class).inc(item.replicas)
+                self._replicas.labels(name, item.pool, item.role.value, item.traffic_class).inc(item.replicas)
+
+    def _show_plan(self, decision: Decision) -> None:
+        plan = decision.plan
+        if plan is None:
+            return
+        zones = {zone.name: zone for zone in plan.zones}
+        for use in plan.pools:
+            zone = zones[use.pool.zone]
+            watts = use.nodes_on * use.idle_watts_per_node * zone.pue
+            self._idle.labels(use.pool.name).set(watts / _WATTS_PER_KILOWATT * zone.carbon_intensity)
+            self._nodes_on.labels(use.pool.name).set(use.nodes_on)
+        for item in plan.unserved:
+            self._unserved.labels(item.serving, item.reason.value).inc(item.requests_per_second)
+        if plan.gap is not None:
+            self._gap.set(max(0.0, plan.gap))
+        for part in plan.explanation.objectives if plan.explanation is not None else ():
+            self._bound.labels(part.objective).set(part.lower_bound)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(f"ecoserve_{name}", text, labels, registry=self.registry)
+        """A gauge that `show` clears and sets anew."""
+        gauge = Gauge(f"ecoserve_{name}", text, labels, registry=self.registry)
+        if labels:
+            self._shown.append(gauge)
+        return gauge
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"ecoserve_{name}", text, labels, registry=self.registry)
 
     def _histogram(self, name: str, text: str) -> Histogram:
         return Histogram(f"ecoserve_{name}", text, buckets=_SECONDS, registry=self.registry)

@@ -5,10 +5,13 @@ requests. An object that has gone meanwhile needs no status.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from ecoserve.api.accounts import Account, ForecastAccuracy
 from ecoserve.api.labels import API_VERSION, INSTANCES_NAME
 from ecoserve.api.placementplan import PlacementPlanStatus, PlanInstances
 from ecoserve_operator.kube import (
@@ -22,21 +25,24 @@ from ecoserve_operator.kube import (
     KubeApi,
 )
 from ecoserve_operator.planning.calls import Comparison
-from ecoserve_operator.planning.decision import Choice, Taken
-from ecoserve_operator.planning.offline import Order
 from ecoserve_operator.planning.planner import Decision
 from ecoserve_operator.planning.session import Exported
 from ecoserve_operator.reporting import placement_plan as plans
 from ecoserve_operator.reporting.conditions import Verdict, settle, transitions
-from ecoserve_operator.reporting.events import placement_event, transition_events
+from ecoserve_operator.reporting.events import moves_between, placement_event, transition_events
 from ecoserve_operator.reporting.history import PlanHistory, replicas_of
-from ecoserve_operator.reporting.status import build_status, build_zone_status, is_news, with_kept
-from ecoserve_operator.reporting.verdicts import nodes_verdict
+from ecoserve_operator.reporting.status import ServingFacts, build_status, build_zone_status, is_news
+from ecoserve_operator.reporting.verdicts import nodes_verdict, serving_verdicts
 from ecoserve_operator.signals.intensity import Reading
-from ecoserve_operator.watch.records import DeploymentRecord, Reported, ServingRecord, ZoneRecord
+from ecoserve_operator.watch.records import Key, Reported, ServingRecord, ZoneRecord
 from ecoserve_operator.watch.world import World
 
 logger = logging.getLogger(__name__)
+
+_ACCOUNT_SECONDS = 55.0
+"""How often the account of all servings is written at least: with each look at everything, a minute apart."""
+_SERVING_ACCOUNT_SECONDS = 3600.0
+"""The same of one serving's, without other news: hundreds of servings must not write all the time."""
 
 
 class Reporter:
@@ -53,6 +59,8 @@ class Reporter:
         self._plan_status: dict[str, Any] = {}
         self._since = ""
         self._restored = False
+        self._told_at: dict[Key, float] = {}
+        self._account_told_at = 0.0
         self._instances: dict[str, Any] = {}
         self._export = PlanInstances()
 
@@ -111,7 +119,14 @@ class Reporter:
             config_map=place if kept else "", plan=self.plan_id if kept else "", problem=problem
         )
 
-    async def report_plan_status(self, phase: str, decision: Decision) -> None:
+    @property
+    def plan_status(self) -> Mapping[str, Any]:
+        """The status of the PlacementPlan as it was written last, by whoever wrote it."""
+        return self._plan_status
+
+    async def report_plan_status(
+        self, phase: str, decision: Decision, comparison: Comparison | None, account: Account | None
+    ) -> None:
         """Write how far the plan has been carried out, how it was found, which nodes are not known, and its instances."""
         nodes = [nodes_verdict(decision.snapshot)]
         before = Reported(body=self._plan_status).conditions
@@ -121,52 +136,51 @@ class Reporter:
                 since=self._since,
                 decision=decision.route.value,
                 message=decision.detail,
+                levers=comparison.levers if comparison is not None else (),
+                account=account,
                 instances=self._export,
                 conditions=settle(nodes, before, self._plan_generation, datetime.now(UTC)),
             )
         )
-        if self._plan and manifest["status"] != self._plan_status:
+        due = time.monotonic() - self._account_told_at >= _ACCOUNT_SECONDS
+        news = is_news(manifest["status"], self._plan_status)
+        if self._plan and (news or due) and manifest["status"] != self._plan_status:
             await self._api.apply(PLACEMENT_PLAN, manifest, subresource="status")
-            self._plan_status = manifest["status"]
+            self._plan_status, self._account_told_at = manifest["status"], time.monotonic()
 
-    async def report_serving(
-        self,
-        record: ServingRecord,
-        choice: Choice | None,
-        verdicts: Iterable[Verdict],
-        deployments: Iterable[DeploymentRecord],
-        comparison: Comparison | None,
-        decision: Decision,
-        order: Order | None,
-    ) -> None:
-        """Write an LLMServing's status and the events of what changed in it."""
-        before = self._world.reported.get(record.key, Reported())
+    async def report_serving(self, facts: ServingFacts) -> str:
+        """Write an LLMServing's status and the events of what changed in it; returns what the decision meant for it."""
+        record, before = facts.record, self._world.reported.get(facts.record.key, Reported())
+        facts = replace(facts, before=before.body)
+        verdicts = serving_verdicts(record, facts.choice, facts.fresh, facts.applied)
         conditions = settle(verdicts, before.conditions, record.generation, datetime.now(UTC))
-        explanation = decision.plan.explanation if decision.plan is not None else None
-        status = build_status(
-            record,
-            choice,
-            conditions,
-            deployments,
-            comparison,
-            self.plan_id,
-            decision.decided_at,
-            order,
-            explanation,
-        )
-        if choice is None or choice.taken is Taken.HELD:
-            status = with_kept(status, before.body)
-        if not is_news(status, before.body) or not await self._write(LLM_SERVING, record, status):
-            return
-        moved = placement_event(record, status.get("pools", ()), before.body.get("pools", ()))
-        changed = transition_events(record, "LLMServing", transitions(conditions, before.conditions))
-        await self._post(*changed, *([moved] if moved is not None else []))
+        status = build_status(facts, conditions, self.plan_id)
+        outcome = str(status["decision"]["reason"])
+        if not (is_news(status, before.body) or self._account_is_due(record, status)):
+            return outcome
+        if await self._write(LLM_SERVING, record, status):
+            self._told_at[record.key] = time.monotonic()
+            changed = transition_events(record, "LLMServing", transitions(conditions, before.conditions))
+            moves = moves_between(before.body.get("pools", ()), status.get("pools", ()))
+            await self._post(*changed, *([placement_event(record, moves)] if moves else []))
+        return outcome
 
-    async def report_zone(self, record: ZoneRecord, reading: Reading, verdict: Verdict) -> None:
+    def _account_is_due(self, record: ServingRecord, status: Mapping[str, Any]) -> bool:
+        """Whether what an account says is old enough to be written without other news."""
+        told_at = self._told_at.setdefault(record.key, time.monotonic())
+        return "account" in status and time.monotonic() - told_at >= _SERVING_ACCOUNT_SECONDS
+
+    async def report_zone(
+        self,
+        record: ZoneRecord,
+        reading: Reading,
+        verdict: Verdict,
+        forecasts: tuple[ForecastAccuracy, ...],
+    ) -> None:
         """Write a GridZone's status and the event of a change in its freshness."""
         before = self._world.reported.get((None, record.name), Reported())
         conditions = settle([verdict], before.conditions, record.generation, datetime.now(UTC))
-        status = build_zone_status(reading, record.generation, conditions)
+        status = build_zone_status(reading, record.generation, conditions, forecasts)
         if not is_news(status, before.body) or not await self._write(GRID_ZONE, record, status):
             return
         await self._post(*transition_events(record, "GridZone", transitions(conditions, before.conditions)))

@@ -126,6 +126,11 @@ class GridSignals:
                 found |= dict.fromkeys(record.grid.spec.zones or (record.name,), known)
         return found
 
+    def forecasts(self, zones: Iterable[ZoneRecord]) -> dict[str, IntensitySeries]:
+        """The series behind each GridZone, by its name; none of one that is played over and over."""
+        found = {record.name: self._series(record.grid) for record in zones if record.grid is not None}
+        return {name: known[0] for name, known in found.items() if known is not None and not known[1]}
+
     def _series(self, grid: GridZone) -> tuple[IntensitySeries, bool] | None:
         question, wanted = question_of(grid), _wanted(grid)
         if question is not None:

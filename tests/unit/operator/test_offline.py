@@ -26,7 +26,8 @@ from ecoserve_operator.planning.offline import OfflineWork, Order, restored
 from ecoserve_operator.planning.planner import Decision
 from ecoserve_operator.planning.scheduler import Question, Scheduler
 from ecoserve_operator.planning.snapshot import demand_of
-from ecoserve_operator.reporting.status import build_status
+from ecoserve_operator.reporting.conditions import Aspect, Reason, Verdict
+from ecoserve_operator.reporting.status import ServingFacts, build_status
 from ecoserve_operator.watch.records import ServingRecord, serving_record
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -133,14 +134,27 @@ def test_a_schedule_that_is_gone_lets_what_waits_run_within_the_hour() -> None:
     assert work.orders[BATCH].waits_until is None
 
 
+def told_of(order: Order) -> dict[str, Any]:
+    """The status that tells of an order."""
+    verdict = Verdict(aspect=Aspect.APPLIED, status="True", reason=Reason.PLACED, message="")
+    facts = ServingFacts(
+        record=ServingRecord(namespace="n", name="batch", uid="u", generation=1, serving=None),
+        choice=None,
+        decision=decision(Taken.PLAN),
+        fresh=verdict,
+        applied=verdict,
+        order=order,
+    )
+    return build_status(facts, (), "")
+
+
 def test_a_restart_goes_on_where_the_last_operator_ended() -> None:
     work = OfflineWork()
     plan = schedule(*[0.25] * 24)
     for hour in range(3):
         work.ordered(snapshot(), plan, {}, one_per_second, NOW + hour * HOUR)
         work.note(decision(Taken.PLAN), NOW + hour * HOUR)
-    record = ServingRecord(namespace="n", name="batch", uid="u", generation=1, serving=None)
-    status = build_status(record, None, (), (), None, "", NOW, work.orders[BATCH])
+    status = told_of(work.orders[BATCH])
     again = OfflineWork()
     later = NOW + 4.5 * HOUR
     again.ordered(snapshot(), plan, {BATCH: status}, one_per_second, later)
@@ -238,8 +252,7 @@ def test_orders_say_when_they_began_and_what_they_hold() -> None:
     order = Order(
         since=NOW, rate_per_second=0.0, done_per_second=0.0, backlog=backlog, waits_until=NOW + HOUR
     )
-    record = ServingRecord(namespace="n", name="batch", uid="u", generation=1, serving=None)
-    told = build_status(record, None, (), (), None, "", NOW, order)["offline"]
+    told = told_of(order)["offline"]
     assert told["backlogRequests"] == 10
     assert told["backlog"] == [{"arrivedAt": "2026-06-01T11:00:00Z", "requests": 10.0}]
     assert (told["asOf"], told["waitsUntil"]) == ("2026-06-01T12:00:00Z", "2026-06-01T13:00:00Z")

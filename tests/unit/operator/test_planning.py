@@ -20,6 +20,7 @@ from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.planner.plan import Plan, make_plan
 from ecoserve_operator.planning.calls import compare_objectives
 from ecoserve_operator.planning.decision import Choice, Taken, choose, hold, missing_pool
+from ecoserve_operator.planning.emission import emissions
 from ecoserve_operator.planning.process import PlannerFailedError, PlannerProcess
 from ecoserve_operator.planning.session import PlanningSession, Route, same_replicas
 from ecoserve_operator.planning.snapshot import same_question
@@ -202,6 +203,20 @@ def test_the_carbon_plan_is_compared_with_the_others_on_the_same_snapshot() -> N
     grams = {point.objective.value: point.grams_per_hour for point in found.by_serving["n/chat"]}
     assert grams["carbon"] == min(grams.values())
     assert found.saved_percent["n/chat"] >= 0
+    assert {item.lever for item in found.levers} == {"reduce", "reuse", "rightsize", "recycle"}
+    assert all(item.grams_per_hour >= 0 for item in found.levers)
+    assert found.levers_by_serving["n/chat"] == found.levers
+
+
+def test_emissions_are_those_of_the_plan_at_its_intensity_and_follow_it_to_another() -> None:
+    plan = make_plan(snapshot(west=100.0))
+    found = emissions(plan.placements, snapshot())["n/chat"]
+    at = {zone.name: zone.carbon_intensity for zone in plan.zones}
+    assert found.grams_per_hour(at) == pytest.approx(plan.grams_per_hour)
+    doubled = {zone: 2 * grams for zone, grams in at.items()}
+    assert found.grams_per_hour(doubled) == pytest.approx(
+        2 * plan.operational_grams_per_hour + plan.embodied_grams_per_hour
+    )
 
 
 def _played(*calls: Any, limit_seconds: float = 20.0) -> list[Any]:

@@ -17,10 +17,12 @@ from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.performance import Role
 from ecoserve.planner.plan import Placement, Plan
 from ecoserve_operator.planning.decision import Choice, Taken
+from ecoserve_operator.planning.planner import Decision
+from ecoserve_operator.planning.session import Route
 from ecoserve_operator.reporting.conditions import Aspect, Reason, Verdict, settle, transitions
-from ecoserve_operator.reporting.events import placement_event, transition_events
+from ecoserve_operator.reporting.events import moves_between, transition_events
 from ecoserve_operator.reporting.placement_plan import build_plan_spec, build_plan_status
-from ecoserve_operator.reporting.status import build_status, build_zone_status, is_news
+from ecoserve_operator.reporting.status import ServingFacts, build_status, build_zone_status, is_news
 from ecoserve_operator.reporting.verdicts import nodes_verdict, serving_verdicts, zone_verdict
 from ecoserve_operator.signals.intensity import Freshness, Reading
 from ecoserve_operator.watch.records import DeploymentRecord, Reported, ServingRecord, serving_record
@@ -136,6 +138,20 @@ def test_what_cannot_be_met_says_which_slice_and_that_the_rest_stays() -> None:
     assert feasible.message == "slice s: no room; the last good placement stays"
 
 
+def decided(
+    *choices: Choice, at: datetime = NOW, route: Route = Route.PLANNED, detail: str = "planned anew"
+) -> Decision:
+    return Decision(
+        snapshot=Snapshot(taken_at=at, zones=(), pools=(), servings=()),
+        plan=None,
+        choices={choice.serving: choice for choice in choices},
+        decided_at=at,
+        route=route,
+        detail=detail,
+        changes=("intensity of west 50 → 600 gCO2e/kWh", "b", "c", "d"),
+    )
+
+
 def status_of(choice: Choice, ready: int) -> dict[str, Any]:
     running = DeploymentRecord(
         namespace="n",
@@ -150,7 +166,15 @@ def status_of(choice: Choice, ready: int) -> dict[str, Any]:
         digest="",
     )
     conditions = settle([verdict(Aspect.READY)], (), 3, NOW)
-    return build_status(record(), choice, conditions, [running], None, "plan-1", NOW)
+    facts = ServingFacts(
+        record=record(),
+        choice=choice,
+        decision=decided(choice),
+        fresh=verdict(Aspect.CARBON_DATA_FRESH),
+        applied=verdict(Aspect.APPLIED),
+        deployments=(running,),
+    )
+    return build_status(facts, conditions, "plan-1")
 
 
 def test_a_status_is_what_the_schema_says_and_carries_the_figures() -> None:
@@ -231,12 +255,9 @@ def test_events_follow_transitions_and_moves() -> None:
 
     old = [{"pool": "a", "role": "both", "class": "online", "tensorParallel": 2, "replicas": 2}]
     new = [{"pool": "b", "role": "both", "class": "online", "tensorParallel": 1, "replicas": 3}]
-    moved = placement_event(record(), new, old)
-    assert moved is not None
-    assert (
-        moved["message"] == "a both online tensor parallel 2: 2 → 0; b both online tensor parallel 1: 0 → 3"
-    )
-    assert placement_event(record(), old, old) is None
+    moved = moves_between(old, new)
+    assert moved == "a both online tensor parallel 2: 2 → 0; b both online tensor parallel 1: 0 → 3"
+    assert moves_between(old, old) == ""
 
 
 def test_unreadable_conditions_are_as_good_as_none() -> None:
