@@ -27,6 +27,7 @@ from ecoserve_operator.kubectl_tables import (
     print_history,
     print_margins,
     print_slices,
+    print_story,
     shape,
     show,
 )
@@ -151,6 +152,7 @@ def plan(
     for item in spec.get("unserved", []):
         show(f"not met: {item['namespace']}/{item['serving']} {item['slice']}: {item['message']}")
     print_design_points(spec.get("designPoints", []))
+    print_story({**status, "decision": None})
 
 
 def _print_history(output: Output) -> None:
@@ -198,6 +200,7 @@ def explain_serving(name: str, namespace: NamespaceOption = "", output: OutputOp
     print_design_points(status.get("designPoints", []))
     if status.get("savedPercent") is not None:
         show(f"saved against the cost-optimal placement: {status['savedPercent']:g} %")
+    print_story(status)
 
 
 def _print_offline(offline: Body | None) -> None:

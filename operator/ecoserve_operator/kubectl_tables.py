@@ -55,6 +55,7 @@ def print_design_points(points: Sequence[Body]) -> None:
 def print_history(plans: Iterable[Body]) -> None:
     """Plans with when they were carried out, what they took, and how each was found."""
     table = new_table("PLAN", "SINCE, UNTIL", "gCO2e/h", "NODES", "REPLICAS", "DECISION", numbers=(2, 3, 4))
+    table.columns[0].no_wrap = True  # a name is there to be copied
     for plan in plans:
         spec, status = plan["spec"], plan.get("status") or {}
         placements = spec.get("placements", [])
@@ -68,6 +69,26 @@ def print_history(plans: Iterable[Body]) -> None:
             found,
         )
     show(table)
+
+
+def print_story(status: Body) -> None:
+    """Why something changed last or did not, what each lever saves, and the account since it was opened."""
+    if status.get("decision"):
+        show(f"last decision: {status['decision']['reason']}: {status['decision']['message']}")
+    if status.get("lastChange"):
+        show(f"last change: {status['lastChange']['time']}: {status['lastChange']['message']}")
+    if status.get("levers"):
+        saves = (f"{item['lever']} {item['gramsPerHour']:.1f}" for item in status["levers"])
+        show(f"saved by each lever, in gCO2e/h: {', '.join(saves)}")
+    account = status.get("account")
+    if account:
+        against = (
+            f"{each['savedGrams'] / 1000:.2f} against {each['objective']}" for each in account["against"]
+        )
+        show(
+            f"{account['since']} to {account['asOf']}: {account['grams'] / 1000:.2f} kg CO2e; "
+            f"saved, in kg: {', '.join(against)}"
+        )
 
 
 def print_slices(slices: Sequence[Body], objective: str) -> None:

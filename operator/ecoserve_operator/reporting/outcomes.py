@@ -42,7 +42,7 @@ def outcome_of(
     if fresh.status == "False":
         return DecisionOutcome(reason=Outcome.SIGNAL_STALE, message=f"nothing changes while {fresh.message}")
     if decision.route is Route.PLANNED:
-        message = f"{causes_of(decision)}: the replicas that run are the best found"
+        message = f"{causes_of(decision)}: {decision.detail}, and its replicas stay"
         return DecisionOutcome(reason=Outcome.NOTHING_BETTER, message=message)
     return DecisionOutcome(reason=decision.route.value, message=decision.detail)
 
