@@ -88,7 +88,6 @@ _KINDS = (
         description="A decided placement of all LLMServings, with its figures and reasons.",
         columns=(
             Column(name="Phase", path=".status.phase"),
-            Column(name="Objective", path=".spec.objective"),
             Column(name="gCO2e/h", path=".spec.gramsPerHour", type="number"),
             Column(name="Nodes", path=".spec.nodesOn", type="integer"),
             Column(name="Gap%", path=".spec.gapPercent", type="number"),
@@ -96,6 +95,7 @@ _KINDS = (
             Column(name="Until", path=".status.until"),
             Column(name="Operational", path=".spec.operationalGramsPerHour", type="number", priority=1),
             Column(name="Embodied", path=".spec.embodiedGramsPerHour", type="number", priority=1),
+            Column(name="Objective", path=".spec.objective", priority=1),
             Column(name="Id", path=".spec.id", priority=1),
             _AGE,
         ),
