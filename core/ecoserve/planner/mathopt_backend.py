@@ -45,6 +45,15 @@ _STATUS: dict[int, Status] = {
 _QUICK = 80_000
 """Open columns up to which a mixed program goes to SCIP first, for this share of the time."""
 _QUICK_SHARE = 0.5
+_SIMPLEX = {
+    dual: parameters_pb2.SolveParametersProto(
+        presolve=parameters_pb2.EMPHASIS_OFF,  # it would forget the basis
+        lp_algorithm=parameters_pb2.LP_ALGORITHM_DUAL_SIMPLEX
+        if dual
+        else parameters_pb2.LP_ALGORITHM_PRIMAL_SIMPLEX,
+    )
+    for dual in (False, True)
+}
 _STDOUT = 1
 _redirecting = threading.Lock()
 
@@ -78,7 +87,9 @@ def solve_linear(program: Program, objective: Vector) -> Solution:
 class LinearSession:
     """A linear relaxation that stays with GLOP, which starts each solve where the last one ended.
 
-    It knows only some columns of the program at first; others are added, and prices changed, between solves.
+    It knows only some columns of the program at first; others are added, and prices and bounds changed, between
+    solves. New columns and prices leave the last point feasible, so the primal simplex goes on from there; new
+    bounds leave its prices feasible, and the dual one does.
     """
 
     program: Program
@@ -86,6 +97,7 @@ class LinearSession:
     columns: Indices
     _solver: Any = field(init=False)
     _places: Indices = field(init=False)
+    _dual: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self._places = np.full(self.program.columns, -1, np.int64)
@@ -109,6 +121,7 @@ class LinearSession:
         places = self._places[self.program.entry_columns]
         _fill_matrix(update.linear_constraint_matrix_updates, self.program, places, places >= first)
         self._update(update)
+        self._dual = False
 
     def reprice(self, prices: Mapping[int, float]) -> None:
         """Change objective coefficients."""
@@ -120,12 +133,25 @@ class LinearSession:
         update = model_update_pb2.ModelUpdateProto()
         _fill(update.objective_updates.linear_coefficients, self._places[columns], self.objective[columns])
         self._update(update)
+        self._dual = False
 
-    def solve(self) -> Solution:
-        """Minimise."""
+    def rebound(self, columns: Indices, lower: Vector, upper: Vector) -> None:
+        """Change the bounds of columns that it knows."""
+        self.program = replace(self.program, lower=self.program.lower.copy(), upper=self.program.upper.copy())
+        self.program.lower[columns], self.program.upper[columns] = lower, upper
+        order = np.argsort(self._places[columns])
+        places = self._places[columns][order]
+        update = model_update_pb2.ModelUpdateProto()
+        _fill(update.variable_updates.lower_bounds, places, lower[order])
+        _fill(update.variable_updates.upper_bounds, places, upper[order])
+        self._update(update)
+        self._dual = True
+
+    def solve(self, *, dual: bool = False) -> Solution:
+        """Minimise, by the dual simplex where bounds have changed or it is asked for."""
         with _explained("GLOP"):
             result = self._solver.solve(
-                parameters_pb2.SolveParametersProto(),
+                _SIMPLEX[dual or self._dual],
                 model_parameters_pb2.ModelSolveParametersProto(),
                 None,
                 callback_pb2.CallbackRegistrationProto(),

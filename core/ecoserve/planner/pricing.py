@@ -6,6 +6,7 @@ still short then (prices are exact to a tolerance) is taken off the bound, so th
 """
 
 from dataclasses import replace
+from math import inf
 
 import numpy as np
 
@@ -27,7 +28,12 @@ _SERVED = 1e-7
 
 
 class Relaxation:
-    """The relaxation of one formulation under changing bounds and objectives; remembers which options were of use."""
+    """The relaxation of one formulation under changing bounds and objectives; remembers which options were of use.
+
+    `priced` is what was solved last, to go on from.
+    """
+
+    priced: "PricedSession"
 
     def __init__(self, formulation: Formulation, whole: int = _WHOLE) -> None:
         self._formulation = formulation
@@ -52,9 +58,9 @@ class Relaxation:
         return self._generated(program, objective)
 
     def _generated(self, program: Program, objective: Vector) -> Solution:
-        priced = PricedSession(self._formulation, program, objective, self.useful)
-        solution = priced.solve()
-        self.useful = self.useful | priced.active
+        self.priced = PricedSession(self._formulation, program, objective, self.useful)
+        solution = self.priced.solve()
+        self.useful = self.useful | self.priced.active
         return solution
 
 
@@ -68,37 +74,57 @@ class PricedSession:
         self.formulation = formulation
         self.active: Flags = offered.within(known)
         self.session = LinearSession(program, objective, np.flatnonzero(known))
-        self._lift = _Lift(formulation)
+        self._lift = _Lift(formulation, program)
+        self._groups = offered.slices * len(PHASES) + offered.phases
+        replicas = [formulation.replicas.get(item.name, -1) for item in formulation.spec.configurations]
+        self._replicas = np.array(replicas, np.int64)[offered.configurations]
+        counts = [float(formulation.counts.get(item.name, 1)) for item in formulation.spec.slices]
+        self._copies = np.array(counts)
+        self._fresh = True
 
-    def solve(self) -> Solution:
-        """Minimise over all options that the program leaves open."""
-        program, offered = self.session.program, self.formulation.offered
-        left = offered.within(program.open) & ~self.active
+    def solve(self, enough: float = inf, tolerance: float = _TOLERANCE) -> Solution:
+        """Minimise over all options that the program leaves open.
+
+        Options come in until the bound is `enough`, or within a relative tolerance of the least.
+        """
+        offered = self.formulation.offered
+        left = offered.within(self.session.program.open) & ~self.active
+        left &= self.session.program.upper[self._replicas] > 0
+        dual, self._fresh = self._fresh, False
         while True:
-            solution = self.session.solve()
+            solution = self.session.solve(dual=dual)
+            dual = False
             if solution.duals is None:
                 return solution
-            duals = self._lift.lifted(program, self.session.objective, solution.duals)
+            duals = self._lift.lifted(self.session.program, self.session.objective, solution.duals)
             solution = replace(solution, duals=duals)
             if not left.any():
                 return solution
-            costs = offered.within(program.reduced_costs(self.session.objective, duals))
+            costs = offered.within(self.session.program.reduced_costs(self.session.objective, duals))
             short = self._shortfall(np.where(left, costs, 0.0))
-            if short <= _TOLERANCE * abs(solution.objective) + 1e-12:
-                return replace(solution, bound=solution.objective - short)
-            added = _most_wanted(offered.slices * len(PHASES) + offered.phases, costs, left)
+            bound = solution.objective - short
+            if bound >= enough or short <= tolerance * abs(solution.objective) + 1e-12:
+                return replace(solution, bound=bound)
+            added = _most_wanted(self._groups, costs, left)
             left[added] = False
             self.active[added] = True
             self.session.add(offered.columns[added])
 
+    def sell(self, price: float) -> None:
+        """Let slices go unserved at a price each, so that there is a solution, and prices, whatever the replicas."""
+        whole = self.formulation.program.upper
+        columns = np.array(sorted(self.formulation.shed.values()), np.int64)
+        self.session.program = self.session.program.bounded({int(c): (0.0, float(whole[c])) for c in columns})
+        self.session.objective = self.session.objective.copy()
+        self.session.objective[columns] = price
+        self.session.add(columns)
+
     def _shortfall(self, costs: Vector) -> float:
         """Return how much less the rest of the options could make the objective, at most."""
-        offered = self.formulation.offered
-        least = np.zeros(len(self.formulation.spec.slices) * len(PHASES))
-        np.minimum.at(least, offered.slices * len(PHASES) + offered.phases, costs)
-        spec, counts = self.formulation.spec, self.formulation.counts
-        copies = np.array([float(counts.get(item.name, 1)) for item in spec.slices])
-        return -float((least.reshape(-1, len(PHASES)).sum(axis=1) * copies).sum())
+        wanted = np.flatnonzero(costs < 0)
+        least = np.zeros(len(self._copies) * len(PHASES))
+        np.minimum.at(least, self._groups[wanted], costs[wanted])
+        return -float((least.reshape(-1, len(PHASES)).sum(axis=1) * self._copies).sum())
 
 
 class _Lift:
@@ -108,7 +134,7 @@ class _Lift:
     and nodes cover their own cost, and the bound stays. Prices that are too low call for options of no use.
     """
 
-    def __init__(self, formulation: Formulation) -> None:
+    def __init__(self, formulation: Formulation, program: Program) -> None:
         rows = formulation.rows
         pools = {pool.name: pool.node.resources.amounts() for pool in formulation.spec.pools}
         binding = [
@@ -121,19 +147,32 @@ class _Lift:
         self._amounts = np.array([amount for _, _, amount in binding])
         self._capacity = np.array(list(rows.capacity.values()), np.int64)
         self._replicas = np.array([formulation.replicas[name] for name in rows.capacity], np.int64)
+        self._supply = _entries_of(program, np.concatenate([self._nodes, self._replicas]))
 
     def lifted(self, program: Program, objective: Vector, duals: Vector) -> Vector:
         """Return the raised duals."""
         duals = duals.copy()
-        duals[self._packing] -= _spare(program, objective, duals, self._nodes) / self._amounts
-        duals[self._capacity] -= _spare(program, objective, duals, self._replicas)
+        duals[self._packing] -= self._spare(program, objective, duals, self._nodes) / self._amounts
+        duals[self._capacity] -= self._spare(program, objective, duals, self._replicas)
         return duals
 
+    def _spare(self, program: Program, objective: Vector, duals: Vector, columns: Indices) -> Vector:
+        """Return how far prices may rise for what need not run; what must run is paid for, and its room is free."""
+        costs = self._supply.reduced_costs(objective, duals)
+        return np.where(program.lower[columns] == 0.0, np.maximum(0.0, costs[columns]), 0.0)
 
-def _spare(program: Program, objective: Vector, duals: Vector, columns: Indices) -> Vector:
-    """Return how far prices may rise for what need not run; what must run is paid for, and its room is free."""
-    spare = np.maximum(0.0, program.reduced_costs(objective, duals)[columns])
-    return np.where(program.lower[columns] == 0.0, spare, 0.0)
+
+def _entries_of(program: Program, columns: Indices) -> Program:
+    """Return the program with no entries but those of some columns."""
+    wanted = np.zeros(program.columns, np.bool_)
+    wanted[columns] = True
+    kept = wanted[program.entry_columns]
+    return replace(
+        program,
+        entry_rows=program.entry_rows[kept],
+        entry_columns=program.entry_columns[kept],
+        entry_values=program.entry_values[kept],
+    )
 
 
 def _most_wanted(groups: Indices, costs: Vector, left: Flags) -> Indices:

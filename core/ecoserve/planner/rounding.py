@@ -15,6 +15,7 @@ from ecoserve.planner.formulation import Formulation
 from ecoserve.planner.greedy import greedy_plan
 from ecoserve.planner.mathopt_backend import Solution
 from ecoserve.planner.pricing import Relaxation
+from ecoserve.planner.program import Vector
 from ecoserve.planner.tiers import Tiers
 
 
@@ -32,13 +33,22 @@ class Rounding:
         """Return the best of the quick plans: rounded or greedy, and what runs, where churn is bounded."""
         keep_held = self.formulation.churn is not None
         kept = self._routed(self.spec.held) if keep_held and self.spec.divisible else None
-        start = self._round(relaxed) or greedy_plan(self.formulation, relaxed.point)
+        start = self._raised(relaxed) or self._round(relaxed) or greedy_plan(self.formulation, relaxed.point)
         if keep_held:
             start = self._better(start, greedy_plan(self.formulation, relaxed.point, keep_held=True))
         return start if kept is None else self._better(start, kept)
 
     def _better(self, one: Candidate, other: Candidate) -> Candidate:
         return min(one, other, key=lambda plan: self.tiers.rank(plan, self.objective))
+
+    def _raised(self, relaxed: Solution) -> Candidate | None:
+        """Round all replicas up where supply allows, flows as they are; None for whole slices."""
+        if relaxed.point is None or not self.spec.divisible:
+            return None
+        columns = list(self.formulation.replicas.values())
+        values = relaxed.point.copy()
+        values[columns] = np.ceil(values[columns] - 1e-6)
+        return whole_plan(self.formulation, self.tiers, values)
 
     def _round(self, relaxed: Solution) -> Candidate | None:
         """Round replicas up where the pools can hold them, route the flows again; None for whole slices."""
@@ -87,11 +97,19 @@ class Rounding:
         columns = list(self.formulation.replicas.values())
         values[columns] = np.ceil(values[columns] - 1e-6)
         made = candidate(self.formulation, values)
-        return made if made.fits(self.formulation) and self._within_limits(made) else None
+        return made if made.fits(self.formulation) and _within_limits(self.formulation, made) else None
 
-    def _within_limits(self, made: Candidate) -> bool:
-        return all(
-            limit.max_replicas is None
-            or sum(made.replicas.get(name, 0) for name in set(limit.configurations)) <= limit.max_replicas
-            for limit in self.spec.limits
-        )
+
+def whole_plan(formulation: Formulation, tiers: Tiers, values: Vector) -> Candidate | None:
+    """Return a point with whole replicas as a plan; None where it lacks nodes, is beyond limits or leaves load unserved."""
+    made = candidate(formulation, values)
+    stands = made.fits(formulation) and _within_limits(formulation, made)
+    return made if stands and tiers.reached(made).nothing else None
+
+
+def _within_limits(formulation: Formulation, made: Candidate) -> bool:
+    return all(
+        limit.max_replicas is None
+        or sum(made.replicas.get(name, 0) for name in set(limit.configurations)) <= limit.max_replicas
+        for limit in formulation.spec.limits
+    )

@@ -1,12 +1,13 @@
-"""Solve a planning instance in stages: linear bound, rounding, restricted search, whole search, packing check.
+"""Solve a planning instance in stages: linear bound, rounding, branching, whole search, packing check.
 
 Equal pools and equal slices are merged before anything else, and told apart in the result.
 
 1. The relaxation, by column generation: the LP bound, prices, and reduced costs that say which columns can matter.
 2. Its replicas are rounded up where supply allows and flows are routed again, or, where slices are indivisible,
    placed greedily: a feasible plan within a moment, and the answer if time runs out.
-3. The few columns whose reduced cost is a small part of the bound are searched, then more of them, until the LP
-   bound proves the plan within the gap asked for. Where a pool is full, neighbourhoods of the plan are searched.
+3. Where slices may be split, replicas and nodes are branched on, over the same few columns (`branching`). Where they may
+   not, or that proves too little, the columns whose reduced cost is a small part of the bound are searched, then more
+   of them, and where a pool is full, neighbourhoods of the plan.
 4. What is still open is searched with every column that exact reduced-cost bounds leave (very large programs keep
    the promising ones). The plan is packed onto nodes. Where the aggregate rows promised too much, a
    disjunctive cut (fewer replicas of one kind, or more nodes) is added and the search repeated.
@@ -22,6 +23,7 @@ from math import inf
 import numpy as np
 
 from ecoserve.planner.bounds import fluid_bound
+from ecoserve.planner.branching import Branching
 from ecoserve.planner.candidate import Candidate, candidate
 from ecoserve.planner.cuts import packing_cut
 from ecoserve.planner.formulation import Formulation, formulate
@@ -31,7 +33,7 @@ from ecoserve.planner.mathopt_backend import Solution, solve_mixed
 from ecoserve.planner.merging import merge_slices
 from ecoserve.planner.neighbourhood import Neighbourhoods
 from ecoserve.planner.outcome import chain, outcome
-from ecoserve.planner.pricing import Relaxation
+from ecoserve.planner.pricing import PricedSession, Relaxation
 from ecoserve.planner.program import Program, Vector, dense_row
 from ecoserve.planner.rounding import Rounding
 from ecoserve.planner.tiers import Allowance, Solve, Tiers
@@ -44,6 +46,7 @@ _PROMISING = (0.0001, 0.0003, 0.001)
 _MAX_CUT_ROUNDS = 8
 _SMALL_COLUMNS = 400
 """Below, the whole search takes a moment and needs no better start than the rounded plan."""
+_LEAST_GAP = 1e-7
 _LEAST_FIRST_GAP = 0.001
 _LEAST_PROGRESS = 0.0005
 """More columns that improve the plan by less than this share of it are not followed by still more."""
@@ -86,21 +89,23 @@ class _Search:
         self.objective = formulation.objective()
         self.tiers = Tiers(formulation)
         self.relaxation = Relaxation(formulation)
+        self._gap = max(self.spec.relative_gap, _LEAST_GAP)
 
     def run(self) -> tuple[Candidate, BoundsResult, Solution]:
         """Return the plan, its bounds, and the relaxation that sheds what the plan sheds."""
         relaxed, allowance = self.tiers.lexicographic(
             self.formulation.program, self.objective, self.relaxation.solve
         )
+        priced = self.relaxation.priced
         start = Rounding(self.formulation, self.tiers, self.relaxation).plan(relaxed)
-        costs = self._reduced_costs(relaxed)
-        if costs is not None and allowance.nothing and self.formulation.program.columns > _SMALL_COLUMNS:
-            start = self._polished(relaxed, costs, self._searched(relaxed, costs, start))
-        if allowance.nothing and self._good_enough(relaxed, start):
+        bound = relaxed.bound if relaxed.point is not None else -inf
+        if allowance.nothing and not self._proven(start, bound):
+            start, bound = self._improved(priced, relaxed, start, bound)
+        if allowance.nothing and self._proven(start, bound):
             program, _ = self._promising(relaxed, start, allowance)
-            best, mip_bound = self._settled(program, allowance, start), relaxed.bound
+            best, mip_bound = self._settled(program, allowance, start), bound
         else:
-            best, allowance, mip_bound = self._mixed(relaxed, start, allowance)
+            best, allowance, mip_bound = self._mixed(relaxed, start, allowance, bound)
         if not allowance.nothing:
             relaxed = self.relaxation.solve(
                 self.tiers.allowing(self.formulation.program, allowance), self.objective
@@ -111,6 +116,19 @@ class _Search:
 
     def _left(self) -> float:
         return max(0.05, self.deadline - time.perf_counter())
+
+    def _improved(
+        self, priced: PricedSession, relaxed: Solution, plan: Candidate, bound: float
+    ) -> tuple[Candidate, float]:
+        """Search for a better plan and bound, short of a search of the whole program."""
+        if self.spec.divisible and self.tiers.reached(plan).nothing:
+            branching = Branching(self.formulation, self.tiers, priced, relaxed, self._gap)
+            plan = branching.improved(plan, self.deadline)
+            bound = branching.bound
+        costs = self._reduced_costs(relaxed)
+        if costs is not None and self.formulation.program.columns > _SMALL_COLUMNS:
+            plan = self._polished(relaxed, costs, self._searched(relaxed, costs, plan, bound), bound)
+        return plan, bound
 
     def _reduced_costs(self, relaxed: Solution) -> Vector | None:
         if relaxed.duals is None:
@@ -132,19 +150,16 @@ class _Search:
 
         return run
 
-    def _good_enough(self, relaxed: Solution, plan: Candidate) -> bool:
-        """Tell whether a plan serves everything within the gap, as the linear bound alone proves."""
-        return (
-            relaxed.point is not None
-            and self.tiers.reached(plan).nothing
-            and plan.total(self.objective) <= relaxed.bound * (1 + self.spec.relative_gap) + 1e-9
-        )
+    def _proven(self, plan: Candidate, bound: float) -> bool:
+        """Tell whether a plan serves everything within the gap of a bound."""
+        total = plan.total(self.objective)
+        return self.tiers.reached(plan).nothing and total - self._gap * abs(total) <= bound + 1e-9
 
-    def _searched(self, relaxed: Solution, costs: Vector, start: Candidate) -> Candidate:
+    def _searched(self, relaxed: Solution, costs: Vector, start: Candidate, bound: float) -> Candidate:
         """Search among more and more columns, until the plan is good enough or more columns do not help."""
         best = start
         for turn, promising in enumerate(_PROMISING):
-            if self._good_enough(relaxed, best):
+            if self._proven(best, bound):
                 break
             found = self._better(best, self._restricted(relaxed, costs, best, promising))
             before, after = best.total(self.objective), found.total(self.objective)
@@ -153,20 +168,20 @@ class _Search:
                 break
         return best
 
-    def _polished(self, relaxed: Solution, costs: Vector, start: Candidate) -> Candidate:
+    def _polished(self, relaxed: Solution, costs: Vector, start: Candidate, bound: float) -> Candidate:
         """Improve a plan pool by pool where supply is scarce: where the relaxation fills a pool."""
         nodes = list(self.formulation.nodes.values())
         scarce = relaxed.point is not None and np.any(
             (costs[nodes] < 0) & (relaxed.point[nodes] >= self.formulation.program.upper[nodes] - 1e-6)
         )
-        wide = relaxed.bound * (1 + _POLISH_FROM * self.spec.relative_gap)
+        wide = bound * (1 + _POLISH_FROM * self.spec.relative_gap)
         if not scarce or not self.tiers.reached(start).nothing or start.total(self.objective) <= wide:
             return start
         program = self.tiers.allowing(self.formulation.program, Allowance())
         around = Neighbourhoods(self.formulation, program, self.objective, costs, relaxed.bound)
         until = time.perf_counter() + _POLISH_SHARE * self._left()
         return around.improved(
-            start, lambda: until - time.perf_counter(), lambda plan: self._good_enough(relaxed, plan)
+            start, lambda: until - time.perf_counter(), lambda plan: self._proven(plan, bound)
         )
 
     def _restricted(
@@ -188,11 +203,11 @@ class _Search:
         return made if made.fits(self.formulation) else None
 
     def _mixed(
-        self, relaxed: Solution, rounded: Candidate, allowance: Allowance
+        self, relaxed: Solution, rounded: Candidate, allowance: Allowance, bound: float
     ) -> tuple[Candidate, Allowance, float]:
         """Search for whole replicas until the plan also packs; returns plan, shedding and its bound."""
         program, restricted = self._promising(relaxed, rounded, allowance)
-        best, bound = rounded, relaxed.bound
+        best, known = rounded, bound
         first_bound: float | None = None
         for _ in range(_MAX_CUT_ROUNDS):
             run = self._mixed_solver(best, self.spec.relative_gap)
@@ -202,7 +217,7 @@ class _Search:
             if solution.point is None:
                 break
             if first_bound is None:
-                first_bound = relaxed.bound if restricted else solution.bound
+                first_bound = known if restricted else max(known, solution.bound)
             found = candidate(self.formulation, solution.point[: len(best.values)])
             if found.fits(self.formulation):
                 best = self._better(best, found)

@@ -71,7 +71,7 @@ def test_work_waits_for_the_cleaner_hour_and_that_emits_less(hours_of: Make, mem
 
 
 def test_a_deadline_is_kept_whatever_the_grid(hours_of: Make, memory: PlanMemory) -> None:
-    schedule = plan_horizon(hours_of([500, 400, 300, 200, 100, 50], deadline_hours=2.5), memory=memory)
+    schedule = plan_horizon(hours_of([490, 400, 300, 200, 100, 50], deadline_hours=2.5), memory=memory)
     assert schedule.late_requests == 0
     # With the slack an hour's work is to be done 2.2 hours after it began to come: in the next hour.
     assert schedule.requests[CHAT] == pytest.approx((0, 1800, 1800, 1800, 1800, 3600), abs=0.1)
