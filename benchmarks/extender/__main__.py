@@ -120,7 +120,7 @@ async def _measure(arguments: argparse.Namespace, progress: Progress) -> dict[st
                 extenders = extenders or _Extenders(cluster, go)
                 variants = (
                     Variant("none"),
-                    Variant("noop", extenders.url("noop")),
+                    Variant("noop", extenders.url("noop"), binds=False),
                     Variant("ours", extenders.url("ours")),
                     Variant("not-opted-in", extenders.url("ours"), managed=True),
                 )

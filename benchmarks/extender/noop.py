@@ -34,7 +34,6 @@ app = FastAPI()
 
 
 @app.post("/filter")
-@app.post("/filter/general")
 async def filter_route(request: Request) -> Response:
     """Pass every node."""
     names = _decoder.decode(await request.body()).node_names

@@ -25,11 +25,12 @@ _QPS = 5_000
 
 @dataclass(frozen=True)
 class Variant:
-    """A scheduler, by the address of its extender; `managed` ones ask it about pods that opt in only."""
+    """A scheduler, by the address of its extender; `managed` ones ask it about pods that opt in only, those that `bind` have it bind."""
 
     name: str
     url: str | None = None
     managed: bool = False
+    binds: bool = True
 
     def configuration(self) -> dict[str, Any]:
         """Return the scheduler's configuration."""
@@ -40,7 +41,12 @@ class Variant:
             qps=_QPS,
             burst=_QPS,
         )
-        return {key: value for key, value in made.items() if key != "extenders" or self.url is not None}
+        if self.url is None:
+            del made["extenders"]
+        elif not self.binds:
+            for entry in made["extenders"]:
+                entry.pop("bindVerb", None)
+        return made
 
 
 async def pods_per_second(

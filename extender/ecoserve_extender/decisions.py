@@ -97,13 +97,10 @@ class DecisionLog:
         self,
         pod: PendingPod,
         plan: str | None,
-        rejected: Mapping[str, Rejection],
+        rejected: Mapping[Rejection, tuple[str, ...]],
         now: datetime | None = None,
     ) -> None:
         """Note what filter answered; a new call starts a new decision."""
-        by_reason: dict[Rejection, list[str]] = {}
-        for node, reason in rejected.items():
-            by_reason.setdefault(reason, []).append(node)
         self._put(
             Decision(
                 uid=pod.uid,
@@ -111,7 +108,7 @@ class DecisionLog:
                 traffic_class=CLASS_OFFLINE if pod.offline else CLASS_ONLINE,
                 decided_at=now or datetime.now(UTC),
                 plan=plan,
-                rejected={reason: tuple(nodes) for reason, nodes in by_reason.items()},
+                rejected=rejected,
             )
         )
 

@@ -37,9 +37,12 @@ class Metrics:
         self.fallbacks = self._counter(
             "ecoserve_extender_fallbacks", "Rankings that had to do without something.", "reason"
         )
-        self.annotations = self._counter(
-            "ecoserve_extender_decisions",
-            "Decision annotations: written, gone, failed or dropped.",
+        self.binds = self._counter(
+            "ecoserve_extender_binds", "Pods bound for the scheduler: bound or failed.", "outcome"
+        )
+        self.retries = self._counter(
+            "ecoserve_extender_retries",
+            "Refused pods of which the scheduler was told to ask again: written, gone, failed or dropped.",
             "outcome",
         )
         self.evictions = self._counter(

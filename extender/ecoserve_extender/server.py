@@ -1,6 +1,6 @@
 """One process: HTTP listeners, watches and annotation writers on one event loop, ended together.
 
-Whatever ends first ends the rest: a signal lets requests and queued annotations finish; a watch that breaks for a
+Whatever ends first ends the rest: a signal lets requests finish; a watch that breaks for a
 reason that retrying can't cure ends the process with its error, to be restarted by whoever runs it.
 """
 
@@ -17,9 +17,8 @@ from kubernetes.aio.client import ApiClient, Configuration
 from ecoserve.errors import InvalidInputError
 from ecoserve_extender.annotations import AnnotationWriter
 from ecoserve_extender.app import build_app, build_observation_app
+from ecoserve_extender.binding import ApiPods, Binder
 from ecoserve_extender.cache.informers import Informers
-from ecoserve_extender.cache.records import BoundPod
-from ecoserve_extender.decisions import Decision
 from ecoserve_extender.extender import Extender
 from ecoserve_extender.listeners import Listeners
 from ecoserve_extender.measured.sources import MetricsApi, Prometheus
@@ -42,11 +41,7 @@ async def serve(settings: Settings) -> None:
         writer = AnnotationWriter(
             client, metrics, writers=settings.annotation_writers, queue_size=settings.annotation_queue
         )
-
-        def write(pod: BoundPod, decision: Decision) -> None:
-            writer.decided(pod, decision.annotation())
-
-        extender = Extender(settings, metrics, write)
+        extender = Extender(settings, metrics)
         informers = Informers(
             client, extender.state, extender.reservations, metrics, settings.watch_silence_seconds
         )
@@ -62,7 +57,7 @@ async def serve(settings: Settings) -> None:
         )
         listeners = Listeners(
             settings,
-            build_app(extender, metrics, settings.limits),
+            build_app(extender, Binder(extender, ApiPods(client), metrics), metrics, settings.limits),
             build_observation_app(extender, metrics),
         )
         session = await stack.enter_async_context(aiohttp.ClientSession())
@@ -82,7 +77,6 @@ async def serve(settings: Settings) -> None:
                     group.create_task(evictions.run(settings.thinning_seconds, informers.wait_synced()))
                 )
             await listeners.serve()
-            await writer.drain()
             for task in background:
                 task.cancel()
 

@@ -126,10 +126,10 @@ class Settings:
     """A watch silent for so long is dead and reopened: the API server sends a bookmark about every minute."""
 
     annotation_writers: int = 4
-    """Decision annotations written at a time: keeps up with a scheduler binding 200 pods/s."""
+    """Refused pods called back at a time: some hundreds a second."""
 
     annotation_queue: int = 10_000
-    """Annotations waiting at most; beyond this they are dropped and counted, so that memory stays bounded."""
+    """Call-backs waiting at most; beyond this they are dropped and counted, so that memory stays bounded."""
 
     def __post_init__(self) -> None:
         check_port("port", self.port)

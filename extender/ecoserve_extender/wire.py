@@ -33,6 +33,15 @@ class Request:
     full_nodes: Mapping[str, Raw] | None
 
 
+class Binding(Struct, rename="pascal", frozen=True):
+    """Which pod to bind to which node."""
+
+    pod_name: str
+    pod_namespace: str
+    node: str
+    pod_uid: str = msgspec.field(name="PodUID")
+
+
 class _NodeList(Struct):
     items: list[Raw] | None = None
 
@@ -62,6 +71,7 @@ class _HostPriority(Struct, rename="pascal", gc=False):
 
 
 _args = msgspec.json.Decoder(_ExtenderArgs)
+_binding = msgspec.json.Decoder(Binding)
 _node = msgspec.json.Decoder(Node)
 _encoder = msgspec.json.Encoder()
 
@@ -83,19 +93,39 @@ def decode_request(body: bytes) -> Request:
         raise MalformedRequestError("body: nested too deeply") from None
 
 
-def encode_filter(request: Request, passed: Sequence[str], rejected: Mapping[str, Rejection]) -> bytes:
+def decode_binding(body: bytes) -> Binding:
+    """Read the body of a bind call; raises MalformedRequestError with one sentence."""
+    try:
+        return _binding.decode(body)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise MalformedRequestError(f"body: {error}") from None
+    except RecursionError:
+        raise MalformedRequestError("body: nested too deeply") from None
+
+
+def encode_bound(error: str) -> bytes:
+    """Encode the reply to bind; an empty error says that the pod is bound."""
+    return _encoder.encode({"Error": error})
+
+
+def encode_filter(
+    request: Request, passed: Sequence[str], rejected: Mapping[Rejection, Sequence[str]]
+) -> bytes:
     """Encode the reply to filter. Refused nodes are unresolvable: evicting pods from them would change nothing."""
     full = request.full_nodes
+    reason_of: dict[str, Rejection] = {}
+    for reason, names in rejected.items():
+        reason_of |= dict.fromkeys(names, reason)
     return _encoder.encode(
         _FilterResult(
             nodes=None if full is None else _NodesReply({}, [full[name] for name in passed]),
             node_names=passed if full is None else None,
             failed_nodes={},
-            failed_and_unresolvable_nodes=rejected,
+            failed_and_unresolvable_nodes=reason_of,
         )
     )
 
 
 def encode_priorities(names: Sequence[str], scores: Sequence[int]) -> bytes:
     """Encode the reply to prioritize: a bare array."""
-    return _encoder.encode([_HostPriority(name, score) for name, score in zip(names, scores, strict=True)])
+    return _encoder.encode(list(map(_HostPriority, names, scores)))

@@ -16,7 +16,13 @@ from ecoserve_extender.cache.state import ClusterState
 from ecoserve_extender.metrics import Metrics
 
 _NODES = Resource(name="nodes", path="/api/v1/nodes", kind=Node)
-_PODS = Resource(name="pods", path="/api/v1/pods", kind=Pod)
+_PODS = Resource(
+    name="pods",
+    path="/api/v1/pods",
+    kind=Pod,
+    field_selector="spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed",
+)
+"""Pods that take up a node: those that wait, and finished ones, are neither sent nor decoded."""
 _PLANS = Resource(
     name="placementplans",
     path=f"/apis/{GROUP}/{VERSION}/placementplans",

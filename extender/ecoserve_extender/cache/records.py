@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from sys import intern
 
-from ecoserve.api.labels import CLASS, CLASS_OFFLINE, GPU_PRODUCT, OFFLINE_RESOURCE
+from ecoserve.api.labels import CLASS, CLASS_OFFLINE, GPU_PRODUCT
 from ecoserve.errors import InvalidInputError
 from ecoserve.units import parse_quantity
 from ecoserve_extender.cache.objects import Container, Node, Pod, Quantity, ResourceRequirements
 
 _ACCELERATOR_PREFIXES = ("nvidia.com/", "amd.com/gpu", "gpu.intel.com/")
-_LARGEST = 1e19  # above what the API server stores (2^63), and far from overflowing a float
+LARGEST = 2**50  # far above any node's (1 PiB of memory), and 8,000 such amounts add up in 64 bits
 _TERMINAL = frozenset({"Succeeded", "Failed"})
 _ROUNDING_SLACK = 1e-6  # 0.1 + 0.2 cores are 300 millicores, not 301
 
@@ -95,8 +95,6 @@ class PendingPod:
     labels: Mapping[str, str]
     requests: Requests
     claims_devices: bool
-    has_own_entry: bool = False
-    """It asks for the offline resource: the scheduler has an entry for such pods alone, and asks that one first."""
 
     @property
     def offline(self) -> bool:
@@ -150,10 +148,6 @@ def pending_pod(pod: Pod) -> PendingPod:
         labels=pod.metadata.labels or {},
         requests=pod_requests(pod),
         claims_devices=bool(pod.spec.resource_claims),
-        has_own_entry=any(
-            container.resources is not None and OFFLINE_RESOURCE in (container.resources.requests or {})
-            for container in pod.spec.containers or ()
-        ),
     )
 
 
@@ -175,7 +169,13 @@ def pod_requests(pod: Pod) -> Requests:
     needed = (total + sidecars).most(peak)
     if pod.spec.resources is not None:
         needed = _pod_level(pod.spec.resources, needed)
-    return needed + _amounts(pod.spec.overhead, math.ceil) if pod.spec.overhead else needed
+    if pod.spec.overhead:
+        needed += _amounts(pod.spec.overhead, math.ceil)
+    if max(needed.cores, needed.memory_bytes) > LARGEST:
+        raise InvalidInputError(
+            "requests", f"{needed.cores} cores, {needed.memory_bytes} bytes", "at most 2^50"
+        )
+    return needed
 
 
 def _pod_level(stated: ResourceRequirements, summed: Requests) -> Requests:
@@ -214,6 +214,6 @@ def _amounts(amounts: Mapping[str, Quantity] | None, rounding: Callable[[float],
 
 def _amount(quantity: Quantity, field: str) -> float:
     value = parse_quantity(quantity, field)
-    if value > _LARGEST:
-        raise InvalidInputError(field, quantity, "a quantity of at most 1e19")
+    if value > LARGEST:
+        raise InvalidInputError(field, quantity, "a quantity of at most 2^50")
     return value

@@ -1,8 +1,8 @@
 """Pods that were answered for but not yet seen bound: they count against every node they were allowed on.
 
-The scheduler asks about the next pod milliseconds after the last, long before the watch shows the bind, and which
-of the allowed nodes it picked also depends on in-tree scores that the extender doesn't see. Counting the pod on all
-of them is the one bound that keeps the headroom whole in a burst; it lasts for as long as a bind takes to be seen.
+The scheduler asks about the next pod milliseconds after the last, before it binds, and which of the allowed nodes it
+picked also depends on in-tree scores that the extender doesn't see. Counting the pod on all of them is the one bound that
+keeps the headroom whole in a burst; it lasts until the scheduler asks to bind the pod, or the watch shows it bound.
 A pod refused only for that is asked about again as soon as a bind is seen: it is an event of the cluster.
 """
 
@@ -12,12 +12,14 @@ from dataclasses import dataclass
 
 from ecoserve_extender.cache.records import Requests
 from ecoserve_extender.cache.state import ClusterState
+from ecoserve_extender.cache.table import Rows
 
 
 @dataclass(slots=True)
 class _Reservation:
     requests: Requests
     nodes: Sequence[str]
+    rows: Rows
     expires: float
     arriving_at: str | None = None
 
@@ -35,13 +37,11 @@ class Reservations:
         return len(self._held)
 
     def hold(self, uid: str, requests: Requests, nodes: Sequence[str]) -> None:
-        """Count a pod against each of `nodes` until it is released or expires."""
+        """Count a pod against each of `nodes`, each a known one, until it is released or expires."""
         self.release(uid)
-        self._held[uid] = _Reservation(requests, nodes, self._clock() + self._seconds)
-        for node in nodes:
-            usage = self._state.usage(node)
-            usage.reserved_millicores += requests.millicores
-            usage.reserved_memory_bytes += requests.memory_bytes
+        rows = self._state.table.rows(nodes)
+        self._state.table.reserve(rows, requests, +1)
+        self._held[uid] = _Reservation(requests, nodes, rows, self._clock() + self._seconds)
 
     def expect(self, uid: str, node: str) -> None:
         """Note where a pod most likely lands: that node is on for the pods asked about next.
@@ -55,18 +55,21 @@ class Reservations:
             held.arriving_at = node
             self._state.arrive(node, +1)
 
+    def land(self, uid: str, node: str) -> None:
+        """Count a pod that is being bound against its node alone, a known one, where it lands."""
+        held = self._held.get(uid)
+        if held is not None:
+            self.hold(uid, held.requests, (node,))
+            self.expect(uid, node)
+
     def release(self, uid: str) -> None:
         """Stop counting a pod: seen bound, gone, or asked about again."""
         held = self._held.pop(uid, None)
         if held is None:
             return
-        for node in held.nodes:
-            usage = self._state.usage(node)
-            usage.reserved_millicores -= held.requests.millicores
-            usage.reserved_memory_bytes -= held.requests.memory_bytes
-            if node == held.arriving_at:
-                self._state.arrive(node, -1)
-            self._state.drop_if_unused(node)
+        self._state.table.reserve(held.rows, held.requests, -1)
+        if held.arriving_at is not None:
+            self._state.arrive(held.arriving_at, -1)
 
     def expire(self) -> None:
         """Release what was held for too long; the oldest comes first."""

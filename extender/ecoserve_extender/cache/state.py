@@ -6,29 +6,11 @@ watches and requests take turns, so that no lock is needed and every answer rest
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ecoserve_extender.cache.plan_view import PlanView, PoolView
-from ecoserve_extender.cache.records import BoundPod, NodeRecord, Requests
-
-
-@dataclass(slots=True)
-class NodeUsage:
-    """What pods take of one node. Reserved is what offline pods not yet seen bound may come to take."""
-
-    online: Requests = field(default_factory=Requests)
-    offline: Requests = field(default_factory=Requests)
-    reserved_millicores: int = 0
-    reserved_memory_bytes: int = 0
-    holders: int = 0
-    """Pods for whose sake the node is on: all but those of DaemonSets."""
-    arriving: int = 0
-    """Pods most likely about to land here."""
-
-    @property
-    def on(self) -> bool:
-        """Tell whether the node is needed without the pod asked about."""
-        return self.holders > 0 or self.arriving > 0
+from ecoserve_extender.cache.records import BoundPod, NodeRecord
+from ecoserve_extender.cache.table import NodeTable
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,18 +32,11 @@ class ClusterState:
         self.nodes: dict[str, NodeRecord] = {}
         self.pods: dict[str, BoundPod] = {}
         self.plan: PlanView | None = None
+        self.table = NodeTable()
         self.standings: dict[str, Standing] = {}
         self._shared: dict[tuple[str | None, bool], Standing] = {}
-        self._usage: dict[str, NodeUsage] = {}
         self._pool_names: dict[str, str | None] = {}
         self._on_bound = on_bound
-
-    def usage(self, node: str) -> NodeUsage:
-        """Return what pods take of a node; pods may be seen before their node."""
-        found = self._usage.get(node)
-        if found is None:
-            found = self._usage[node] = NodeUsage()
-        return found
 
     def pool(self, node: str) -> PoolView | None:
         """Return the pool of a node; None without a plan, or where no pool selects the node."""
@@ -75,7 +50,10 @@ class ClusterState:
     def put_node(self, node: NodeRecord) -> None:
         """Record a node, new or changed."""
         known = self.nodes.get(node.name)
+        if known == node:
+            return
         self.nodes[node.name] = node
+        self.table.offer(node)
         if known is None or known.labels != node.labels:
             self._assign(node)
             self._stand(node.name)
@@ -85,7 +63,7 @@ class ClusterState:
         self.nodes.pop(name, None)
         self._pool_names.pop(name, None)
         self.standings.pop(name, None)
-        self.drop_if_unused(name)
+        self.table.withdraw(name)
 
     def put_pod(self, pod: BoundPod) -> None:
         """Record a bound pod, new or changed."""
@@ -107,13 +85,9 @@ class ClusterState:
 
     def arrive(self, node: str, change: int) -> None:
         """Count a pod that is most likely about to land on a node, or no longer is."""
-        self.usage(node).arriving += change
+        self.table.hold_on(node, arriving=change)
         self._stand(node)
-
-    def drop_if_unused(self, node: str) -> None:
-        """Free the sums of a node that is gone, once nothing counts on it any more."""
-        if node not in self.nodes and self._usage.get(node) == NodeUsage():
-            del self._usage[node]
+        self.table.drop_if_unused(node)
 
     def put_plan(self, plan: PlanView | None) -> None:
         """Take over a plan; nodes are matched to pools anew only where the pools' selectors changed."""
@@ -138,17 +112,12 @@ class ClusterState:
 
     def _stand(self, name: str) -> None:
         if name in self.nodes:
-            alike = (self._pool_names.get(name), self.usage(name).on)
+            alike = (self._pool_names.get(name), self.table.on(name))
             self.standings[name] = self._shared.setdefault(alike, Standing(*alike))
 
     def _count(self, pod: BoundPod, sign: int) -> None:
-        usage = self.usage(pod.node)
-        change = pod.requests if sign > 0 else -pod.requests
-        if pod.offline:
-            usage.offline += change
-        else:
-            usage.online += change
+        self.table.take(pod.node, pod.requests, sign, offline=pod.offline)
         if pod.keeps_node_on:
-            usage.holders += sign
+            self.table.hold_on(pod.node, holders=sign)
             self._stand(pod.node)
-        self.drop_if_unused(pod.node)
+        self.table.drop_if_unused(pod.node)

@@ -19,7 +19,7 @@ from ecoserve.api.labels import CLASS, CLASS_OFFLINE
 from ecoserve.errors import InvalidInputError
 from ecoserve.units import parse_quantity
 from ecoserve_extender.cache.objects import ObjectMeta
-from ecoserve_extender.cache.records import Requests
+from ecoserve_extender.cache.records import LARGEST, Requests
 from ecoserve_extender.measured.use import Sample, SourceError
 
 OfflinePods = Callable[[], Mapping[tuple[str, str], str]]
@@ -176,7 +176,7 @@ def _requests(usages: Iterable[_Usage]) -> Requests:
 
 
 def _amounts(cores: float, memory_bytes: float) -> Requests:
-    return Requests(round(cores * 1000), round(memory_bytes))
+    return Requests(round(min(cores, LARGEST) * 1000), round(min(memory_bytes, LARGEST)))
 
 
 def _by_node(rows: Iterable[tuple[Mapping[str, str], float]]) -> dict[str, float]:

@@ -8,9 +8,11 @@ on. Samples that are old are no samples: requests are taken instead.
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Protocol
 
 from ecoserve_extender.cache.records import Requests
+from ecoserve_extender.cache.table import NodeTable
 
 FRESH_SECONDS = 120.0
 """Two scrapes of a common interval may fail before a sample is called old."""
@@ -38,9 +40,10 @@ class SourceError(Exception):
 
 
 class MeasuredUse:
-    """The samples of each node. `clock` gives monotonic seconds."""
+    """The samples of each node, and what they make expect in the columns of nodes. `clock` gives monotonic seconds."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, table: NodeTable, clock: Callable[[], float]) -> None:
+        self._table = table
         self._clock = clock
         self._samples: dict[str, deque[tuple[float, Sample]]] = {}
 
@@ -55,6 +58,9 @@ class MeasuredUse:
                 held.popleft()
             if not held:
                 del self._samples[node]
+            elif node in samples:
+                highest = reduce(Requests.most, (sample.online for _, sample in held))
+                self._table.measure(node, highest, samples[node].stalled_share, now)
 
     def latest(self, node: str) -> Sample | None:
         """Return the last sample of a node, or None where there is no fresh one."""
@@ -62,15 +68,6 @@ class MeasuredUse:
         if not held or held[-1][0] < self._clock() - FRESH_SECONDS:
             return None
         return held[-1][1]
-
-    def expected(self, node: str) -> Requests | None:
-        """Return the highest online use within the window, or None where there is no fresh sample."""
-        if self.latest(node) is None:
-            return None
-        highest = Requests()
-        for _, sample in self._samples[node]:
-            highest = highest.most(sample.online)
-        return highest
 
     @property
     def nodes(self) -> int:

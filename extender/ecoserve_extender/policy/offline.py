@@ -1,16 +1,25 @@
 """Offline pods: only idle CPU nodes, and never so many that online load would find no room.
 
-A node is idle where online work takes at most the busy share of its CPU and of its memory: by its highest measured use of
-late, or by requests where nothing is measured. With the pod, and with every offline pod that may be about to land, the
+A node is idle where online work takes at most the busy share of its CPU and of its memory: by what is expected from measured
+use, or by requests where nothing is measured. With the pod, and with every offline pod that may be about to land, the
 headroom share stays free. A node on which tasks wait for CPU or memory bandwidth gets none. Replicas that the plan itself put on
 CPU cores of a pool are exempt on that pool's nodes, GPU hosts included: the plan weighed them against the online
 load it placed there, and kube-scheduler's own fit still holds. No offline pod ever gets an accelerator.
 """
 
-from ecoserve_extender.cache.records import NodeRecord, PendingPod, Requests
-from ecoserve_extender.cache.state import NodeUsage
+import numpy as np
+from numpy.typing import NDArray
+
+from ecoserve_extender.cache.records import PendingPod
+from ecoserve_extender.cache.table import NodeTable, Rows
+from ecoserve_extender.measured.use import FRESH_SECONDS
 from ecoserve_extender.policy.verdict import Rejection
 from ecoserve_extender.settings import Thresholds
+
+REASONS = tuple(Rejection)
+"""What the numbers that `offline_rejections` gives stand for."""
+
+ALLOWED = -1
 
 
 def wants_accelerator(pod: PendingPod) -> bool:
@@ -18,37 +27,44 @@ def wants_accelerator(pod: PendingPod) -> bool:
     return pod.requests.accelerators > 0 or pod.claims_devices
 
 
-def offline_rejection(
+def offline_rejections(
     pod: PendingPod,
-    node: NodeRecord,
-    usage: NodeUsage,
+    rows: Rows,
+    table: NodeTable,
     thresholds: Thresholds,
-    *,
-    planned_here: bool,
-    measured: Requests | None = None,
-    stalled_share: float = 0.0,
-) -> Rejection | None:
-    """Return why an offline pod may not use a node; None where it may. `measured` is None where nothing is known."""
-    if wants_accelerator(pod):
-        return Rejection.WANTS_ACCELERATOR
-    if planned_here:
-        return None
-    if node.has_accelerators:
-        return Rejection.HAS_ACCELERATORS
-    offered, offline = node.allocatable, usage.offline
-    online = usage.online if measured is None else measured
-    if stalled_share > thresholds.stalled_share:
-        return Rejection.PRESSURE
-    busy = thresholds.busy_share
-    if online.millicores > busy * offered.millicores or online.memory_bytes > busy * offered.memory_bytes:
-        return Rejection.BUSY
-    usable = 1 - thresholds.headroom_share
-    millicores = online.millicores + offline.millicores + usage.reserved_millicores + pod.requests.millicores
-    if millicores > usable * offered.millicores:
-        return Rejection.CPU_HEADROOM
-    memory = (
-        online.memory_bytes + offline.memory_bytes + usage.reserved_memory_bytes + pod.requests.memory_bytes
+    now: float,
+    planned_here: NDArray[np.bool_] | None = None,
+) -> NDArray[np.intp]:
+    """Return for each row why an offline pod may not use that node, as an index of REASONS; ALLOWED where it may.
+
+    `now` is in the monotonic seconds in which samples of measured use were taken; `planned_here` marks nodes on whose
+    cores the plan put this very pod.
+    """
+    column = table.columns
+    measured = column["measured_at"][rows] >= now - FRESH_SECONDS
+    online_millicores = np.where(
+        measured, column["expected_millicores"][rows], column["online_millicores"][rows]
     )
-    if memory > usable * offered.memory_bytes:
-        return Rejection.MEMORY_HEADROOM
-    return None
+    online_bytes = np.where(measured, column["expected_bytes"][rows], column["online_bytes"][rows])
+    millicores, memory = column["offered_millicores"][rows], column["offered_bytes"][rows]
+    all_millicores = (
+        online_millicores + column["offline_millicores"][rows] + column["reserved_millicores"][rows]
+    )
+    all_bytes = online_bytes + column["offline_bytes"][rows] + column["reserved_bytes"][rows]
+    busy, usable = thresholds.busy_share, 1 - thresholds.headroom_share
+    exempt = np.zeros(len(rows), np.bool_) if planned_here is None else planned_here
+    verdicts = (
+        (~column["known"][rows], Rejection.UNKNOWN_NODE),
+        (np.full(len(rows), wants_accelerator(pod)), Rejection.WANTS_ACCELERATOR),
+        (exempt, None),
+        (column["has_accelerators"][rows], Rejection.HAS_ACCELERATORS),
+        (measured & (column["stalled_share"][rows] > thresholds.stalled_share), Rejection.PRESSURE),
+        ((online_millicores > busy * millicores) | (online_bytes > busy * memory), Rejection.BUSY),
+        (all_millicores + pod.requests.millicores > usable * millicores, Rejection.CPU_HEADROOM),
+        (all_bytes + pod.requests.memory_bytes > usable * memory, Rejection.MEMORY_HEADROOM),
+    )
+    return np.select(
+        [holds for holds, _ in verdicts],
+        [ALLOWED if reason is None else REASONS.index(reason) for _, reason in verdicts],
+        ALLOWED,
+    )

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import compress, repeat
 
 from ecoserve.api.labels import POOL
 from ecoserve.carbon.marginal import marginal_grams_per_hour
@@ -62,8 +63,7 @@ class Ranking:
     @property
     def scores(self) -> list[int]:
         """A score for each name."""
-        score_of = self.score_of
-        found = [score_of[standing] for standing in self.standings]
+        found = list(map(self.score_of.__getitem__, self.standings))
         if self.woken is not None:
             found[self.woken] += 1
         return found
@@ -108,7 +108,7 @@ def rank(pod: PendingPod, names: tuple[str, ...], state: ClusterState) -> Rankin
     """Rank candidates for a pod. Unknown names count as nodes in no pool that are off."""
     preferred = planned_pools(pod, state.plan) if state.plan is not None else frozenset()
     known = state.standings
-    standings = [known.get(name, UNKNOWN) for name in names]
+    standings = list(map(known.get, names, repeat(UNKNOWN)))
     pools = {s: _pool(s, state.plan) for s in dict.fromkeys(standings)}
     candidates = {s: _candidate(pod.requests, pool, preferred, on=s.on) for s, pool in pools.items()}
     score_of = dict(zip(candidates, scores(tuple(candidates.values())), strict=True))
@@ -180,7 +180,7 @@ def scores(candidates: Sequence[Candidate]) -> tuple[int, ...]:
 
 
 def _woken(
-    names: Sequence[str],
+    names: tuple[str, ...],
     standings: Sequence[Standing],
     score_of: Mapping[Standing, int],
     asleep: Set[Standing],
@@ -192,7 +192,7 @@ def _woken(
     sleepers = {s for s in asleep if score_of[s] == best}
     if not sleepers:
         return None
-    return min((name, index) for index, name in enumerate(names) if standings[index] in sleepers)[1]
+    return names.index(min(compress(names, map(sleepers.__contains__, standings))))
 
 
 def _amount(candidate: Candidate) -> float:

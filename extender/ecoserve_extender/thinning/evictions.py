@@ -67,7 +67,7 @@ class Evictions:
 
     def _online(self, name: str) -> Requests:
         sample = self._measured.latest(name)
-        return self._state.usage(name).online if sample is None else sample.online
+        return self._state.table.usage(name).online if sample is None else sample.online
 
     async def _thin(self, name: str, pods: Iterable[BoundPod]) -> None:
         node = self._state.nodes.get(name)

@@ -86,7 +86,10 @@ tolerations:
 {{- $_ := set $entry "urlPrefix" (printf "http://127.0.0.1:%d" (int $.Values.extender.port)) -}}
 {{- end -}}
 {{- if not .Values.admissionPolicy.create -}}
-{{- $_ := set (last $configuration.extenders) "ignorable" false -}}
+{{- $general := last $configuration.extenders -}}
+{{- $_ := set $general "ignorable" false -}}
+{{- $_ := set $general "filterVerb" "filter" -}}
+{{- $_ := set $configuration "extenders" (list $general) -}}
 {{- end -}}
 {{- mergeOverwrite $configuration (deepCopy .Values.scheduler.configuration) | toYaml -}}
 {{- end -}}

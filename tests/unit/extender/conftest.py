@@ -8,13 +8,15 @@ from typing import Any
 import httpx
 import pytest
 
-from ecoserve.api.labels import CLASS
+from ecoserve.api.labels import CLASS, DECISION
 from ecoserve_extender.app import build_app
+from ecoserve_extender.binding import Binder, BindError
 from ecoserve_extender.cache.plan_view import PlacementView, PlanView, PoolView
-from ecoserve_extender.cache.records import BoundPod, NodeRecord, Requests
+from ecoserve_extender.cache.records import BoundPod, NodeRecord, PendingPod, Requests
 from ecoserve_extender.extender import Extender
 from ecoserve_extender.metrics import Metrics
 from ecoserve_extender.settings import Settings
+from ecoserve_extender.wire import Binding
 
 GIB = 2**30
 
@@ -25,17 +27,16 @@ class World:
     def __init__(self, loop: asyncio.Runner) -> None:
         self._loop = loop
         self.now = 0.0
-        self.decided: list[tuple[BoundPod, Any]] = []
+        self.pending: dict[str, PendingPod] = {}
+        self.bound: list[tuple[Binding, dict[str, str]]] = []
+        self.api_says: str | None = None
         self.metrics = Metrics()
-        self.extender = Extender(
-            Settings(),
-            self.metrics,
-            lambda pod, decision: self.decided.append((pod, decision)),
-            lambda: self.now,
-        )
+        self.extender = Extender(Settings(), self.metrics, lambda: self.now)
         self.extender.ready = True
         self.state = self.extender.state
-        self._app = build_app(self.extender, self.metrics, Settings().limits)
+        self._app = build_app(
+            self.extender, Binder(self.extender, self, self.metrics), self.metrics, Settings().limits
+        )
 
     def node(
         self, name: str, *, millicores: int = 10_000, gib: int = 100, gpus: int = 0, **labels: str
@@ -75,6 +76,28 @@ class World:
         answer = self.post("prioritize", self.args(names, **pod))
         assert answer.status_code == 200, answer.text
         return {item["Host"]: item["Score"] for item in answer.json()}
+
+    def bind_to(self, node: str, *, uid: str = "uid-1", name: str = "pod-1") -> str:
+        """Ask for a bind as kube-scheduler does; the error in the answer."""
+        body = {"PodName": name, "PodNamespace": "default", "PodUID": uid, "Node": node}
+        answer = self.post("bind", body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["Error"]
+
+    def decision(self) -> dict[str, Any] | None:
+        """The annotation of the last pod bound; None where it got none."""
+        written = self.bound[-1][1]
+        return json.loads(written[DECISION]) if written else None
+
+    async def read(self, binding: Binding) -> PendingPod | None:
+        """The API server's part: the pod."""
+        return self.pending.get(binding.pod_uid)
+
+    async def bind(self, binding: Binding, annotations: dict[str, str]) -> None:
+        """The API server's part: the bind."""
+        if self.api_says is not None:
+            raise BindError(self.api_says)
+        self.bound.append((binding, annotations))
 
     def post(self, verb: str, body: Any) -> httpx.Response:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -18,7 +18,8 @@ from ecoserve_extender.cache.records import (
     node_record,
     pod_requests,
 )
-from ecoserve_extender.cache.state import ClusterState, NodeUsage
+from ecoserve_extender.cache.state import ClusterState
+from ecoserve_extender.cache.table import NodeUsage
 
 
 def decoded(kind, value):
@@ -86,7 +87,7 @@ def test_a_node_offers_whole_units():
     assert record.has_accelerators
 
 
-AMOUNTS = st.builds(Requests, st.integers(0, 9000), st.integers(0, 2**40), st.integers(0, 8))
+AMOUNTS = st.builds(Requests, st.integers(0, 9000), st.integers(0, 2**50))
 PODS = st.builds(
     BoundPod,
     uid=st.sampled_from("abcdef"),
@@ -124,12 +125,29 @@ def test_sums_follow_events_exactly(events):
                 state.remove_node(what)
     for node in ("n1", "n2"):
         pods = [pod for pod in state.pods.values() if pod.node == node]
-        assert state.usage(node) == NodeUsage(
+        assert state.table.usage(node) == NodeUsage(
             online=sum((pod.requests for pod in pods if not pod.offline), Requests()),
             offline=sum((pod.requests for pod in pods if pod.offline), Requests()),
             holders=sum(pod.keeps_node_on for pod in pods),
         )
     assert {pod.uid for pod in seen} >= set(state.pods)
+
+
+def test_rows_of_nodes_that_come_and_go_are_used_again_once_nothing_counts_on_them(world):
+    state, reservations = world.state, world.extender.reservations
+    for number in range(200):
+        name = world.node(f"n{number}")
+        world.load(name, millicores=100, uid=f"load-{number}")
+        reservations.hold("pending", Requests(700), (name,))
+        state.remove_node(name)
+        assert state.table.usage(name).online == Requests(100)
+        state.remove_pod(f"load-{number}")
+        assert state.table.usage(name).reserved == Requests(700)
+    reservations.release("pending")
+    assert len(state.table.columns) <= 4
+    assert not any(
+        state.table.columns[column].any() for column in ("known", "online_millicores", "reserved_bytes")
+    )
 
 
 def test_nodes_change_pools_with_their_labels_and_with_the_plan(world, make_pool):

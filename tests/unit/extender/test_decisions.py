@@ -19,10 +19,9 @@ def test_the_decision_tells_node_runner_up_and_difference(world, make_pool):
     )
     world.filter([*names, "gpu"], offline=True)
     world.prioritize(names, offline=True)
-    world.load("clean", uid="uid-1", name="pod-1", offline=True)
-    ((pod, decision),) = world.decided
-    assert pod.name == "pod-1"
-    assert decision.annotation() == {
+    assert world.bind_to("clean") == ""
+    decision = world.decision()
+    assert decision == {
         "node": "clean",
         "runnerUp": "middle",
         "gramsPerHour": 0.0,
@@ -32,7 +31,7 @@ def test_the_decision_tells_node_runner_up_and_difference(world, make_pool):
     }
     explained = world.get("/explain", pod="default/pod-1").json()
     assert explained["class"] == "offline"
-    assert explained["decision"] == decision.annotation()
+    assert explained["decision"] == decision
     assert explained["candidates"] == [
         {"node": "clean", "gramsPerHour": 0.0, "score": 10},
         {"node": "middle", "gramsPerHour": 2.0, "score": 5},
@@ -42,15 +41,41 @@ def test_the_decision_tells_node_runner_up_and_difference(world, make_pool):
     assert (refused["reason"], refused["count"], refused["nodes"]) == ("HAS_ACCELERATORS", 1, ["gpu"])
 
 
-def test_a_single_candidate_is_ranked_without_being_asked(world, make_pool):
+@pytest.mark.parametrize("offline", [True, False])
+def test_a_single_candidate_is_ranked_without_being_asked(world, make_pool, make_pod, offline):
     world.plan(make_pool("p"))
     world.node("n", pool="p")
-    world.filter(["n"], offline=True)
-    world.load("n", uid="uid-1", name="pod-1", offline=True)
-    annotation = world.decided[0][1].annotation()
+    if offline:
+        world.filter(["n"], offline=True)
+    else:
+        world.pending["uid-1"] = decode_request(body_of(make_pod(), [])).pod
+    assert world.bind_to("n") == ""
+    annotation = world.decision()
     assert annotation["node"] == "n"
     assert annotation["runnerUp"] is None
     assert annotation["gramsPerHour"] == pytest.approx(104 / 1000 * 1.1 * 400 + 30, abs=1e-3)
+
+
+def test_a_bind_counts_on_its_node_alone(world):
+    a, b = world.node("a"), world.node("b")
+    world.filter([a, b], offline=True, cpu="5")
+    assert world.filter([a, b], offline=True, cpu="5", uid="second")["NodeNames"] == []
+    world.bind_to(a)
+    assert world.filter([a, b], offline=True, cpu="5", uid="second")["NodeNames"] == [b]
+    world.load(a, millicores=5000, offline=True, uid="uid-1")
+    assert world.filter([a, b], offline=True, cpu="3", uid="third")["NodeNames"] == [a, b]
+
+
+def test_a_bind_that_fails_is_said_and_a_pod_that_cannot_be_read_is_bound_without_a_decision(world):
+    world.node("n")
+    world.api_says = "the API server answered 409 to the bind"
+    assert world.bind_to("n") == world.api_says
+    world.api_says = None
+    assert world.bind_to("n") == ""
+    assert world.decision() is None
+    text = world.metrics.exposition().decode()
+    assert 'ecoserve_extender_binds_total{outcome="bound"} 1.0' in text
+    assert 'ecoserve_extender_binds_total{outcome="failed"} 1.0' in text
 
 
 def test_a_pod_against_the_plans_advice_shows_a_negative_difference(world, make_pool):
@@ -59,16 +84,22 @@ def test_a_pod_against_the_plans_advice_shows_a_negative_difference(world, make_
         make_pool("clean", intensity_grams_per_kwh=0.0, scalable=False), make_pool("dirty", scalable=False)
     )
     world.prioritize(names)
-    world.load("dirty", uid="uid-1", name="pod-1")
-    assert world.decided[0][1].annotation()["gramsPerHourDifference"] < 0
+    world.bind_to("dirty")
+    assert world.decision()["gramsPerHourDifference"] < 0
 
 
-def test_pods_that_never_asked_or_share_a_name_are_left_alone(world):
+def test_another_pod_of_the_same_name_does_not_inherit_a_decision(world):
     world.node("n")
-    world.load("n", uid="stranger")
     world.filter(["n"])
-    world.load("n", uid="uid-2", name="pod-1")
-    assert world.decided == []
+    world.bind_to("n", uid="uid-2")
+    assert world.decision() is None
+
+
+def test_a_pod_bound_past_us_is_explained_by_where_it_is(world):
+    names = [world.node("a"), world.node("b")]
+    world.prioritize(names)
+    world.load("b", uid="uid-1", name="pod-1")
+    assert world.get("/explain", pod="default/pod-1").json()["decision"]["node"] == "b"
 
 
 @pytest.mark.parametrize(("pod", "status"), [("", 400), ("pod-1", 400), ("default/pod-1", 404)])

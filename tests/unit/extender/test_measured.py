@@ -13,7 +13,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from ecoserve_extender.cache.records import Requests
 from ecoserve_extender.measured.sources import MetricsApi, Prometheus, samples
-from ecoserve_extender.measured.use import MeasuredUse, Sample, SourceError
+from ecoserve_extender.measured.use import Sample, SourceError
 
 OFFLINE = {("batch", "job-1"): "n1"}
 
@@ -32,21 +32,40 @@ def test_the_use_of_offline_pods_is_not_online_use():
     assert found == {"n1": Sample(Requests(1_000, 70), 0.3), "n2": Sample(Requests(0, 9))}
 
 
-def test_the_highest_use_of_late_is_expected_again_and_old_samples_are_none():
-    now = [0.0]
-    measured = MeasuredUse(lambda: now[0])
-    assert measured.expected("n") is None
-    for at, millicores in ((0.0, 8_000), (600.0, 1_000), (660.0, 2_000)):
-        now[0] = at
-        measured.take({"n": Sample(Requests(millicores, 5))})
-    assert measured.expected("n") == Requests(8_000, 5)
-    assert measured.latest("n") == Sample(Requests(2_000, 5))
-    now[0] = 901.0
-    measured.take({"n": Sample(Requests(500, 5))})
-    assert measured.expected("n") == Requests(2_000, 5)
-    now[0] = 1_100.0
-    assert measured.expected("n") is None
-    assert measured.nodes == 0
+def test_the_highest_use_of_late_is_expected_again_and_old_samples_are_none(world):
+    world.node("n")
+
+    def use(at: float, millicores: int) -> None:
+        world.now = at
+        world.extender.measured.take(
+            {"n": Sample(Requests(millicores, 5)), "not seen yet": Sample(Requests(1))}
+        )
+
+    def idle() -> bool:
+        return world.filter(["n"], offline=True)["NodeNames"] == ["n"]
+
+    world.load("n", millicores=9_000)
+    assert not idle()
+    use(0.0, 8_000)
+    use(600.0, 1_000)
+    assert not idle()
+    assert world.extender.measured.latest("n") == Sample(Requests(1_000, 5))
+    use(901.0, 500)
+    assert idle()
+    world.now = 1_022.0
+    assert not idle()
+    assert world.extender.measured.latest("n") is None
+    assert world.extender.measured.nodes == 0
+
+
+def test_amounts_beyond_any_node_are_taken_as_the_largest(world):
+    async def answer(request: web.Request) -> web.Response:
+        item = {"metadata": {"name": "n"}, "usage": {"cpu": "1e300", "memory": "1e300"}}
+        return web.json_response({"items": [item] if request.path.endswith("/nodes") else []})
+
+    world.node("n")
+    world.extender.measured.take(read_metrics_api(answer))
+    assert world.filter(["n"], offline=True)["NodeNames"] == []
 
 
 def test_measured_idleness_beats_requests_and_pressure_beats_both(world):

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from ecoserve.api.labels import POOL, SERVING
 from ecoserve_extender.cache.plan_view import PlacementView
+from ecoserve_extender.cache.records import Requests
 from ecoserve_extender.policy.verdict import Rejection
 
 
@@ -151,8 +152,8 @@ def test_no_burst_breaks_a_headroom(make_world, steps):
             node = allowed[second % len(allowed)]
             world.load(node, millicores=millicores, gib=gib, offline=True, uid=uid)
             bound.append(uid)
-            usage, online = world.state.usage(node), world.state.usage(node).online
-            if online.millicores == 0:
+            usage = world.state.table.usage(node)
+            if usage.online.millicores == 0:
                 assert usage.offline.millicores <= 8000
                 assert usage.offline.memory_bytes <= 80 * 2**30
         elif step == "finish" and bound:
@@ -162,6 +163,5 @@ def test_no_burst_breaks_a_headroom(make_world, steps):
     for uid, *_ in unbound:
         world.extender.reservations.release(uid)
     for node in NODES:
-        assert world.state.usage(node).reserved_millicores == 0
-        assert world.state.usage(node).reserved_memory_bytes == 0
-        assert world.state.usage(node).arriving == 0
+        assert world.state.table.usage(node).reserved == Requests()
+        assert world.state.table.usage(node).arriving == 0

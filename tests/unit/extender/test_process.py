@@ -92,8 +92,8 @@ def test_the_scheduler_configuration_holds_what_the_contract_needs():
     managed = [{"name": "ecoserve.dev/offline", "ignoredByScheduler": True}]
     assert offline == common | {"filterVerb": "filter", "ignorable": False, "managedResources": managed}
     assert general == common | {
-        "filterVerb": "filter/general",
         "prioritizeVerb": "prioritize",
+        "bindVerb": "bind",
         "weight": 20,
         "ignorable": True,
     }
@@ -102,19 +102,21 @@ def test_the_scheduler_configuration_holds_what_the_contract_needs():
     assert built["clientConnection"]["qps"] > 50
     assert built["leaderElection"]["leaderElect"] is True
     assert build_scheduler_configuration()["leaderElection"] == {"leaderElect": False}
+    (waiting,) = build_scheduler_configuration(ignorable=False)["extenders"]
+    assert (waiting["filterVerb"], waiting["ignorable"]) == ("filter", False)
     narrowed = build_scheduler_configuration(managed_resources=["ecoserve.dev/carbon-aware"])["extenders"][1]
     assert narrowed["managedResources"] == [{"name": "ecoserve.dev/carbon-aware", "ignoredByScheduler": True}]
 
 
-def test_nothing_may_be_written_but_pod_status_and_evictions():
+def test_nothing_may_be_written_but_binds_pod_status_and_evictions():
     writes = [
         (resource, verb)
         for rule in build_extender_rules()
         for resource in rule["resources"]
         for verb in rule["verbs"]
-        if verb not in ("list", "watch")
+        if verb not in ("get", "list", "watch")
     ]
-    assert writes == [("pods/status", "patch"), ("pods/eviction", "create")]
+    assert writes == [("pods/status", "patch"), ("pods/binding", "create"), ("pods/eviction", "create")]
 
 
 def test_metrics_count_verdicts_and_reasons(world):

@@ -1,0 +1,151 @@
+"""What nodes offer and what pods take of them, as columns: one row per node, one array operation per question.
+
+A verdict on thousands of candidates is then a handful of operations on arrays instead of as many calls. CPU is in millicores and
+memory in bytes, in 64-bit integers: sums over thousands of additions and subtractions stay exact. Row 0 is that of every node
+that is not known; rows of nodes that are gone are used again once nothing counts on them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import repeat
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecoserve_extender.cache.records import NodeRecord, Requests
+
+Rows = NDArray[np.intp]
+
+_TAKEN = (
+    "online_millicores",
+    "online_bytes",
+    "offline_millicores",
+    "offline_bytes",
+    "reserved_millicores",
+    "reserved_bytes",
+    "holders",
+    "arriving",
+)
+_ROW = np.dtype(
+    [
+        ("known", np.bool_),
+        ("has_accelerators", np.bool_),
+        ("offered_millicores", np.int64),
+        ("offered_bytes", np.int64),
+        *((name, np.int64) for name in _TAKEN),
+        ("expected_millicores", np.int64),
+        ("expected_bytes", np.int64),
+        ("stalled_share", np.float64),
+        ("measured_at", np.float64),
+    ]
+)
+_EMPTY = np.zeros(1, _ROW)
+_EMPTY["measured_at"] = -np.inf
+
+
+@dataclass(frozen=True, slots=True)
+class NodeUsage:
+    """What pods take of one node. Reserved is what offline pods not yet seen bound may come to take."""
+
+    online: Requests = field(default_factory=Requests)
+    offline: Requests = field(default_factory=Requests)
+    reserved: Requests = field(default_factory=Requests)
+    holders: int = 0
+    """Pods for whose sake the node is on: all but those of DaemonSets."""
+    arriving: int = 0
+    """Pods most likely about to land here."""
+
+
+class NodeTable:
+    """The columns, by `columns[NAME]`, and the row of each node."""
+
+    def __init__(self) -> None:
+        self.columns = _EMPTY.copy()
+        self._row_of: dict[str, int] = {}
+        self._free: list[int] = []
+        self._gone: set[str] = set()
+
+    def rows(self, names: Sequence[str]) -> Rows:
+        """Return the row of each node, 0 for those that are not known."""
+        return np.fromiter(map(self._row_of.get, names, repeat(0)), np.intp, len(names))
+
+    def offer(self, node: NodeRecord) -> None:
+        """Record what a node offers."""
+        row = self._row(node.name)
+        self._gone.discard(node.name)
+        self.columns["known"][row] = True
+        self.columns["has_accelerators"][row] = node.has_accelerators
+        self.columns["offered_millicores"][row] = node.allocatable.millicores
+        self.columns["offered_bytes"][row] = node.allocatable.memory_bytes
+
+    def withdraw(self, name: str) -> None:
+        """Forget what a node offers; its row goes once nothing counts on it any more."""
+        if name in self._row_of:
+            self.columns["known"][self._row_of[name]] = False
+            self._gone.add(name)
+            self.drop_if_unused(name)
+
+    def take(self, name: str, amounts: Requests, sign: int, *, offline: bool) -> None:
+        """Count (+1) or no longer count (-1) what a bound pod takes of a node, which may not be known yet."""
+        self._add(self._row(name), "offline" if offline else "online", amounts, sign)
+
+    def reserve(self, rows: Rows, amounts: Requests, sign: int) -> None:
+        """Count or no longer count what a pod may come to take of any of these nodes."""
+        self._add(rows, "reserved", amounts, sign)
+        for name in tuple(self._gone):
+            self.drop_if_unused(name)
+
+    def hold_on(self, name: str, *, holders: int = 0, arriving: int = 0) -> None:
+        """Count pods that keep a node on, or are about to."""
+        row = self._row(name)
+        self.columns["holders"][row] += holders
+        self.columns["arriving"][row] += arriving
+
+    def on(self, name: str) -> bool:
+        """Tell whether a node is needed without the pod asked about."""
+        row = self._row_of.get(name, 0)
+        return bool(self.columns["holders"][row] > 0 or self.columns["arriving"][row] > 0)
+
+    def measure(self, name: str, expected: Requests, stalled_share: float, at: float) -> None:
+        """Record what online work is expected to use of a node, as measured `at` a time; unknown nodes are passed over."""
+        row = self._row_of.get(name)
+        if row is not None:
+            self.columns["expected_millicores"][row] = expected.millicores
+            self.columns["expected_bytes"][row] = expected.memory_bytes
+            self.columns["stalled_share"][row] = stalled_share
+            self.columns["measured_at"][row] = at
+
+    def usage(self, name: str) -> NodeUsage:
+        """Return what pods take of a node; nothing of one that is not known."""
+        values = dict(zip(_TAKEN, self.columns[list(_TAKEN)][self._row_of.get(name, 0)].item(), strict=True))
+        return NodeUsage(
+            online=Requests(values["online_millicores"], values["online_bytes"]),
+            offline=Requests(values["offline_millicores"], values["offline_bytes"]),
+            reserved=Requests(values["reserved_millicores"], values["reserved_bytes"]),
+            holders=values["holders"],
+            arriving=values["arriving"],
+        )
+
+    def drop_if_unused(self, name: str) -> None:
+        """Free the row of a node that is gone, where nothing counts on it."""
+        row = self._row_of.get(name)
+        if row is None or self.columns["known"][row] or self.usage(name) != NodeUsage():
+            return
+        del self._row_of[name]
+        self._gone.discard(name)
+        self.columns[row] = _EMPTY[0]
+        self._free.append(row)
+
+    def _row(self, name: str) -> int:
+        row = self._row_of.get(name)
+        if row is None:
+            if not self._free:
+                length = len(self.columns)
+                self.columns = np.concatenate([self.columns, np.repeat(_EMPTY, length)])
+                self._free.extend(range(2 * length - 1, length - 1, -1))
+            row = self._row_of[name] = self._free.pop()
+        return row
+
+    def _add(self, rows: Rows | int, of: str, amounts: Requests, sign: int) -> None:
+        self.columns[f"{of}_millicores"][rows] += sign * amounts.millicores
+        self.columns[f"{of}_bytes"][rows] += sign * amounts.memory_bytes
