@@ -48,7 +48,9 @@ def serve() -> Iterator[Callable[[bytes, int, float], str]]:
                 self.rfile.read(int(self.headers["Content-Length"]))
                 threading.Event().wait(seconds)
                 pretends = self.path == "/bind" and body.startswith(b'{"NodeNames"')
-                self.send_response(501 if pretends else status)  # `Error` left out: "it is bound" (docs/limits.md)
+                self.send_response(
+                    501 if pretends else status
+                )  # `Error` left out: "it is bound" (docs/limits.md)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)

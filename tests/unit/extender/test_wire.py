@@ -1,6 +1,5 @@
 """The wire contract: replies to the letter, and no body, however mangled, that breaks it."""
 
-
 import pytest
 
 
