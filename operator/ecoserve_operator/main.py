@@ -80,6 +80,10 @@ def run(
     progress_timeout: Annotated[
         float, typer.Option(envvar="ECOSERVE_PROGRESS_TIMEOUT", help="Seconds raised replicas may take.")
     ] = _DEFAULTS.progress_timeout_seconds,
+    surge: Annotated[
+        float,
+        typer.Option(envvar="ECOSERVE_SURGE", help="Replicas started at a time, in % of a Deployment's."),
+    ] = _DEFAULTS.surge_percent,
     compare_interval: Annotated[
         float, typer.Option(envvar="ECOSERVE_COMPARE_INTERVAL", help="Least seconds between design points.")
     ] = _DEFAULTS.compare_interval_seconds,
@@ -102,6 +106,7 @@ def run(
             replay_speed=replay_speed,
             lease_seconds=lease_seconds,
             progress_timeout_seconds=progress_timeout,
+            surge_percent=surge,
             compare_interval_seconds=compare_interval,
         )
         with catalog_in_use(extended_catalog(catalog or ())):
@@ -142,7 +147,7 @@ async def serve(settings: Settings) -> None:
             planner=planner,
             deferral=deferral,
             comparer=comparer,
-            actor=Actor(api, world, metrics, settings.progress_timeout_seconds),
+            actor=Actor(api, world, metrics, settings),
             reporter=Reporter(api, world, settings.namespace),
             accounts=Accounts(metrics.count_grams),
             accuracy=IntensityAccuracy(),

@@ -27,6 +27,9 @@ class Settings:
     """How long a silent leader keeps its Lease: Kubernetes' own controllers use 15."""
     progress_timeout_seconds: float = 600.0
     """How long raised replicas may take to be ready before it is told: loading a 70B model takes minutes."""
+    surge_percent: float = 100.0
+    """Replicas of a Deployment that are started at a time, in percent of what it is to have, at least one: all of
+    them, as changes are short then; fewer where they would crowd out others or have an autoscaler buy nodes."""
     compare_interval_seconds: float = 60.0
     """Least time between two computations of the design points: four more plans, for reporting only."""
 
@@ -59,6 +62,7 @@ class Settings:
             ("lease-seconds", self.lease_seconds, 3, "at least 3 seconds"),
             ("replay-speed", self.replay_speed, 1e-6, "a positive number of simulated seconds per second"),
             ("progress-timeout", self.progress_timeout_seconds, 1e-3, "a positive number of seconds"),
+            ("surge", self.surge_percent, 1e-3, "a positive number of percent"),
             ("compare-interval", self.compare_interval_seconds, 0.0, "zero or more seconds"),
             ("metrics-port", self.metrics_port, 0, "a port from 0 to 65535"),
             ("health-port", self.health_port, 0, "a port from 0 to 65535"),

@@ -39,7 +39,8 @@ class Placement:
     `share` is of the serving's requests: those of roles `both` and `prefill` add up to what is served, and so
     do those of `both` and `decode`. Grams, watts and $ hold its part of the nodes it runs on; watts are at the
     facility (× PUE). `kv_bytes_per_second` cross the network to or from it. `configuration` is the stable name by
-    which `Snapshot.held` refers to it.
+    which `Snapshot.held` refers to it. `replica_requests_per_second` is what one replica sustains of its mix of requests,
+    zero where it has none.
     """
 
     configuration: str
@@ -58,6 +59,7 @@ class Placement:
     watts: float
     cost_per_hour: float
     kv_bytes_per_second: float = 0.0
+    replica_requests_per_second: float = 0.0
     accelerator_resource: str = GPU_RESOURCE
     reason: str
 
@@ -292,13 +294,16 @@ def _placements(
         return ()
     reasons = PlacementReasons(problem, problem.instance, result)
     demand = {serving.name: serving.rate_per_second for serving in snapshot.servings}
+    options = {(o.slice, o.configuration, o.phase): o.max_rate for o in problem.instance.spec.options}
     rates: dict[str, float] = {}
+    loads: dict[str, float] = {}
     moved: dict[str, float] = {}
     for flow in result.flows:
         name = flow.configuration
         engine, bucket = problem.configurations[name].engine, problem.slices[flow.slice].bucket
         transfer = transfer_of(engine, bucket.input_tokens)
         rates[name] = rates.get(name, 0.0) + flow.rate
+        loads[name] = loads.get(name, 0.0) + flow.rate / options[flow.slice, name, flow.phase]
         moved[name] = moved.get(name, 0.0) + (flow.rate * transfer.bytes if transfer else 0.0)
     made = []
     for name, replicas in result.replicas.items():
@@ -323,6 +328,7 @@ def _placements(
                 watts=part.watts,
                 cost_per_hour=part.cost_per_hour,
                 kv_bytes_per_second=moved.get(name, 0.0),
+                replica_requests_per_second=rates[name] / loads[name] if loads.get(name) else 0.0,
                 accelerator_resource=item.pool.accelerator_resource,
                 reason=reasons.sentence(name),
             )

@@ -17,6 +17,7 @@ from ecoserve_operator.planning.decision import Choice, Taken
 from ecoserve_operator.planning.snapshot import mode_of
 from ecoserve_operator.reporting.conditions import Aspect, Reason, Status, Verdict
 from ecoserve_operator.reporting.metrics import Metrics
+from ecoserve_operator.settings import Settings
 from ecoserve_operator.watch.records import DeploymentRecord, Key, ServingRecord
 from ecoserve_operator.watch.world import World
 
@@ -36,11 +37,12 @@ class Acted:
 class Actor:
     """Remembers since when each serving's raised replicas are awaited."""
 
-    def __init__(self, api: KubeApi, world: World, metrics: Metrics, progress_timeout_seconds: float) -> None:
+    def __init__(self, api: KubeApi, world: World, metrics: Metrics, settings: Settings) -> None:
         self._api = api
         self._world = world
         self._metrics = metrics
-        self._timeout_seconds = progress_timeout_seconds
+        self._timeout_seconds = settings.progress_timeout_seconds
+        self._surge_fraction = settings.surge_percent / 100
         self._waiting_since: dict[str, float] = {}
 
     async def act(self, choices: Mapping[str, Choice], selectors: Mapping[str, Selector]) -> dict[str, Acted]:
@@ -89,7 +91,7 @@ class Actor:
             return _told("False", Reason.TEMPLATE_INVALID, str(error))
         wanted = wanted_of(choice.placements, selectors)
         try:
-            done = await carry_out(self._api, record.serving, wanted, observed)
+            done = await carry_out(self._api, record.serving, wanted, observed, self._surge_fraction)
         except ApiRefusedError as error:
             logger.warning("LLMServing %s: the API server refuses: %s", record.full_name, error)
             return _told("False", Reason.APPLY_REFUSED, f"the API server refuses: {error}")
@@ -104,7 +106,10 @@ class Actor:
         if not waiting:
             return _verdict("True", Reason.PLACED, f"as planned; Deployments: {deployments}")
         since = self._waiting_since.setdefault(name, time.monotonic())
-        awaited = f"waiting for {', '.join(waiting)} to be ready; what ran before stays until then"
+        awaited = (
+            f"waiting for {', '.join(waiting)} to be ready; of what ran before stays what those that are ready "
+            "can't carry"
+        )
         if time.monotonic() - since < self._timeout_seconds:
             return _verdict("False", Reason.PROGRESSING, awaited)
         return _verdict(

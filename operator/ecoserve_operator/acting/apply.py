@@ -23,13 +23,17 @@ class Done:
 
 
 async def carry_out(
-    api: KubeApi, serving: LLMServing, wanted: Sequence[Wanted], observed: Mapping[Key, DeploymentRecord]
+    api: KubeApi,
+    serving: LLMServing,
+    wanted: Sequence[Wanted],
+    observed: Mapping[Key, DeploymentRecord],
+    surge_fraction: float,
 ) -> Done:
     """Take a serving's next steps; raises ApiRefusedError or ApiUnreachableError with what was done kept.
 
-    Raising comes before deleting, so that an error on the way never leaves less than before.
+    Raising comes before taking away, so that an error on the way never leaves less than before.
     """
-    steps = next_steps(wanted, observed)
+    steps = next_steps(wanted, observed, surge_fraction)
     applied = []
     for each, replicas in steps.apply:
         manifest = build_deployment(each, serving, replicas)
@@ -40,6 +44,12 @@ async def carry_out(
         applied.append(record)
         had = before.replicas if before is not None else 0
         logger.info("Deployment %s/%s: %d → %d replicas", record.namespace, record.name, had, replicas)
+    for before, replicas in steps.lower:
+        patch = {"spec": {"replicas": replicas}}
+        applied.append(deployment_record(await api.merge(DEPLOYMENT, before.name, before.namespace, patch)))
+        logger.info(
+            "Deployment %s/%s: %d → %d replicas", before.namespace, before.name, before.replicas, replicas
+        )
     for record in steps.delete:
         await api.delete(DEPLOYMENT, record.name, record.namespace, record.uid)
         logger.info("Deployment %s/%s: deleted, no longer planned", record.namespace, record.name)

@@ -29,7 +29,7 @@ from ecoserve.api.labels import (
 from ecoserve.fleet.pools import Selector
 from ecoserve.planner.plan import Placement
 from ecoserve_operator.acting import template as placeholders
-from ecoserve_operator.watch.records import CONFIGURATION, DIGEST, DeploymentRecord, Key
+from ecoserve_operator.watch.records import CAPACITY, CONFIGURATION, DIGEST, DeploymentRecord, Key
 
 ENGINE_CONTAINER = "engine"
 _INSTANCE = "app.kubernetes.io/instance"
@@ -39,7 +39,10 @@ _LONGEST_NAME = 52  # a pod's name adds a ReplicaSet's hash and its own: 63 with
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Replicas of one serving on one pool, in one role and shape, as the plan wants them."""
+    """Replicas of one serving on one pool, in one role and shape, as the plan wants them.
+
+    `requests_per_second` are planned on them; each sustains `replica_requests_per_second`.
+    """
 
     namespace: str
     serving: str
@@ -53,6 +56,8 @@ class Wanted:
     cpu_cores: float
     memory_gib: float
     replicas: int
+    requests_per_second: float = 0.0
+    replica_requests_per_second: float = 0.0
     accelerator_resource: str = GPU_RESOURCE
 
     @property
@@ -84,6 +89,8 @@ def wanted_of(placements: Iterable[Placement], selectors: Mapping[str, Selector]
                 cpu_cores=item.cpu_cores,
                 memory_gib=item.memory_gib,
                 replicas=item.replicas,
+                requests_per_second=item.requests_per_second,
+                replica_requests_per_second=item.replica_requests_per_second,
                 accelerator_resource=item.accelerator_resource,
             )
         )
@@ -129,7 +136,15 @@ def build_deployment(wanted: Wanted, serving: LLMServing, replicas: int) -> dict
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {**metadata, "annotations": {**metadata["annotations"], DIGEST: digest}},
+        # What a replica sustains changes with every mix of requests: it is told, but no reason to write anew.
+        "metadata": {
+            **metadata,
+            "annotations": {
+                **metadata["annotations"],
+                DIGEST: digest,
+                CAPACITY: f"{wanted.replica_requests_per_second:.4g}",
+            },
+        },
         "spec": {"replicas": replicas, **spec},
     }
 

@@ -6,13 +6,14 @@ and so that two records compare equal when nothing that matters has changed (hea
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 from pydantic import ValidationError
 
 from ecoserve.api import GridZone, HardwareProfile, LLMServing
 from ecoserve.api.base import Condition
-from ecoserve.api.labels import POOL, SERVING
+from ecoserve.api.labels import CLASS_ONLINE, POOL, ROLE, SERVING
 from ecoserve.api.manifests import first_error, parse_serving
 from ecoserve.errors import InvalidInputError
 from ecoserve.fleet.nodes import Resources, resources_from
@@ -25,6 +26,9 @@ DIGEST = "ecoserve.dev/applied-digest"
 
 CONFIGURATION = "ecoserve.dev/configuration"
 """Annotation of our Deployments: the planner's name of what they run, by which it knows what is held."""
+
+CAPACITY = "ecoserve.dev/replica-requests-per-second"
+"""Annotation of our Deployments: what one replica sustains, so that one no longer planned still counts as what it is."""
 
 _LONGEST_LABEL_VALUE = 63
 
@@ -66,6 +70,10 @@ class DeploymentRecord:
     settled: bool
     """Whether the Deployment controller has seen its latest spec."""
     digest: str
+    role: str = "both"
+    traffic_class: str = CLASS_ONLINE
+    replica_requests_per_second: float | None = None
+    """What one replica sustains; None where it does not say."""
 
     @property
     def key(self) -> Key:
@@ -161,19 +169,33 @@ def deployment_record(body: Mapping[str, Any]) -> DeploymentRecord:
     """Read a Deployment of ours."""
     metadata, status = body["metadata"], body.get("status") or {}
     annotations = metadata.get("annotations") or {}
+    labels = metadata.get("labels") or {}
+    configuration = annotations.get(CONFIGURATION, "")
     owners = (owner for owner in metadata.get("ownerReferences") or () if owner.get("controller"))
     return DeploymentRecord(
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata["uid"],
         owner_uid=next((owner["uid"] for owner in owners), ""),
-        pool=(metadata.get("labels") or {}).get(POOL, ""),
-        configuration=annotations.get(CONFIGURATION, ""),
+        pool=labels.get(POOL, ""),
+        configuration=configuration,
         replicas=body["spec"].get("replicas", 1),
         ready=status.get("readyReplicas", 0),
         settled=status.get("observedGeneration", 0) >= metadata.get("generation", 0),
         digest=annotations.get(DIGEST, ""),
+        role=labels.get(ROLE, "both"),
+        traffic_class=configuration.rpartition("/")[2] or CLASS_ONLINE,
+        replica_requests_per_second=_number(annotations.get(CAPACITY)),
     )
+
+
+def _number(text: str | None) -> float | None:
+    """A rate written into an annotation; None where nobody can read it."""
+    try:
+        value = float(text) if text is not None else None
+    except ValueError:
+        return None
+    return value if value is not None and isfinite(value) and value >= 0 else None
 
 
 def pod_record(body: Mapping[str, Any]) -> PodRecord | None:

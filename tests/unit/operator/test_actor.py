@@ -10,6 +10,7 @@ from ecoserve_operator.acting.actor import Acted, Actor
 from ecoserve_operator.kube import ApiRefusedError, Kind
 from ecoserve_operator.planning.decision import Choice, Taken
 from ecoserve_operator.reporting.metrics import Metrics
+from ecoserve_operator.settings import Settings
 from ecoserve_operator.watch.records import serving_record
 from ecoserve_operator.watch.world import Nudges, World
 
@@ -57,6 +58,8 @@ def play(
 ) -> Mapping[str, Acted]:
     """Act on servings given as (name, mode, arguments of the engine, what they get); the last pass's result."""
 
+    settings = Settings(progress_timeout_seconds=timeout_seconds)
+
     async def run() -> Mapping[str, Acted]:
         world = World(nudges=Nudges(0.0))
         choices = {}
@@ -72,7 +75,7 @@ def play(
             }
             world.put(world.servings, ("n", name), serving_record(body), "")
             choices[f"n/{name}"] = Choice(serving=f"n/{name}", taken=taken, placements=(placement(name),))
-        actor = Actor(api, world, Metrics(), timeout_seconds)  # type: ignore[arg-type]  # a fake of one method
+        actor = Actor(api, world, Metrics(), settings)  # type: ignore[arg-type]  # a fake of one method
         acted: Mapping[str, Acted] = {}
         for _ in range(passes):
             acted = await actor.act(choices, {"p": (("zone", "west"),)})

@@ -213,3 +213,13 @@ def test_the_plan_is_a_valid_placement_plan(snapshot_of: Make, serving_of: Make,
     assert spec.unserved[0].reason == "NoHardwareFits"
     assert spec.placements[0].namespace == "demo"
     assert spec.id == placement_plan_spec(points.carbon).id
+
+
+def test_replicas_sustain_what_is_planned_on_them(
+    snapshot_of: Make, serving_of: Make, nodes_of: Make
+) -> None:
+    servings = [serving_of(rate=5.0, offline_rate=3.0)]
+    for item in make_plan(snapshot_of(servings, nodes_of("g6.48xlarge", 2))).placements:
+        assert item.requests_per_second > 0
+        assert item.requests_per_second <= item.replicas * item.replica_requests_per_second * (1 + 1e-6)
+        assert item.requests_per_second > (item.replicas - 1) * item.replica_requests_per_second * 0.5

@@ -1,0 +1,90 @@
+"""Changes under a watcher: what is ready sustains what is needed at every moment, and room is made step by step."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.devcluster
+
+
+def online(rate: float, tpot: str) -> dict[str, Any]:
+    load = {"requestsPerSecond": rate, "inputTokens": 1000, "outputTokens": 130}
+    return {"slo": {"ttft": "2s", "tpot": tpot}, "load": load}
+
+
+@contextmanager
+def watched(world: Any, serving: str) -> Iterator[list[float]]:
+    """Sample, until left, what the ready replicas of a serving sustain in requests/s."""
+    samples: list[float] = []
+    stopped = threading.Event()
+
+    def watch() -> None:
+        while not stopped.wait(0.05):
+            found = [
+                d
+                for d in world.get("deployments")
+                if d["metadata"]["labels"]["ecoserve.dev/serving"] == serving
+            ]
+            samples.append(sum(sustained(each) for each in found))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield samples
+    finally:
+        stopped.set()
+        watcher.join()
+
+
+def sustained(deployment: Any) -> float:
+    ready = deployment.get("status", {}).get("readyReplicas", 0)
+    each = deployment["metadata"]["annotations"]["ecoserve.dev/replica-requests-per-second"]
+    return float(each) * int(ready)
+
+
+def shapes(world: Any) -> dict[str, int]:
+    """Ready replicas by shape."""
+    return {
+        each["metadata"]["name"].rpartition("-")[2]: each.get("status", {}).get("readyReplicas", 0)
+        for each in world.get("deployments")
+    }
+
+
+def test_replicas_that_move_between_zones_never_sustain_less_than_is_needed(world: Any) -> None:
+    world.serve("chat", online=online(7.0, "120ms"))
+    world.eventually(world.has_condition("chat", "Ready", "True", "Placed"))
+    with watched(world, "chat") as samples:
+        world.intensity(west=700, east=20)
+        world.eventually(lambda: set(world.replicas_by_zone("chat")) == {"east"})
+        world.eventually(world.has_condition("chat", "Ready", "True", "Placed"))
+    assert len(samples) > 5
+    assert min(samples) >= 7.0 * 0.999
+
+
+def test_where_the_new_does_not_fit_beside_the_old_room_is_made_step_by_step(world: Any) -> None:
+    """Six of eight devices are in use, and a replica of four has to replace them: one of two devices goes first."""
+    west = {"nodeSelector": {"topology.kubernetes.io/zone": "west"}}
+    world.serve("chat", online=online(6.0, "120ms"), placement=west)
+    world.eventually(world.has_condition("chat", "Ready", "True", "Placed"))
+    assert shapes(world) == {"tp2": 3}
+    with watched(world, "chat") as samples:
+        world.serve("chat", online=online(3.3, "60ms"), placement=west)
+        world.eventually(lambda: shapes(world) == {"tp4": 1})
+    assert min(samples) >= 3.3 * 0.999
+
+
+def test_where_no_step_is_possible_what_runs_stays_and_it_is_told(world: Any) -> None:
+    west = {"nodeSelector": {"topology.kubernetes.io/zone": "west"}}
+    world.serve("chat", online=online(6.0, "120ms"), placement=west)
+    world.eventually(world.has_condition("chat", "Ready", "True", "Placed"))
+    world.serve("chat", online=online(6.0, "60ms"), placement=west)
+    world.eventually(world.has_condition("chat", "Applied", "False", "Progressing"))
+    time.sleep(2.0)
+    assert shapes(world) == {"tp2": 3, "tp4": 0}
+    message = world.condition("chat", "Applied")["message"]
+    assert "2 of 2 replicas of Deployment chat-g6-48xlarge-west-2024-02-01-both-tp4" in message
+    assert "stays" in message
