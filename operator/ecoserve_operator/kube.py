@@ -1,13 +1,14 @@
 """The one thin adapter to the API server: get, list, server-side apply, create, delete, as plain JSON.
 
 Everything the operator owns is written by server-side apply with one field manager, status included: a field
-left out disappears, lists with keys merge, and no resourceVersion has to be carried around. Only the
-event and the Lease are created otherwise.
+left out disappears and lists with keys merge. Only the event and the Lease are created otherwise. A write passes the
+fence first: all but the Lease itself is for the leader to write, and takes no longer than it leads for certain.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final, Self
 from urllib.parse import quote, urlencode
 
@@ -17,6 +18,7 @@ from kubernetes.aio import config
 
 from ecoserve.api.labels import API_VERSION, FIELD_MANAGER
 from ecoserve.errors import EcoserveError, InvalidInputError
+from ecoserve_operator.fence import Fence
 
 Object = dict[str, Any]
 
@@ -69,7 +71,8 @@ class KubeApi:
     def __init__(self, configuration: aio.Configuration, timeout_seconds: float) -> None:
         self.configuration = configuration
         self.client = aio.ApiClient(configuration)
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self.fence = Fence()
+        self._timeout_seconds = timeout_seconds
 
     @classmethod
     async def connect(cls, timeout_seconds: float) -> Self:
@@ -123,34 +126,52 @@ class KubeApi:
         metadata = manifest["metadata"]
         query = urlencode({"fieldManager": FIELD_MANAGER, "force": "true"})
         path = kind.path(metadata.get("namespace"), metadata["name"], subresource)
-        return await self._request("PATCH", f"{path}?{query}", manifest, "application/apply-patch+yaml")
+        return await self._write(kind, "PATCH", f"{path}?{query}", manifest, "application/apply-patch+yaml")
 
     async def create(self, kind: Kind, manifest: Mapping[str, Any]) -> Object:
         """Create an object."""
-        return await self._request("POST", kind.path(manifest["metadata"].get("namespace")), manifest)
+        return await self._write(kind, "POST", kind.path(manifest["metadata"].get("namespace")), manifest)
 
     async def merge(self, kind: Kind, name: str, namespace: str | None, patch: Mapping[str, Any]) -> Object:
         """Merge-patch an object that is not ours alone."""
-        return await self._request("PATCH", kind.path(namespace, name), patch, "application/merge-patch+json")
+        path = f"{kind.path(namespace, name)}?{urlencode({'fieldManager': FIELD_MANAGER})}"
+        return await self._write(kind, "PATCH", path, patch, "application/merge-patch+json")
 
     async def delete(self, kind: Kind, name: str, namespace: str | None = None, uid: str = "") -> None:
         """Delete the object of this uid and, in the background, what it owns; none is as good."""
         body = {"propagationPolicy": "Background", **({"preconditions": {"uid": uid}} if uid else {})}
         try:
-            await self._request("DELETE", kind.path(namespace, name), body)
+            await self._write(kind, "DELETE", kind.path(namespace, name), body)
         except ApiRefusedError as error:
             if error.status not in (404, 409):  # 409: another object of this name by now
                 raise
 
-    async def _request(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, content: str = "application/json"
+    async def _write(
+        self,
+        kind: Kind,
+        method: str,
+        path: str,
+        body: Mapping[str, Any],
+        content: str = "application/json",
     ) -> Object:
+        seconds = self._timeout_seconds if kind is LEASE else self.fence.seconds_left()
+        return await self._request(method, path, body, content, seconds)
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        content: str = "application/json",
+        most_seconds: float = inf,
+    ) -> Object:
+        timeout = aiohttp.ClientTimeout(total=min(self._timeout_seconds, most_seconds))
         headers = {"Accept": "application/json", "Content-Type": content}
         try:
             request = await self.client.param_serialize(
                 method, path, header_params=headers, body=body, auth_settings=["BearerToken"]
             )
-            response = await self.client.call_api(*request, _request_timeout=self._timeout)
+            response = await self.client.call_api(*request, _request_timeout=timeout)
             text = await response.read()  # type: ignore[no-untyped-call]
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiUnreachableError(f"the API server did not answer ({type(error).__name__})") from error

@@ -16,17 +16,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ecoserve.errors import EcoserveError
+from ecoserve_operator.fence import LeaseLostError
 from ecoserve_operator.kube import LEASE, ApiRefusedError, ApiUnreachableError, KubeApi
 from ecoserve_operator.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 LEASE_NAME = "ecoserve-operator"
-
-
-class LeaseLostError(EcoserveError):
-    """Another instance may be acting now, so this one must not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +39,30 @@ class Leadership:
     def __init__(self, api: KubeApi, settings: Settings, identity: str) -> None:
         self.leading = asyncio.Event()
         self._api = api
+        self._fence = api.fence
         self._settings = settings
         self._identity = identity
         self._where = f"{settings.namespace}/{LEASE_NAME}"
         self._seen = _Seen({}, time.monotonic())
+        self._transitions = 0
 
     async def run(self) -> None:
         """Stand by, then hold the Lease for as long as can be; raises LeaseLostError then."""
         logger.info("%s stands by for Lease %s", self._identity, self._where)
+        asked = time.monotonic()
         while not await self._tried():
             await asyncio.sleep(self._settings.lease_retry_seconds)
+            asked = time.monotonic()
         logger.info("%s holds Lease %s and acts", self._identity, self._where)
+        until = self._may_write_from(asked)
         self.leading.set()
-        renewed = time.monotonic()
-        while time.monotonic() - renewed < self._settings.lease_renew_seconds:
+        while time.monotonic() < until:
             await asyncio.sleep(self._settings.lease_retry_seconds)
             asked = time.monotonic()
             if await self._tried():
-                renewed = asked
+                until = self._may_write_from(asked)
         self.leading.clear()
+        self._fence.close()
         raise LeaseLostError(f"Lease {self._where} could not be renewed; another instance may act now")
 
     async def give_up(self) -> None:
@@ -69,6 +70,7 @@ class Leadership:
         if not self.leading.is_set():
             return
         self.leading.clear()
+        self._fence.close()
         try:
             lease = await self._api.get(LEASE, LEASE_NAME, self._settings.namespace)
             if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
@@ -76,6 +78,12 @@ class Leadership:
                 logger.info("%s gave up Lease %s", self._identity, self._where)
         except (ApiRefusedError, ApiUnreachableError) as error:
             logger.warning("Lease %s runs out by itself: %s", self._where, error)
+
+    def _may_write_from(self, asked: float) -> float:
+        """Open the fence from when the Lease was asked for, and return until when."""
+        until = asked + self._settings.lease_renew_seconds
+        self._fence.open(until, self._transitions)
+        return until
 
     async def _tried(self) -> bool:
         """Take or renew the Lease; whatever keeps it from us is a failed attempt, never an exception."""
@@ -100,13 +108,17 @@ class Leadership:
         if lease is None:
             metadata = {"name": LEASE_NAME, "namespace": self._settings.namespace}
             await self._api.create(LEASE, {"metadata": metadata, "spec": {**mine, "acquireTime": now}})
+            self._transitions = 0
             return True
         spec = lease.get("spec") or {}
+        transitions = spec.get("leaseTransitions", 0)
         if spec.get("holderIdentity") != self._identity:
             if not self._is_free(spec):
                 return False
-            mine |= {"acquireTime": now, "leaseTransitions": spec.get("leaseTransitions", 0) + 1}
+            transitions += 1
+            mine |= {"acquireTime": now, "leaseTransitions": transitions}
         await self._write(lease, mine)
+        self._transitions = transitions
         return True
 
     def _is_free(self, spec: dict[str, Any]) -> bool:

@@ -21,7 +21,7 @@ def build_operator_rules() -> list[dict[str, Any]]:
         _rule([""], ["configmaps"], ["get"]),
         _rule([""], ["events"], ["create"]),
         _rule(["batch"], ["jobs"], ["list", "patch"]),
-        _rule(["apps"], ["deployments"], ["list", "watch", "create", "patch", "delete"]),
+        _rule(["apps"], ["deployments"], ["get", "list", "watch", "create", "patch", "delete"]),
     ]
 
 

@@ -1,16 +1,25 @@
-"""The thin part that writes: one serving's next steps, carried out against the API server."""
+"""The thin part that writes: one serving's next steps, carried out against the API server.
+
+Each write of a Deployment names the version it was decided on and bears the leader's token. Where the version has
+changed meanwhile, mostly because the Deployment's controller told its status, it is read anew: one that a later leader
+has written is left alone, as this instance is none any more.
+"""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ecoserve.api import LLMServing
 from ecoserve_operator.acting.deployments import Wanted, build_deployment, is_applied
 from ecoserve_operator.acting.order import next_steps
-from ecoserve_operator.kube import DEPLOYMENT, KubeApi
-from ecoserve_operator.watch.records import DeploymentRecord, Key, deployment_record
+from ecoserve_operator.kube import DEPLOYMENT, ApiRefusedError, KubeApi, Object
+from ecoserve_operator.watch.records import WRITTEN_BY, DeploymentRecord, Key, deployment_record
 
 logger = logging.getLogger(__name__)
+
+_ATTEMPTS = 4
+_CONFLICT = 409
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,26 +40,70 @@ async def carry_out(
 ) -> Done:
     """Take a serving's next steps; raises ApiRefusedError or ApiUnreachableError with what was done kept.
 
-    Raising comes before taking away, so that an error on the way never leaves less than before.
+    Raising comes before taking away, so that an error on the way never leaves less than before. Raises
+    LeaseLostError where another leader acts.
     """
     steps = next_steps(wanted, observed, surge_fraction)
     applied = []
     for each, replicas in steps.apply:
         manifest = build_deployment(each, serving, replicas)
         before = observed.get(each.key)
-        if is_applied(manifest, before):
-            continue
-        record = deployment_record(await api.apply(DEPLOYMENT, manifest))
-        applied.append(record)
-        had = before.replicas if before is not None else 0
-        logger.info("Deployment %s/%s: %d → %d replicas", record.namespace, record.name, had, replicas)
+        if not is_applied(manifest, before):
+            applied.append(await _applied(api, manifest, before))
+            _log(applied[-1], before, replicas)
     for before, replicas in steps.lower:
-        patch = {"spec": {"replicas": replicas}}
-        applied.append(deployment_record(await api.merge(DEPLOYMENT, before.name, before.namespace, patch)))
-        logger.info(
-            "Deployment %s/%s: %d → %d replicas", before.namespace, before.name, before.replicas, replicas
-        )
+        applied.append(await _lowered(api, before, replicas))
+        _log(applied[-1], before, replicas)
     for record in steps.delete:
+        api.fence.give_way_to(record.token)
         await api.delete(DEPLOYMENT, record.name, record.namespace, record.uid)
         logger.info("Deployment %s/%s: deleted, no longer planned", record.namespace, record.name)
     return Done(applied=tuple(applied), deleted=steps.delete, waiting=steps.waiting)
+
+
+async def _applied(
+    api: KubeApi, manifest: Mapping[str, Any], before: DeploymentRecord | None
+) -> DeploymentRecord:
+    async def write(guard: Mapping[str, Any]) -> Object:
+        return await api.apply(DEPLOYMENT, _guarded(manifest, guard))
+
+    return await _fenced(api, before, write)
+
+
+async def _lowered(api: KubeApi, before: DeploymentRecord, replicas: int) -> DeploymentRecord:
+    async def write(guard: Mapping[str, Any]) -> Object:
+        patch = _guarded({"spec": {"replicas": replicas}}, guard)
+        return await api.merge(DEPLOYMENT, before.name, before.namespace, patch)
+
+    return await _fenced(api, before, write)
+
+
+async def _fenced(
+    api: KubeApi, before: DeploymentRecord | None, write: Callable[[Mapping[str, Any]], Awaitable[Object]]
+) -> DeploymentRecord:
+    """Write, given metadata to add, to what a Deployment is or, where it has changed meanwhile, has become."""
+    attempts = _ATTEMPTS
+    while True:
+        attempts -= 1
+        guard: dict[str, Any] = {"annotations": {WRITTEN_BY: str(api.fence.token)}}
+        if before is not None:
+            api.fence.give_way_to(before.token)
+            guard["resourceVersion"] = before.resource_version
+        try:
+            return deployment_record(await write(guard))
+        except ApiRefusedError as error:
+            if before is None or error.status != _CONFLICT or not attempts:
+                raise
+        found = await api.get(DEPLOYMENT, before.name, before.namespace)
+        before = deployment_record(found) if found is not None else None
+
+
+def _guarded(body: Mapping[str, Any], guard: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = body.get("metadata", {})
+    annotations = {**metadata.get("annotations", {}), **guard["annotations"]}
+    return {**body, "metadata": {**metadata, **guard, "annotations": annotations}}
+
+
+def _log(written: DeploymentRecord, before: DeploymentRecord | None, replicas: int) -> None:
+    had = before.replicas if before is not None else 0
+    logger.info("Deployment %s/%s: %d → %d replicas", written.namespace, written.name, had, replicas)

@@ -30,6 +30,9 @@ CONFIGURATION = "ecoserve.dev/configuration"
 CAPACITY = "ecoserve.dev/replica-requests-per-second"
 """Annotation of our Deployments: what one replica sustains, so that one no longer planned still counts as what it is."""
 
+WRITTEN_BY = "ecoserve.dev/leader"
+"""Annotation of our Deployments: the Lease's number of transitions when they were written, by which leaders differ."""
+
 _LONGEST_LABEL_VALUE = 63
 
 
@@ -74,6 +77,9 @@ class DeploymentRecord:
     traffic_class: str = CLASS_ONLINE
     replica_requests_per_second: float | None = None
     """What one replica sustains; None where it does not say."""
+    token: int = 0
+    """Which leader wrote it last."""
+    resource_version: str = field(default="", compare=False)
 
     @property
     def key(self) -> Key:
@@ -186,6 +192,8 @@ def deployment_record(body: Mapping[str, Any]) -> DeploymentRecord:
         role=labels.get(ROLE, "both"),
         traffic_class=configuration.rpartition("/")[2] or CLASS_ONLINE,
         replica_requests_per_second=_number(annotations.get(CAPACITY)),
+        token=int(_number(annotations.get(WRITTEN_BY)) or 0),
+        resource_version=metadata.get("resourceVersion", ""),
     )
 
 

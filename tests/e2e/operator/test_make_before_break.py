@@ -77,6 +77,23 @@ def test_where_the_new_does_not_fit_beside_the_old_room_is_made_step_by_step(wor
     assert min(samples) >= 3.3 * 0.999
 
 
+def test_an_operator_that_dies_in_the_middle_of_a_change_goes_on_where_it_stood(
+    world: Any, operator: Any
+) -> None:
+    world.serve("chat", online=online(7.0, "120ms"))
+    world.eventually(world.has_condition("chat", "Ready", "True", "Placed"))
+    with watched(world, "chat") as samples:
+        world.intensity(west=700, east=20)
+        world.eventually(lambda: len(world.get("deployments")) == 2)
+        operator.kill()
+        half_way = world.replicas_by_zone("chat")
+        operator.restart()
+        world.eventually(lambda: set(world.replicas_by_zone("chat")) == {"east"}, seconds=60)
+        world.eventually(world.has_condition("chat", "Ready", "True", "Placed"))
+    assert half_way.get("west"), "it had not ended"
+    assert min(samples) >= 7.0 * 0.999
+
+
 def test_where_no_step_is_possible_what_runs_stays_and_it_is_told(world: Any) -> None:
     west = {"nodeSelector": {"topology.kubernetes.io/zone": "west"}}
     world.serve("chat", online=online(6.0, "120ms"), placement=west)

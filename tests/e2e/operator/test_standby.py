@@ -1,6 +1,8 @@
 """Two operators: one acts, the other takes over when it is killed."""
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -41,3 +43,32 @@ def test_a_standby_only_acts_once_the_leader_is_gone(
     world.eventually(lambda: "planned in" in restarted.tail(50))
     (after,) = world.get("deployments")
     assert after["metadata"]["generation"] == before["metadata"]["generation"], "a restart changes nothing"
+    restarted.stop()
+    operator.restart()
+
+
+def test_a_leader_that_was_frozen_wakes_up_to_write_nothing(
+    world: Any, operator: Any, run_operator: Callable[..., Any]
+) -> None:
+    """It is stopped in the middle of a change, and goes on when another has long finished that."""
+    world.serve("chat")
+    world.eventually(world.has_condition("chat", "Ready", "True"))
+    standby = run_operator("operator-d")
+    world.intensity(west=700, east=20)
+    os.kill(operator.pid, signal.SIGSTOP)
+    try:
+        world.eventually(lambda: "holds Lease" in standby.tail(200), seconds=20)
+        world.eventually(lambda: set(world.replicas_by_zone("chat")) == {"east"})
+        world.eventually(world.has_condition("chat", "Ready", "True"))
+        (before,) = world.get("deployments")
+    finally:
+        os.kill(operator.pid, signal.SIGCONT)
+    world.eventually(lambda: not operator.running)
+    assert "another" in operator.tail(5)
+    world.intensity(west=20, east=700)
+    world.eventually(lambda: set(world.replicas_by_zone("chat")) == {"west"})
+    (after,) = world.get("deployments")
+    tokens = [int(each["metadata"]["annotations"]["ecoserve.dev/leader"]) for each in (before, after)]
+    assert tokens[0] == tokens[1], "both are the work of the one that took over"
+    standby.stop()
+    operator.restart()

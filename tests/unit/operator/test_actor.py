@@ -7,6 +7,7 @@ from typing import Any
 from ecoserve.performance import Role
 from ecoserve.planner.plan import Placement
 from ecoserve_operator.acting.actor import Acted, Actor
+from ecoserve_operator.fence import Fence
 from ecoserve_operator.kube import ApiRefusedError, Kind
 from ecoserve_operator.planning.decision import Choice, Taken
 from ecoserve_operator.reporting.metrics import Metrics
@@ -21,6 +22,7 @@ class _Api:
     """The part of KubeApi that acting uses: Deployments that never become ready; `refuses` names servings."""
 
     def __init__(self, refuses: str = "") -> None:
+        self.fence = Fence()
         self.refuses = refuses
         self.applied: list[str] = []
 
