@@ -20,7 +20,8 @@ from latency import latencies
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from throughput import Variant, measured
+from tenacity import retry, stop_after_delay, wait_fixed
+from throughput import SCHEDULER, Variant, measured
 
 from ecoserve.api.crds import build_crds
 from ecoserve.api.labels import API_VERSION
@@ -101,20 +102,30 @@ class _Extenders:
         return ready, resident
 
 
+@retry(stop=stop_after_delay(20), wait=wait_fixed(0.2), reraise=True)
+def _apply_once_served(cluster: Cluster, manifest: str) -> None:
+    """Apply an object of a kind that was defined a moment ago."""
+    cluster.kubectl("apply", "--server-side", "-f", "-", stdin=manifest)
+
+
 async def _measure(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     small, large, many = (100, 200, 1_000) if arguments.quick else (1_000, 5_000, 50_000)
     pods, rounds = (100, 1) if arguments.quick else (arguments.pods, arguments.rounds)
     go = await asyncio.to_thread(_go_noop)
-    results: dict[str, Any] = {"small_nodes": small, "large_nodes": large, "throughput": {}}
+    results: dict[str, Any] = {
+        "small_nodes": small,
+        "large_nodes": large,
+        "throughput": {},
+        "cpu_milliseconds": {},
+    }
     with Cluster.start(f"bench-extender-{os.getpid()}") as cluster:
         crds = json.dumps({"apiVersion": "v1", "kind": "List", "items": build_crds()})
         cluster.kubectl("apply", "--server-side", "-f", "-", stdin=crds)
-        cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
-        cluster.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(_plan()))
+        _apply_once_served(cluster, json.dumps(_plan()))
         async with api_client(cluster) as client:
             known = 0
             extenders = None
-            for nodes in (small, large):
+            for nodes, share in ((small, 1), (large, 2)):
                 await create_nodes(client, known, nodes - known, progress)
                 known = nodes
                 extenders = extenders or _Extenders(cluster, go)
@@ -124,9 +135,19 @@ async def _measure(arguments: argparse.Namespace, progress: Progress) -> dict[st
                     Variant("ours", extenders.url("ours")),
                     Variant("not-opted-in", extenders.url("ours"), managed=True),
                 )
-                rates = await measured(cluster, client, variants, pods=pods, rounds=rounds, progress=progress)
-                results["throughput"][str(nodes)] = dict(rates)
-                progress.console.print(f"{nodes:,} nodes, pods/s: {json.dumps(rates)}")
+                rates = await measured(
+                    cluster,
+                    client,
+                    variants[: -1 if nodes == large else None],
+                    pods=pods // share,
+                    rounds=max(1, rounds // share),
+                    progress=progress,
+                )
+                results["throughput"][str(nodes)] = {n: rate.pods_per_second for n, rate in rates.items()}
+                results["cpu_milliseconds"][str(nodes)] = {
+                    name: dict(rate.cpu_milliseconds) for name, rate in rates.items()
+                }
+                progress.console.print(json.dumps({n: rate.pods_per_second for n, rate in rates.items()}))
             assert extenders is not None
             names = [f"node-{number:05}" for number in range(large)]
             results["latency"] = await asyncio.to_thread(
@@ -175,7 +196,17 @@ def _show(results: dict[str, Any], console: Console) -> None:
     for name in ("none", "noop", "ours", "not-opted-in"):
         table.add_column(name, justify="right")
     for nodes, rates in results["throughput"].items():
-        table.add_row(nodes, *(f"{rate:.0f}" for rate in rates.values()))
+        table.add_row(nodes, *(f"{rate:.0f}" for rate in rates.values()))  # not opting in: few nodes only
+    console.print(table)
+    table = Table(title="CPU milliseconds per pod, median of rounds")
+    table.add_column("nodes", justify="right")
+    table.add_column("variant")
+    shown = ("kube-apiserver", "etcd", SCHEDULER, "extender", "noop")
+    for name in shown:
+        table.add_column(name, justify="right")
+    for nodes, variants in results["cpu_milliseconds"].items():
+        for variant, spent in variants.items():
+            table.add_row(nodes, variant, *(f"{spent.get(name, 0.0):.1f}" for name in shown))
     console.print(table)
     table = Table(title=f"milliseconds per call with {results['large_nodes']:,} candidates, median")
     for name in ("extender", "filter", "prioritize", "both", "both, p99"):
@@ -196,8 +227,10 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a small cluster, in about a minute")
-    parser.add_argument("--pods", type=int, default=600, help="pods per measurement (600)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of throughput (3)")
+    parser.add_argument(
+        "--pods", type=int, default=500, help="pods per measurement (500; half at many nodes)"
+    )
+    parser.add_argument("--rounds", type=int, default=6, help="rounds of throughput (6; half at many nodes)")
     arguments = parser.parse_args()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:

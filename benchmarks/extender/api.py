@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import httpx
+import aiohttp
 import yaml
 from rich.progress import Progress
 
@@ -20,15 +20,17 @@ _POLL_SECONDS = 5
 FLEET = "benchmarks.ecoserve.dev/fleet"
 
 
-def api_client(cluster: Cluster) -> httpx.AsyncClient:
+def api_client(cluster: Cluster) -> aiohttp.ClientSession:
     """Return a client with the administrator's certificate."""
     loaded = yaml.safe_load(Path(cluster.kubeconfig).read_text())
     user, server = loaded["users"][0]["user"], loaded["clusters"][0]["cluster"]
     context = ssl.create_default_context(cafile=server["certificate-authority"])
     context.load_cert_chain(user["client-certificate"], user["client-key"])
-    limits = httpx.Limits(max_connections=_AT_ONCE, max_keepalive_connections=_AT_ONCE)
-    return httpx.AsyncClient(
-        verify=context, base_url=server["server"], timeout=60, limits=limits, trust_env=False
+    return aiohttp.ClientSession(
+        server["server"],
+        connector=aiohttp.TCPConnector(ssl=context, limit=_AT_ONCE),
+        timeout=aiohttp.ClientTimeout(total=120),
+        read_bufsize=2**20,
     )
 
 
@@ -49,16 +51,22 @@ async def _each(
     progress.remove_task(task)
 
 
-async def _posted(client: httpx.AsyncClient, path: str, body: Any) -> None:
+async def _called(client: aiohttp.ClientSession, method: str, path: str, body: Any) -> None:
     for attempt in range(5):
-        answer = await client.post(path, json=body)
-        if answer.status_code in (201, 409):
-            return
+        async with client.request(method, path, json=body) as answer:
+            if answer.status in (200, 201, 404, 409):
+                return
+            told = await answer.text()
         await asyncio.sleep(0.2 * 2**attempt)
-    raise RuntimeError(f"{path}: {answer.status_code} {answer.text[:300]}")
+    raise RuntimeError(f"{path}: {answer.status} {told[:300]}")
 
 
-async def create_nodes(client: httpx.AsyncClient, first: int, count: int, progress: Progress) -> None:
+async def _got(client: aiohttp.ClientSession, path: str, **query: str) -> Any:
+    async with client.get(path, params=query) as answer:
+        return await answer.json()
+
+
+async def create_nodes(client: aiohttp.ClientSession, first: int, count: int, progress: Progress) -> None:
     """Create CPU nodes number `first` and up, in five zones, and wait until they are Ready."""
     resources = {"cpu": "192", "memory": "768Gi", "pods": "250"}
 
@@ -72,12 +80,12 @@ async def create_nodes(client: httpx.AsyncClient, first: int, count: int, progre
         }
         metadata = {"name": name, "labels": labels, "annotations": {"kwok.x-k8s.io/node": "fake"}}
         status = {"allocatable": resources, "capacity": resources}
-        await _posted(client, "/api/v1/nodes", {"metadata": metadata, "status": status})
+        await _called(client, "POST", "/api/v1/nodes", {"metadata": metadata, "status": status})
 
     await _each(f"creating {count:,} nodes", range(first, first + count), create, progress)
     waiting = progress.add_task("waiting for nodes", total=first + count)
     while True:
-        found = (await client.get("/api/v1/nodes", params={"resourceVersion": "0"})).json()["items"]
+        found = (await _got(client, "/api/v1/nodes", resourceVersion="0"))["items"]
         ready = sum(
             any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions", []))
             for node in found
@@ -90,7 +98,7 @@ async def create_nodes(client: httpx.AsyncClient, first: int, count: int, progre
 
 
 async def create_pods(
-    client: httpx.AsyncClient,
+    client: aiohttp.ClientSession,
     namespace: str,
     count: int,
     progress: Progress,
@@ -113,23 +121,26 @@ async def create_pods(
         if nodes is not None:
             spec["nodeName"] = nodes(number)
         metadata = {"name": f"pod-{number:05}", "labels": labels or {}}
-        await _posted(client, f"/api/v1/namespaces/{namespace}/pods", {"metadata": metadata, "spec": spec})
+        await _called(
+            client, "POST", f"/api/v1/namespaces/{namespace}/pods", {"metadata": metadata, "spec": spec}
+        )
 
     await _each(f"creating {count:,} pods", range(count), create, progress)
 
 
 async def bind_times(
-    client: httpx.AsyncClient, namespace: str, count: int, start: Callable[[], None]
+    client: aiohttp.ClientSession, namespace: str, count: int, start: Callable[[], None]
 ) -> list[float]:
     """Call `start` once watching; return when each pod was seen bound, in order, in seconds of one clock."""
     path = f"/api/v1/namespaces/{namespace}/pods"
-    version = (await client.get(path, params={"limit": 1})).json()["metadata"]["resourceVersion"]
+    version = (await _got(client, path, limit="1"))["metadata"]["resourceVersion"]
     seen: dict[str, float] = {}
     query = {"watch": "1", "resourceVersion": version, "timeoutSeconds": "600"}
-    async with client.stream("GET", path, params=query, timeout=120) as stream:
+    timeout = aiohttp.ClientTimeout(total=None, sock_read=120)
+    async with client.get(path, params=query, timeout=timeout) as stream:
 
         async def follow() -> None:
-            async for line in stream.aiter_lines():
+            async for line in stream.content:
                 pod = json.loads(line)["object"]
                 if pod.get("spec", {}).get("nodeName"):
                     seen.setdefault(pod["metadata"]["name"], time.monotonic())
@@ -142,9 +153,13 @@ async def bind_times(
     return sorted(seen.values())
 
 
-async def delete_pods(client: httpx.AsyncClient, namespace: str) -> None:
+async def delete_pods(client: aiohttp.ClientSession, namespace: str, count: int, progress: Progress) -> None:
     """Delete the namespace's pods at once, and wait until they are gone."""
     path = f"/api/v1/namespaces/{namespace}/pods"
-    await client.request("DELETE", path, json={"gracePeriodSeconds": 0, "propagationPolicy": "Background"})
-    while (await client.get(path, params={"limit": 1})).json()["items"]:
+
+    async def delete(number: int) -> None:
+        await _called(client, "DELETE", f"{path}/pod-{number:05}", {"gracePeriodSeconds": 0})
+
+    await _each("deleting pods", range(count), delete, progress)
+    while (await _got(client, path, limit="1"))["items"]:
         await asyncio.sleep(0.5)

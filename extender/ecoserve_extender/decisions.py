@@ -6,12 +6,13 @@ exceed a budget: memory is bounded on any cluster.
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from ecoserve.api.labels import CLASS_OFFLINE, CLASS_ONLINE
 from ecoserve_extender.cache.records import PendingPod
+from ecoserve_extender.policy.offline import LoadFrom
 from ecoserve_extender.policy.scoring import Ranking
 from ecoserve_extender.policy.verdict import Rejection
 
@@ -30,6 +31,7 @@ class Decision:
     plan: str | None
     ranking: Ranking | None = None
     rejected: Mapping[Rejection, tuple[str, ...]]
+    online_load: Mapping[LoadFrom, int] = field(default_factory=dict)
     node: str | None = None
 
     @property
@@ -63,6 +65,7 @@ class Decision:
             "decidedAt": self.decided_at.isoformat(timespec="milliseconds"),
             "decision": self.annotation(),
             "candidates": self._candidates(),
+            "onlineLoadFrom": {source.value: nodes for source, nodes in self.online_load.items() if nodes},
             "rejected": [
                 {
                     "reason": reason.name,
@@ -98,6 +101,7 @@ class DecisionLog:
         pod: PendingPod,
         plan: str | None,
         rejected: Mapping[Rejection, tuple[str, ...]],
+        online_load: Mapping[LoadFrom, int],
         now: datetime | None = None,
     ) -> None:
         """Note what filter answered; a new call starts a new decision."""
@@ -109,13 +113,14 @@ class DecisionLog:
                 decided_at=now or datetime.now(UTC),
                 plan=plan,
                 rejected=rejected,
+                online_load=online_load,
             )
         )
 
     def ranked(self, pod: PendingPod, plan: str | None, ranking: Ranking) -> None:
         """Note how the candidates were ranked, with what filter answered before where it did."""
         if self.get(pod.key, pod.uid) is None:
-            self.filtered(pod, plan, {})
+            self.filtered(pod, plan, {}, {})
         self._put(replace(self._decisions[pod.key], plan=plan, ranking=ranking))
 
     def bound(self, pod: str, uid: str, node: str) -> Decision | None:

@@ -1,5 +1,6 @@
 """Answers filter and prioritize from the cached state: decode, decide, remember, encode. No I/O, no waiting."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import compress
@@ -8,13 +9,14 @@ from time import monotonic
 import numpy as np
 from numpy.typing import NDArray
 
+from ecoserve_extender.cache.plan_view import PlanView
 from ecoserve_extender.cache.records import BoundPod, PendingPod
 from ecoserve_extender.cache.reservations import Reservations
 from ecoserve_extender.cache.state import ClusterState
 from ecoserve_extender.decisions import Decision, DecisionLog
 from ecoserve_extender.measured.use import MeasuredUse
 from ecoserve_extender.metrics import Metrics
-from ecoserve_extender.policy.offline import ALLOWED, REASONS, offline_rejections
+from ecoserve_extender.policy.offline import ALLOWED, REASONS, LoadFrom, offline_rejections, online_load
 from ecoserve_extender.policy.planned import planned_cpu_pool
 from ecoserve_extender.policy.scoring import Ranking, rank
 from ecoserve_extender.policy.verdict import Fallback, Rejection
@@ -43,8 +45,22 @@ class Extender:
         self.refusals = Refusals(self._allows)
         self.ready = False
         self._clock = clock
-        self._thresholds = settings.thresholds
+        self._settings = settings
+        self._plan_heard = clock()
+        self._plan_expired = False
         self._metrics = metrics
+
+    def take_plan(self, plan: PlanView | None) -> None:
+        """Take over the plan, whenever the operator has written to it: the same one counts as renewed."""
+        self._plan_heard, self._plan_expired = self._clock(), False
+        self.state.put_plan(plan)
+
+    def plan_age_seconds(self) -> float:
+        """Return the time since the operator last wrote to the plan; NaN without one.
+
+        By our own clock since it was heard of: a time written by another machine would have to be trusted.
+        """
+        return self._clock() - self._plan_heard if self.state.plan or self._plan_expired else math.nan
 
     def filter(self, request: Request) -> tuple[tuple[str, ...], Mapping[Rejection, tuple[str, ...]]]:
         """Return the nodes that are allowed, in the order asked, and the others by the reason why they are not.
@@ -52,13 +68,17 @@ class Extender:
         Online pods may use every node. Raises NotReadyError for an offline pod while the caches are being filled:
         without them no node can be called idle.
         """
+        self._drop_expired_plan()
         pod, passed = request.pod, request.names
         rejected: dict[Rejection, tuple[str, ...]] = {}
+        load: Mapping[LoadFrom, int] = {}
         if pod.offline:
             if not self.ready:
                 raise NotReadyError
             passed, rejected = self._judge_offline(pod, request.names)
-        self.decisions.filtered(pod, self._plan_id, rejected)
+            table = self.state.table
+            load = online_load(table.rows(request.names), table, self._clock()).counts()
+        self.decisions.filtered(pod, self._plan_id, rejected, load)
         self._count_verdict("offline" if pod.offline else "online", passed, rejected)
         if len(passed) == 1:
             self.prioritize(pod, passed)  # kube-scheduler won't ask: there is nothing to choose
@@ -67,12 +87,15 @@ class Extender:
     def prioritize(self, pod: PendingPod, names: tuple[str, ...]) -> Ranking:
         """Rank nodes for a pod, and remember the ranking."""
         self.reservations.expire()
+        self._drop_expired_plan()
         if not pod.offline:
             self.reservations.release(pod.uid)  # asked about again: it has not landed
         ranking = rank(pod, names, self.state)
         if not self.ready:
             alike = dict.fromkeys(ranking.candidates, 0)
             ranking = replace(ranking, score_of=alike, woken=None, fallback=Fallback.CACHES_NOT_SYNCED)
+        elif (fallback := self._plan_fallback(ranking.fallback)) is not ranking.fallback:
+            ranking = replace(ranking, fallback=fallback)
         if ranking.fallback is not None:
             self._metrics.fallbacks.labels(ranking.fallback.name).inc()
         self.decisions.ranked(pod, self._plan_id, ranking)
@@ -86,6 +109,18 @@ class Extender:
             self.reservations.land(binding.pod_uid, binding.node)
         key = f"{binding.pod_namespace}/{binding.pod_name}"
         return self.decisions.bound(key, binding.pod_uid, binding.node)
+
+    def _drop_expired_plan(self) -> None:
+        if self.state.plan is not None and self.plan_age_seconds() > self._settings.plan_expired_seconds:
+            self.state.put_plan(None)
+            self._plan_expired = True
+
+    def _plan_fallback(self, fallback: Fallback | None) -> Fallback | None:
+        """Return what a ranking had to do without, with regard to the plan's age."""
+        if self._plan_expired:
+            return Fallback.EXPIRED_PLAN
+        stale = self.state.plan is not None and self.plan_age_seconds() > self._settings.plan_stale_seconds
+        return Fallback.STALE_PLAN if stale and fallback in (None, Fallback.STALE_INTENSITY) else fallback
 
     @property
     def _plan_id(self) -> str | None:
@@ -118,7 +153,7 @@ class Extender:
             planned_here = np.array([pool is not None and pool.name == planned for pool in pools], np.bool_)
         table = self.state.table
         return offline_rejections(
-            pod, table.rows(names), table, self._thresholds, self._clock(), planned_here
+            pod, table.rows(names), table, self._settings.thresholds, self._clock(), planned_here
         )
 
     def _allows(self, pod: PendingPod, names: Sequence[str]) -> bool:

@@ -63,9 +63,24 @@ class Metrics:
         )
 
     def watch_caches(
-        self, ages: Mapping[str, Callable[[], float]], sizes: Mapping[str, Callable[[], float]]
+        self,
+        ages: Mapping[str, Callable[[], float]],
+        sizes: Mapping[str, Callable[[], float]],
+        *,
+        plan_age: Callable[[], float],
+        clock_skew: Callable[[], float],
     ) -> None:
-        """Export the caches' ages (seconds since the API server was last heard) and sizes, read when scraped."""
+        """Export the ages of caches (since the API server was last heard) and plan, sizes and skew, read when scraped."""
+        Gauge(
+            "ecoserve_extender_plan_age_seconds",
+            "Time since the operator last wrote to the placement plan; NaN without one.",
+            registry=self.registry,
+        ).set_function(plan_age)
+        Gauge(
+            "ecoserve_extender_clock_skew_seconds",
+            "How far this machine's clock is ahead of the API server's.",
+            registry=self.registry,
+        ).set_function(clock_skew)
         age = Gauge(
             "ecoserve_extender_cache_age_seconds",
             "Time since the API server was last heard on this watch.",

@@ -19,6 +19,7 @@ from ecoserve_extender.annotations import AnnotationWriter
 from ecoserve_extender.app import build_app, build_observation_app
 from ecoserve_extender.binding import ApiPods, Binder
 from ecoserve_extender.cache.informers import Informers
+from ecoserve_extender.cache.server_clock import ServerClock
 from ecoserve_extender.extender import Extender
 from ecoserve_extender.listeners import Listeners
 from ecoserve_extender.measured.sources import MetricsApi, Prometheus
@@ -42,8 +43,15 @@ async def serve(settings: Settings) -> None:
             client, metrics, writers=settings.annotation_writers, queue_size=settings.annotation_queue
         )
         extender = Extender(settings, metrics)
+        clock = ServerClock(time.time)
         informers = Informers(
-            client, extender.state, extender.reservations, metrics, settings.watch_silence_seconds
+            client,
+            extender.state,
+            extender.reservations,
+            metrics,
+            settings.watch_silence_seconds,
+            extender.take_plan,
+            clock,
         )
         metrics.watch_caches(
             informers.ages_seconds,
@@ -54,6 +62,8 @@ async def serve(settings: Settings) -> None:
                 "reservations": lambda: len(extender.reservations),
                 "measured nodes": lambda: extender.measured.nodes,
             },
+            plan_age=extender.plan_age_seconds,
+            clock_skew=lambda: clock.skew_seconds,
         )
         listeners = Listeners(
             settings,
@@ -62,7 +72,7 @@ async def serve(settings: Settings) -> None:
         )
         session = await stack.enter_async_context(aiohttp.ClientSession())
         evictions = Evictions(
-            client, extender.state, extender.measured, settings.thresholds, metrics, clock=time.time
+            client, extender.state, extender.measured, settings.thresholds, metrics, clock.now
         )
         async with asyncio.TaskGroup() as group:
             background = [
@@ -144,6 +154,8 @@ async def _wake_refused(extender: Extender, writer: AnnotationWriter) -> None:
 
 async def _load_credentials(settings: Settings) -> Configuration:
     configuration = Configuration()
+    # Looking for proxies and a .netrc in the environment takes two threads for each call, and the API server is asked directly.
+    configuration.client_session_kwargs = {"trust_env": False}
     try:
         if settings.kubeconfig is not None:
             await config.load_kube_config(  # type: ignore[no-untyped-call]

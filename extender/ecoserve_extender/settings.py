@@ -119,6 +119,12 @@ class Settings:
     reservation_seconds: float = 10.0
     """How long an answered pod counts as about to land: well above any bind, so that only lost pods expire."""
 
+    plan_stale_seconds: float = 900.0
+    """A plan not renewed for so long is stale, and decisions say so: the operator writes to it about every minute."""
+
+    plan_expired_seconds: float = 6 * 3600.0
+    """A plan not renewed for so long counts no more: the operator holds its own signals for as long."""
+
     candidates_kept: int = 200_000
     """Scored candidates remembered for explain, all pods together: at 17 bytes each, about 4 MB."""
 

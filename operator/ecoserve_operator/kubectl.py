@@ -234,7 +234,11 @@ def explain_pod(name: str, namespace: NamespaceOption = "", output: OutputOption
     except ValueError:
         raise InvalidInputError(f"annotation {DECISION}", text, "the JSON that the extender writes") from None
     if output is Output.JSON:
-        seen = {key: remembered[key] for key in ("candidates", "rejected")} if remembered else {}
+        seen = (
+            {key: remembered[key] for key in ("candidates", "rejected", "onlineLoadFrom")}
+            if remembered
+            else {}
+        )
         _print_json({**decision, **seen})
         return
     labels = metadata.get("labels") or {}
@@ -285,6 +289,8 @@ def _print_candidates(remembered: Body) -> None:
     for item in remembered["rejected"]:
         rest = ", …" if item["count"] > len(item["nodes"]) else ""
         show(f"refused: {item['count']} {item['message']}: {', '.join(item['nodes'])}{rest}")
+    for source, nodes in remembered["onlineLoadFrom"].items():
+        show(f"online load of {nodes} nodes by {source}")
 
 
 _CANDIDATES_SHOWN = 10

@@ -8,10 +8,11 @@ from kubernetes.aio.client import ApiClient
 from ecoserve.api.labels import CURRENT_PLAN, GROUP, VERSION
 from ecoserve.errors import InvalidInputError
 from ecoserve_extender.cache.objects import Node, PlanObject, Pod
-from ecoserve_extender.cache.plan_view import read_plan
+from ecoserve_extender.cache.plan_view import PlanView, read_plan
 from ecoserve_extender.cache.records import bound_pod, node_record
 from ecoserve_extender.cache.reflector import Reflector, Resource, Sink, T
 from ecoserve_extender.cache.reservations import Reservations
+from ecoserve_extender.cache.server_clock import ServerClock
 from ecoserve_extender.cache.state import ClusterState
 from ecoserve_extender.metrics import Metrics
 
@@ -30,6 +31,9 @@ _PLANS = Resource(
     field_selector=f"metadata.name={CURRENT_PLAN}",
     optional=True,
 )
+
+
+TakePlan = Callable[[PlanView | None], None]
 
 
 class _NodeSink:
@@ -72,24 +76,24 @@ class _PodSink:
 
 
 class _PlanSink:
-    def __init__(self, state: ClusterState, metrics: Metrics) -> None:
-        self._state = state
+    def __init__(self, take: TakePlan, metrics: Metrics) -> None:
+        self._take = take
         self._metrics = metrics
 
     def put(self, plan: PlanObject, /) -> str:
         try:
-            self._state.put_plan(read_plan(plan.spec))
+            self._take(read_plan(plan.spec))
         except InvalidInputError:
             self._metrics.invalid_plans.inc()
             raise
         return plan.metadata.name
 
     def remove(self, _: PlanObject, /) -> None:
-        self._state.put_plan(None)
+        self._take(None)
 
     def keep_only(self, keys: Set[str], /) -> None:
         if not keys:
-            self._state.put_plan(None)
+            self._take(None)
 
 
 class Informers:
@@ -102,15 +106,24 @@ class Informers:
         reservations: Reservations,
         metrics: Metrics,
         silence_seconds: float,
+        take_plan: TakePlan,
+        clock: ServerClock,
     ) -> None:
         def reflect(resource: Resource[T], sink: Sink[T]) -> Reflector[T]:
             restarts = metrics.watch_restarts.labels(resource.name)
-            return Reflector(client, resource, sink, silence_seconds=silence_seconds, on_restart=restarts.inc)
+            return Reflector(
+                client,
+                resource,
+                sink,
+                silence_seconds=silence_seconds,
+                on_restart=restarts.inc,
+                clock=clock,
+            )
 
         self._reflectors = (
             reflect(_NODES, _NodeSink(state)),
             reflect(_PODS, _PodSink(state, reservations)),
-            reflect(_PLANS, _PlanSink(state, metrics)),
+            reflect(_PLANS, _PlanSink(take_plan, metrics)),
         )
 
     async def wait_synced(self) -> None:

@@ -1,14 +1,16 @@
 """The plan as the extender uses it: pools that recognise their nodes, and which placements were decided."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 
-from ecoserve.api.placementplan import PlacementPlanSpec, PlanPool, PlanZone
+from ecoserve.api.placementplan import PlacementPlanSpec, PlanPlacement, PlanPool, PlanZone
 from ecoserve.errors import InvalidInputError
-from ecoserve_extender.cache.records import Requests
+from ecoserve.units import GIB
+from ecoserve_extender.cache.records import LARGEST, Requests
 
 Selector = tuple[tuple[str, str | None], ...]
 
@@ -29,6 +31,8 @@ class PoolView:
     stale: bool
     cores_per_node: float = 0.0
     accelerators_per_node: int = 0
+    planned_online: Requests = field(default_factory=Requests)
+    """What the plan puts on a node of the pool for online work, on average over those it uses."""
     one_more_node_saves_grams_per_hour: float = 0.0
     """What the plan would emit less with one more node; 0 where it has nodes to spare."""
 
@@ -69,9 +73,9 @@ class PlanView:
     placements: tuple[PlacementView, ...]
 
     @property
-    def selectors(self) -> tuple[Selector, ...]:
-        """What decides which node is of which pool."""
-        return tuple(pool.selector for pool in self.pools.values())
+    def groups(self) -> tuple[tuple[str, Selector, Requests], ...]:
+        """What decides which node is of which pool, and what is planned there."""
+        return tuple((pool.name, pool.selector, pool.planned_online) for pool in self.pools.values())
 
     def pool_of(self, labels: Mapping[str, str]) -> str | None:
         """Return the name of the pool that a node with these labels is of."""
@@ -93,7 +97,13 @@ def read_plan(spec: Mapping[str, Any]) -> PlanView:
     return PlanView(
         id=plan.id,
         pools={
-            pool.name: _pool_view(pool, zones, in_grams=plan.objective == "carbon") for pool in plan.pools
+            pool.name: _pool_view(
+                pool,
+                zones,
+                [p for p in plan.placements if p.pool == pool.name and p.traffic_class == "online"],
+                in_grams=plan.objective == "carbon",
+            )
+            for pool in plan.pools
         },
         placements=tuple(
             PlacementView(
@@ -109,7 +119,9 @@ def read_plan(spec: Mapping[str, Any]) -> PlanView:
     )
 
 
-def _pool_view(pool: PlanPool, zones: Mapping[str, PlanZone], *, in_grams: bool) -> PoolView:
+def _pool_view(
+    pool: PlanPool, zones: Mapping[str, PlanZone], online: Sequence[PlanPlacement], *, in_grams: bool
+) -> PoolView:
     zone = zones.get(pool.zone)
     if zone is None:
         raise InvalidInputError(f"pool {pool.name} zone", pool.zone, f"one of the plan's: {', '.join(zones)}")
@@ -126,5 +138,12 @@ def _pool_view(pool: PlanPool, zones: Mapping[str, PlanZone], *, in_grams: bool)
         stale=zone.stale,
         cores_per_node=pool.cores_per_node,
         accelerators_per_node=pool.accelerators_per_node,
+        planned_online=_mean(online, max(1, pool.nodes_on)),
         one_more_node_saves_grams_per_hour=(pool.one_more_node_saves or 0.0) if in_grams else 0.0,
     )
+
+
+def _mean(placements: Sequence[PlanPlacement], nodes: int) -> Requests:
+    cores = sum(placement.replicas * placement.cpu_cores for placement in placements)
+    gib = sum(placement.replicas * placement.memory_gib for placement in placements)
+    return Requests(math.ceil(min(cores / nodes, LARGEST) * 1000), math.ceil(min(gib / nodes * GIB, LARGEST)))

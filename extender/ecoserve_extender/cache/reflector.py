@@ -24,6 +24,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from ecoserve.errors import InvalidInputError
 from ecoserve_extender.cache.objects import ObjectMeta
+from ecoserve_extender.cache.server_clock import ServerClock
 
 logger = logging.getLogger(__name__)
 
@@ -112,12 +113,14 @@ class Reflector(Generic[T]):
         *,
         silence_seconds: float,
         on_restart: Callable[[], None],
+        clock: ServerClock,
     ) -> None:
         self.resource = resource
         self.synced = asyncio.Event()
         self._client = client
         self._sink = sink
         self._on_restart = on_restart
+        self._clock = clock
         self._version: str | None = None
         self._heard = monotonic()
         self._decoder = msgspec.json.Decoder(resource.kind)
@@ -217,6 +220,7 @@ class Reflector(Generic[T]):
         async with answer.response as response:
             if response.status != HTTPStatus.OK:
                 raise ApiStatusError(response.status, (await response.text())[:_ERROR_SHOWN].strip())
+            self._clock.hear(response.headers.get("Date", ""))
             yield response
 
     def _restarting(self, attempt: RetryCallState) -> None:

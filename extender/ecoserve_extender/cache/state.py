@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ecoserve_extender.cache.plan_view import PlanView, PoolView
-from ecoserve_extender.cache.records import BoundPod, NodeRecord
+from ecoserve_extender.cache.records import BoundPod, NodeRecord, Requests
 from ecoserve_extender.cache.table import NodeTable
 
 
@@ -90,13 +90,11 @@ class ClusterState:
         self.table.drop_if_unused(node)
 
     def put_plan(self, plan: PlanView | None) -> None:
-        """Take over a plan; nodes are matched to pools anew only where the pools' selectors changed."""
+        """Take over a plan; nodes are matched to pools anew only where that has changed."""
         before, self.plan = self.plan, plan
         if plan is None:
             self._pool_names.clear()
-            self._shared.clear()
-            self._stand_all()
-        elif before is None or (*before.pools, *before.selectors) != (*plan.pools, *plan.selectors):
+        if plan is None or before is None or before.groups != plan.groups:
             self._shared.clear()
             for node in self.nodes.values():
                 self._assign(node)
@@ -105,6 +103,8 @@ class ClusterState:
     def _assign(self, node: NodeRecord) -> None:
         if self.plan is not None:
             self._pool_names[node.name] = self.plan.pool_of(node.labels)
+        pool = self.pool(node.name)
+        self.table.plan(node.name, Requests() if pool is None else pool.planned_online)
 
     def _stand_all(self) -> None:
         for name in self.nodes:

@@ -33,8 +33,10 @@ _ROW = np.dtype(
         ("offered_millicores", np.int64),
         ("offered_bytes", np.int64),
         *((name, np.int64) for name in _TAKEN),
-        ("expected_millicores", np.int64),
-        ("expected_bytes", np.int64),
+        ("planned_millicores", np.int64),
+        ("planned_bytes", np.int64),
+        ("measured_millicores", np.int64),
+        ("measured_bytes", np.int64),
         ("stalled_share", np.float64),
         ("measured_at", np.float64),
     ]
@@ -106,12 +108,18 @@ class NodeTable:
         row = self._row_of.get(name, 0)
         return bool(self.columns["holders"][row] > 0 or self.columns["arriving"][row] > 0)
 
-    def measure(self, name: str, expected: Requests, stalled_share: float, at: float) -> None:
-        """Record what online work is expected to use of a node, as measured `at` a time; unknown nodes are passed over."""
+    def plan(self, name: str, online: Requests) -> None:
+        """Record what the plan puts on a node for online work."""
+        row = self._row(name)
+        self.columns["planned_millicores"][row] = online.millicores
+        self.columns["planned_bytes"][row] = online.memory_bytes
+
+    def measure(self, name: str, highest: Requests, stalled_share: float, at: float) -> None:
+        """Record the highest measured use of late, and when the last was measured; unknown nodes are passed over."""
         row = self._row_of.get(name)
         if row is not None:
-            self.columns["expected_millicores"][row] = expected.millicores
-            self.columns["expected_bytes"][row] = expected.memory_bytes
+            self.columns["measured_millicores"][row] = highest.millicores
+            self.columns["measured_bytes"][row] = highest.memory_bytes
             self.columns["stalled_share"][row] = stalled_share
             self.columns["measured_at"][row] = at
 

@@ -27,4 +27,8 @@ class Fallback(StrEnum):
     POOL_NOT_IN_PLAN = "the pod names a pool that the plan does not hold: scored by marginal carbon alone"
     PLANNED_POOL_FULL = "no node of the planned pool can take the pod: scored by marginal carbon alone"
     STALE_INTENSITY = "the carbon intensity of a candidate's zone is stale: its last known value is used"
+    STALE_PLAN = "the placement plan was not renewed of late: it is still followed"
+    EXPIRED_PLAN = (
+        "the placement plan was not renewed for hours and counts no more: nodes already on are preferred"
+    )
     CACHES_NOT_SYNCED = "the watch caches are not filled yet: candidates are scored alike"

@@ -63,7 +63,7 @@ class World:
         return pod
 
     def plan(self, *pools: PoolView, placements: Sequence[PlacementView] = ()) -> None:
-        self.state.put_plan(
+        self.extender.take_plan(
             PlanView(id="plan-1", pools={pool.name: pool for pool in pools}, placements=tuple(placements))
         )
 

@@ -4,9 +4,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecoserve.api.labels import POOL, SERVING
-from ecoserve_extender.cache.plan_view import PlacementView
+from ecoserve_extender.cache.plan_view import PlacementView, read_plan
 from ecoserve_extender.cache.records import Requests
+from ecoserve_extender.measured.use import Sample
 from ecoserve_extender.policy.verdict import Rejection
+
+GIB = 2**30
 
 
 def refused(reply):
@@ -113,6 +116,42 @@ def test_until_the_caches_are_filled_offline_pods_wait_and_online_pods_pass(worl
     assert world.filter(["a", "b"])["NodeNames"] == ["a", "b"]
     assert world.prioritize(["a", "b"]) == {"a": 0, "b": 0}
     assert world.get("/readyz").status_code == 503
+
+
+def test_room_is_kept_for_what_the_plan_puts_on_a_node_before_it_is_there(world, make_pool):
+    for name in ("a", "b", "c"):
+        world.node(name, pool="p" if name != "c" else "other")
+    world.plan(make_pool("p", planned_online=Requests(4_000, 10 * GIB)), make_pool("other"))
+    world.load("b", millicores=4_500)
+    world.extender.measured.take({"c": Sample(Requests(1_000, 1))})
+    assert world.filter(["a", "b", "c"], offline=True, cpu="4")["NodeNames"] == ["a", "c"]
+    assert world.get("/explain", pod="default/pod-1").json()["onlineLoadFrom"] == {
+        "plan": 2,  # of memory, for b
+        "highest measured use of the last 15 minutes": 1,
+    }
+    world.plan(make_pool("p", planned_online=Requests(5_001)), make_pool("other"))
+    reply = world.filter(["a", "b", "c"], offline=True, uid="second")
+    assert refused(reply) == {"a": "BUSY", "b": "BUSY"}
+
+
+def test_what_a_plan_puts_on_a_node_is_read_as_the_mean_of_those_it_uses():
+    pool = {
+        "name": "p", "zone": "z", "instanceType": "x", "supply": "fixed", "nodeSelector": [],
+        "nodes": 9, "nodesOn": 4, "idleWattsPerNode": 1, "embodiedGramsPerHourPerNode": 1,
+    }  # fmt: skip
+    placement = {
+        "namespace": "d", "serving": "chat", "pool": "p", "role": "both", "class": "online", "tensorParallel": 0,
+        "cpuCores": 16, "memoryGib": 8, "replicas": 3, "share": 1, "operationalGramsPerHour": 1,
+        "embodiedGramsPerHour": 1,
+    }  # fmt: skip
+    spec = {
+        "id": "i",
+        "plannedAt": "now",
+        "zones": [{"name": "z", "carbonIntensity": 1, "pue": 1}],
+        "pools": [pool],
+        "placements": [placement, placement | {"class": "offline"}, placement | {"pool": "elsewhere"}],
+    }
+    assert read_plan(spec).pools["p"].planned_online == Requests(12_000, 6 * GIB)
 
 
 NODES = ("a", "b", "c")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from contextlib import suppress
 
 import pytest
@@ -12,6 +13,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from ecoserve.errors import InvalidInputError
 from ecoserve_extender.cache.objects import Node
 from ecoserve_extender.cache.reflector import Reflector, Resource
+from ecoserve_extender.cache.server_clock import ServerClock
 
 
 def node(name, version):
@@ -67,7 +69,7 @@ class Server:
         return response
 
 
-def follow(server, reached, *, silence_seconds=30.0, optional=False):
+def follow(server, reached, *, silence_seconds=30.0, optional=False, clock=None):
     """Run a reflector until `reached(sink, server)`; the sink and how often it had to restart."""
 
     async def scenario():
@@ -82,6 +84,7 @@ def follow(server, reached, *, silence_seconds=30.0, optional=False):
                 sink,
                 silence_seconds=silence_seconds,
                 on_restart=lambda: restarts.append(1),
+                clock=clock or ServerClock(time.time),
             )
             task = asyncio.create_task(reflector.run())
             async with asyncio.timeout(10):
@@ -155,6 +158,18 @@ def test_an_object_that_cant_be_read_is_skipped():
     sink, restarts = follow(server, lambda _, server: len(server.asked) >= 2)
     assert sink.held == {"a"}
     assert restarts == 0
+
+
+@pytest.mark.parametrize("off_seconds", [-3600.0, 0.0, 3600.0])
+def test_the_api_servers_time_is_kept_by_a_machine_whose_clock_is_off(off_seconds):
+    clock = ServerClock(lambda: time.time() + off_seconds)
+    assert clock.skew_seconds == 0.0
+    follow(Server([page(1, node("a", 1))], []), lambda _, server: len(server.asked) >= 2, clock=clock)
+    assert clock.skew_seconds == pytest.approx(off_seconds, abs=30)
+    assert clock.now() == pytest.approx(time.time(), abs=30)
+    for no_date in ("", "yesterday", "Sat, 99 Nov 2026 13:00:00 GMT"):
+        clock.hear(no_date)
+    assert clock.skew_seconds == pytest.approx(off_seconds, abs=30)
 
 
 def test_a_kind_that_is_not_installed_counts_as_empty_and_is_looked_for_again():

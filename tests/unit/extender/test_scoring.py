@@ -146,6 +146,41 @@ def test_what_a_ranking_had_to_do_without_is_said(world, make_pool, case, fallba
         assert ranked == {"a": 10, "b": 9, "stray": 4}
 
 
+def test_a_plan_that_is_not_renewed_is_said_to_be_stale_and_then_counts_no_more(world, make_pool):
+    pools = make_pool("clean", intensity_grams_per_kwh=0.0, scalable=False), make_pool("dirty")
+    names = [world.node("off", pool="clean"), world.node("on", pool="dirty")]
+    world.load("on", millicores=100)
+
+    def asked() -> tuple[dict[str, int], str | None]:
+        fallback = world.prioritize(names), world.extender.decisions.get("default/pod-1").ranking.fallback
+        text = world.metrics.exposition().decode()
+        assert fallback[1] is None or f'fallbacks_total{{reason="{fallback[1].name}"}}' in text
+        return fallback[0], fallback[1] and fallback[1].name
+
+    followed = {"off": 10, "on": 0}
+    world.plan(*pools)
+    assert asked() == (followed, None)
+    world.now += 901
+    assert asked() == (followed, "STALE_PLAN")
+    world.plan(*pools)
+    assert asked() == (followed, None)
+    world.now += 6 * 3600 + 1
+    assert asked() == ({"off": 4, "on": 10}, "EXPIRED_PLAN")
+    assert world.extender.plan_age_seconds() > 6 * 3600
+    world.plan(*pools)
+    assert asked() == (followed, None)
+
+
+def test_an_expired_plan_opens_no_gpu_host(world, make_pool):
+    world.node("host", gpus=8, pool="hosts")
+    placed = PlacementView(namespace="default", serving="batch", pool="hosts", role="both", on_cpu=True)
+    world.plan(make_pool("hosts"), placements=[placed])
+    labels = {SERVING: "batch", POOL: "hosts"}
+    assert world.filter(["host"], offline=True, labels=labels)["NodeNames"] == ["host"]
+    world.now += 6 * 3600 + 1
+    assert world.filter(["host"], offline=True, labels=labels)["NodeNames"] == []
+
+
 def test_without_a_plan_nodes_already_on_come_first(world):
     names = [world.node(name) for name in ("off", "on")]
     world.load("on", millicores=100)

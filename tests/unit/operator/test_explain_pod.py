@@ -20,6 +20,7 @@ REMEMBERED = {
         {"node": "n2", "gramsPerHour": None, "score": 0},
     ],
     "rejected": [{"reason": "BUSY", "message": "node(s) are busy", "count": 7, "nodes": ["a", "b"]}],
+    "onlineLoadFrom": {"plan": 2, "requests": 7},
 }
 EXTENDER = {
     "metadata": {"name": "scheduler-1", "namespace": "eco"},
@@ -62,8 +63,9 @@ def test_candidates_and_refusals_stand_beside_the_decision(explain):
     assert "runnerUp" in shown
     assert "unknown" in shown
     assert "refused: 7 node(s) are busy: a, b, …" in shown
+    assert "online load of 7 nodes by requests" in shown
     told = json.loads(explain(answers, "-o", "json").output)
-    assert told == DECIDED | {key: REMEMBERED[key] for key in ("candidates", "rejected")}
+    assert told == DECIDED | {key: REMEMBERED[key] for key in ("candidates", "rejected", "onlineLoadFrom")}
 
 
 def test_a_pod_that_waits_is_explained_by_what_the_extender_remembers(explain):
