@@ -39,6 +39,7 @@ from ecoserve_operator.reporting.metrics import Metrics
 from ecoserve_operator.reporting.reporter import Reporter
 from ecoserve_operator.settings import Settings
 from ecoserve_operator.signals.grid import GridSignals
+from ecoserve_operator.signals.load.signals import LoadClients, LoadSignals
 from ecoserve_operator.signals.providers.build import Providers
 from ecoserve_operator.signals.providers.follow import Followers
 from ecoserve_operator.signals.providers.http import new_client
@@ -68,6 +69,10 @@ def run(
     health_port: Annotated[
         int, typer.Option(envvar="ECOSERVE_HEALTH_PORT", help="Port of /healthz; 0 turns it off.")
     ] = _DEFAULTS.health_port,
+    prometheus_url: Annotated[
+        str,
+        typer.Option(envvar="ECOSERVE_PROMETHEUS_URL", help="Prometheus of loads that name no other."),
+    ] = _DEFAULTS.prometheus_url,
     replay_from: Annotated[
         str, typer.Option(envvar="ECOSERVE_REPLAY_FROM", help="Start simulated time here (ISO 8601).")
     ] = "",
@@ -102,6 +107,7 @@ def run(
             listen_host=listen_host,
             metrics_port=metrics_port,
             health_port=health_port,
+            prometheus_url=prometheus_url,
             replay_from=_moment(replay_from),
             replay_speed=replay_speed,
             lease_seconds=lease_seconds,
@@ -131,12 +137,23 @@ async def serve(settings: Settings) -> None:
             metrics.serve(settings.listen_host, settings.metrics_port)
         comparer = Comparer(settings, lambda: world.nudges.give("design points"))
         planner = Planner(settings)
-        providers = Providers(api=api, keys=SecretKeys(api, settings.namespace), client=client)
-        followers = Followers(providers.build, lambda: world.nudges.give("what a provider tells"))
+        keys = SecretKeys(api, settings.namespace)
+        providers = Providers(api=api, keys=keys, client=client)
+        followers = Followers(
+            providers.build,
+            lambda: world.nudges.give("what a provider tells"),
+            "a provider of grid intensity",
+        )
         signals = GridSignals(api, followers, settings.hold_seconds)
+        measured = Followers(
+            LoadClients(keys=keys, client=client).build,
+            lambda: world.nudges.give("measured load"),
+            "a Prometheus asked for load",
+        )
+        loads = LoadSignals(measured, settings.prometheus_url)
         clock, catalog = _clock(settings), load_catalog()
         deferral = Deferral(
-            world, signals, catalog, clock, settings, lambda: world.nudges.give("offline schedule")
+            world, signals, catalog, clock, settings, loads, lambda: world.nudges.give("offline schedule")
         )
         reconciler = Reconciler(
             world=world,
@@ -144,6 +161,7 @@ async def serve(settings: Settings) -> None:
             settings=settings,
             catalog=catalog,
             signals=signals,
+            loads=loads,
             planner=planner,
             deferral=deferral,
             comparer=comparer,
@@ -175,6 +193,7 @@ async def serve(settings: Settings) -> None:
             asyncio.create_task(deferral.run(), name="offline schedules"),
             asyncio.create_task(hold(), name="held jobs"),
             asyncio.create_task(followers.run(), name="providers"),
+            asyncio.create_task(measured.run(), name="loads"),
         ]
         registry = build_registry(world, api)
         _add_probes(registry, world, loop, leadership)

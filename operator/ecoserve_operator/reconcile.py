@@ -19,6 +19,7 @@ from ecoserve_operator.planning.planner import Decision, Planner
 from ecoserve_operator.planning.snapshot import View, mode_of, view_world
 from ecoserve_operator.reporting.accounts import WHOLE, Accounts
 from ecoserve_operator.reporting.accuracy import IntensityAccuracy
+from ecoserve_operator.reporting.load import load_verdicts
 from ecoserve_operator.reporting.metrics import Metrics
 from ecoserve_operator.reporting.outcomes import shortened
 from ecoserve_operator.reporting.reporter import Reporter
@@ -27,6 +28,7 @@ from ecoserve_operator.reporting.verdicts import carbon_data_verdict, zone_verdi
 from ecoserve_operator.settings import Settings
 from ecoserve_operator.signals.grid import GridSignals, taken_zones
 from ecoserve_operator.signals.intensity import Reading
+from ecoserve_operator.signals.load.signals import LoadSignals
 from ecoserve_operator.watch.records import DeploymentRecord
 from ecoserve_operator.watch.world import World
 
@@ -45,6 +47,7 @@ class Reconciler:
     settings: Settings
     catalog: Catalog
     signals: GridSignals
+    loads: LoadSignals
     planner: Planner
     deferral: Deferral
     comparer: Comparer
@@ -62,6 +65,7 @@ class Reconciler:
             name: item.body for (namespace, name), item in self.world.reported.items() if namespace is None
         }
         readings = self.signals.readings(zones, now, statuses)
+        self._read_loads(now)
         view = self.deferral.ordered(self._view(readings, now), now)
         decision, is_new = await self.planner.decide(view, self._running())
         self.deferral.note(decision, now)
@@ -80,7 +84,7 @@ class Reconciler:
         causes = decision.changes if is_new and decision.changes else reasons
         self._log(causes, decision, acted, planned_at - since if is_new else None, time.monotonic() - since)
         self._count(decision, readings, now)
-        await self._report(decision, is_new, acted, readings)
+        await self._report(decision, is_new, acted, readings, now)
         if is_new and not decision.failure:
             await self.reporter.report_instances(await self.planner.export())
         await self.reporter.report_plan_status(
@@ -89,8 +93,18 @@ class Reconciler:
         until_due = self._seconds_until_due(now, readings, decision)
         return min(until_due, _PLAN_RETRY_SECONDS) if decision.failure else until_due
 
+    def _read_loads(self, now: datetime) -> None:
+        records = list(self.world.servings.values())
+        reported = self.world.reported
+        statuses = {
+            record.full_name: reported[record.key].body for record in records if record.key in reported
+        }
+        self.loads.read(records, now, statuses)
+
     def _view(self, readings: Mapping[str, Reading], now: datetime) -> View:
-        return view_world(self.world, readings, self.catalog, now, self.settings.load_step_seconds)
+        return view_world(
+            self.world, readings, self.catalog, now, self.settings.load_step_seconds, self.loads.latest
+        )
 
     def _running(self) -> dict[str, list[DeploymentRecord]]:
         """The Deployments of each serving, by its full name."""
@@ -109,7 +123,12 @@ class Reconciler:
         return gone is None
 
     async def _report(
-        self, decision: Decision, is_new: bool, acted: Mapping[str, Acted], readings: Mapping[str, Reading]
+        self,
+        decision: Decision,
+        is_new: bool,
+        acted: Mapping[str, Acted],
+        readings: Mapping[str, Reading],
+        now: datetime,
     ) -> None:
         stale = {
             zone: readings[record.name].message
@@ -125,12 +144,15 @@ class Reconciler:
                 continue  # it came up while others were acted on; its own nudge brings the next pass
             choice, deployments = decision.choices.get(name), tuple(running.get(name, ()))
             ready[name] = sum(min(each.ready, each.replicas) for each in deployments)
+            loads = self.loads.latest.get(name, {})
             facts = ServingFacts(
                 record=record,
                 choice=choice,
                 decision=decision,
                 fresh=carbon_data_verdict(choice, decision.snapshot, stale),
                 applied=result.applied,
+                load=load_verdicts(loads, now),
+                loads=loads,
                 deployments=deployments,
                 comparison=self.comparer.latest,
                 order=self.deferral.orders.get(name),
@@ -143,6 +165,7 @@ class Reconciler:
         await self._report_zones(readings, forecasts)
         orders = self.deferral.orders
         self.metrics.show(decision, readings, forecasts, orders, ready, self.accounts.rates)
+        self.metrics.show_loads(self.loads.latest, now)
 
     async def _report_zones(
         self, readings: Mapping[str, Reading], forecasts: Mapping[str, tuple[ForecastAccuracy, ...]]

@@ -1,8 +1,10 @@
 """What can be set, with unit, default and the reason for it. Nothing else in the operator is configurable."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from ecoserve.api.gridsource import URL_PATTERN
 from ecoserve.errors import InvalidInputError
 from ecoserve_operator.planning.hysteresis import Hysteresis
 
@@ -19,6 +21,8 @@ class Settings:
     """Port of /healthz; 0 turns it off."""
     listen_host: str = "0.0.0.0"  # noqa: S104 - the kubelet and Prometheus reach a pod by its address
     """Address both ports listen on."""
+    prometheus_url: str = ""
+    """Where load is measured, for LLMServings that name no address of their own."""
     replay_from: datetime | None = None
     """Simulated time to start at; None is the real clock."""
     replay_speed: float = 1.0
@@ -70,6 +74,9 @@ class Settings:
         for name, value, least, accepted in checks:
             if not value >= least or ("port" in name and value > 65535):
                 raise InvalidInputError(f"--{name}", value, accepted)
+        if self.prometheus_url and re.search(URL_PATTERN, self.prometheus_url) is None:
+            accepted = "an http or https address without user, query or fragment"
+            raise InvalidInputError("--prometheus-url", self.prometheus_url, accepted)
 
     @property
     def hysteresis(self) -> Hysteresis:

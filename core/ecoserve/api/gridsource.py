@@ -10,11 +10,13 @@ from pydantic import Field
 
 from ecoserve.api.base import ApiModel, Name, Truth
 
+URL_PATTERN = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"
+
 Url = Annotated[
     str,
     Field(
         max_length=2048,
-        pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$",
+        pattern=URL_PATTERN,
         description="Base address: http or https, without user, query or fragment.",
     ),
 ]

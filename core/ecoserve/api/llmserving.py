@@ -20,13 +20,13 @@ from ecoserve.api.base import (
     Name,
     NonNegative,
     ObjectMeta,
-    Positive,
     Truth,
     cel,
     one_of,
     rules,
 )
 from ecoserve.api.labels import API_VERSION
+from ecoserve.api.load import Load, LoadsStatus, same_measure_rule
 from ecoserve.api.margins import BindingConstraint, ClassMargin, SliceReason
 
 
@@ -57,68 +57,12 @@ class RoleName(StrEnum):
 
 Precision = Literal["bf16", "fp16", "fp8", "int8", "int4", "mxfp4"]
 
-_ONE_LOAD = "give exactly one of requestsPerSecond or trace"
-_ONE_LENGTH = "with requestsPerSecond give either lengths, or both inputTokens and outputTokens"
-
 
 class ModelSpec(ApiModel):
     """Which model, in which precision."""
 
     name: Annotated[Name, Field(description="Hugging Face name, such as meta-llama/Llama-3.1-8B-Instruct.")]
     precision: Annotated[Precision, Field(description="Precision of the weights.")] = "bf16"
-
-
-class TraceLoad(ApiModel):
-    """A load taken from a built-in trace: its lengths and its mean rate, scaled."""
-
-    name: Annotated[Name, Field(description="Built-in trace, such as azure-conversation-2023.")]
-    scale: Annotated[Positive, Field(le=1e6, description="Factor on the trace's mean request rate.")] = 1.0
-
-
-class Load(ApiModel):
-    """A stream of requests: how many, how long, and how they vary over the day."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            cel("has(self.requestsPerSecond) != has(self.trace)", _ONE_LOAD),
-            cel(
-                "has(self.trace) ? !has(self.lengths) && !has(self.inputTokens) && !has(self.outputTokens) : "
-                "has(self.lengths) ? !has(self.inputTokens) && !has(self.outputTokens) : "
-                "has(self.inputTokens) && has(self.outputTokens)",
-                _ONE_LENGTH + "; a trace has lengths of its own",
-            ),
-        )
-    )
-
-    requests_per_second: Annotated[Positive, Field(le=1e6, description="Mean request rate.")] | None = None
-    lengths: Annotated[Name, Field(description="Named distribution of input and output lengths.")] | None = (
-        None
-    )
-    input_tokens: (
-        Annotated[int, Field(gt=0, le=2_000_000, strict=True, description="Input length of every request.")]
-        | None
-    ) = None
-    output_tokens: (
-        Annotated[int, Field(gt=0, le=2_000_000, strict=True, description="Output length of every request.")]
-        | None
-    ) = None
-    trace: TraceLoad | None = None
-    profile: Annotated[Name, Field(description="Named daily profile that multiplies the mean rate.")] = "flat"
-
-    @model_validator(mode="after")
-    def _exactly_one_source(self) -> Self:
-        if (self.requests_per_second is None) == (self.trace is None):
-            raise one_of(_ONE_LOAD)
-        explicit = (self.input_tokens is not None, self.output_tokens is not None)
-        if self.trace is not None:
-            consistent = self.lengths is None and not any(explicit)
-        elif self.lengths is not None:
-            consistent = not any(explicit)
-        else:
-            consistent = all(explicit)
-        if not consistent:
-            raise one_of(_ONE_LENGTH + "; a trace has lengths of its own")
-        return self
 
 
 class SloSpec(ApiModel):
@@ -201,6 +145,10 @@ PodTemplate = Annotated[
 ]
 
 _NEEDS_TRAFFIC = "give online, offline or both: a serving without traffic can't be planned"
+_SAME_MEASURE = (
+    "online.load.prometheus and offline.load.prometheus must not be the same: requests would count twice; "
+    "tell them apart by selector, or by queries of your own"
+)
 _NEEDS_TEMPLATE = (
     "template is needed to carry a plan out; give a pod template, or set policy.mode to Recommend"
 )
@@ -213,6 +161,13 @@ class LLMServingSpec(ApiModel):
         json_schema_extra=rules(
             cel("has(self.online) || has(self.offline)", _NEEDS_TRAFFIC),
             cel("self.policy.mode != 'Enforce' || has(self.template)", _NEEDS_TEMPLATE),
+            cel(
+                "!(has(self.online) && has(self.online.load.prometheus) && "
+                "has(self.offline) && has(self.offline.load.prometheus)) || !("
+                + same_measure_rule("self.online.load.prometheus", "self.offline.load.prometheus")
+                + ")",
+                _SAME_MEASURE,
+            ),
         )
     )
 
@@ -243,6 +198,10 @@ class LLMServingSpec(ApiModel):
     def _has_traffic(self) -> Self:
         if self.online is None and self.offline is None:
             raise one_of(_NEEDS_TRAFFIC)
+        if self.online is not None and self.offline is not None:
+            online, offline = self.online.load.prometheus, self.offline.load.prometheus
+            if online is not None and offline is not None and online.measured == offline.measured:
+                raise one_of(_SAME_MEASURE)
         return self
 
 
@@ -332,6 +291,10 @@ class LLMServingStatus(ApiModel):
     ] = ()
     offline: (
         Annotated[OfflineStatus, Field(description="What offline work that may wait does now.")] | None
+    ) = None
+    load: (
+        Annotated[LoadsStatus, Field(description="The load that is planned for, where it is measured.")]
+        | None
     ) = None
     conditions: Annotated[
         tuple[Condition, ...],

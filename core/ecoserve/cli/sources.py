@@ -23,6 +23,7 @@ from ecoserve.fleet.nodes import NodeFacts, node_facts
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.times import parse_utc
 from ecoserve.units import MOST_GRAMS_PER_KWH
+from ecoserve.workload.measured import told_load
 from ecoserve.workload.slices import ServingDemand
 
 EVERY_ZONE = ""
@@ -121,8 +122,11 @@ def intensity_series(grid: GridZone, config_maps: Sequence[Mapping[str, Any]]) -
 
 
 def _demand(serving: LLMServing, catalog: Catalog, now: datetime) -> ServingDemand:
+    told = serving.status.load if serving.status is not None else None
+    loads = {} if told is None else {"online": told.online, "offline": told.offline}
+    measured = {name: told_load(status) for name, status in loads.items() if status is not None}
     try:
-        return serving_demand(serving, catalog, now)
+        return serving_demand(serving, catalog, now, measured)
     except InvalidInputError as error:
         raise error.within(f"LLMServing {serving.metadata.name}") from None
 

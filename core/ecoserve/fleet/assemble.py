@@ -10,7 +10,8 @@ from datetime import datetime
 
 from ecoserve.api import GridZone, HardwareProfile, LLMServing
 from ecoserve.api.labels import ZONE
-from ecoserve.api.llmserving import Load, SloSpec
+from ecoserve.api.llmserving import SloSpec
+from ecoserve.api.load import Load
 from ecoserve.api.taints import tolerations_of
 from ecoserve.carbon import Accounting, Intensity, intensity_of
 from ecoserve.catalog import Catalog
@@ -20,7 +21,13 @@ from ecoserve.fleet.pools import Pool, UnknownNode, pools_from_nodes
 from ecoserve.fleet.snapshot import Snapshot, Zone
 from ecoserve.performance import Role, Slo
 from ecoserve.units import parse_duration
-from ecoserve.workload.lengths import length_distribution, mean_requests_per_second, single_length
+from ecoserve.workload.lengths import (
+    LengthBucket,
+    length_distribution,
+    mean_requests_per_second,
+    single_length,
+)
+from ecoserve.workload.measured import MeasuredLoad
 from ecoserve.workload.profiles import daily_profile
 from ecoserve.workload.slices import ServingDemand, TrafficDemand
 
@@ -78,19 +85,27 @@ def assemble_snapshot(
     )
 
 
-def serving_demand(serving: LLMServing, catalog: Catalog, now: datetime) -> ServingDemand:
-    """Return what a serving asks for at `now`; raises InvalidInputError (unknown model, trace or profile)."""
+def serving_demand(
+    serving: LLMServing, catalog: Catalog, now: datetime, measured: Mapping[str, MeasuredLoad] | None = None
+) -> ServingDemand:
+    """Return what a serving asks for at `now`; raises InvalidInputError (unknown model, trace or profile).
+
+    `measured` are loads by class, `online` and `offline`, which count instead of those of the spec.
+    """
     spec = serving.spec
+    loads = measured or {}
     online, offline = spec.online, spec.offline
     return ServingDemand(
         name=f"{serving.metadata.namespace or 'default'}/{serving.metadata.name}",
         model=catalog.model(spec.model.name),
         precision=spec.model.precision,
-        online=None if online is None else replace(_traffic(online.load, now), slo=_slo(online.slo)),
+        online=None
+        if online is None
+        else replace(_traffic(online.load, now, loads.get("online")), slo=_slo(online.slo)),
         offline=None
         if offline is None
         else replace(
-            _traffic(offline.load, now),
+            _traffic(offline.load, now, loads.get("offline")),
             deadline_seconds=parse_duration(offline.deadline),
             defers=offline.defer,
         ),
@@ -139,17 +154,28 @@ def _zones(readings: Iterable[ZoneReading]) -> dict[str, Zone]:
     return zones
 
 
-def _traffic(load: Load, now: datetime) -> TrafficDemand:
+def _traffic(load: Load, now: datetime, measured: MeasuredLoad | None) -> TrafficDemand:
+    if measured is not None:
+        buckets = measured.buckets or _stated_lengths(load)
+        return TrafficDemand(rate_per_second=measured.requests_per_second, buckets=buckets)
+    if not load.stated:
+        raise InvalidInputError(
+            "load", "prometheus", "a requestsPerSecond or trace beside it where nothing has been measured"
+        )
     multiplier = daily_profile(load.profile).at_hour(now.hour + now.minute / 60)
+    rate = load.requests_per_second or 0.0
     if load.trace is not None:
         rate = mean_requests_per_second(load.trace.name) * load.trace.scale
-        buckets = length_distribution(load.trace.name)
-    elif load.lengths is not None:
-        rate, buckets = load.requests_per_second or 0.0, length_distribution(load.lengths)
-    else:
-        rate = load.requests_per_second or 0.0
-        buckets = single_length(load.input_tokens or 0, load.output_tokens or 0)
-    return TrafficDemand(rate_per_second=rate * multiplier, buckets=buckets)
+    return TrafficDemand(rate_per_second=rate * multiplier, buckets=_stated_lengths(load))
+
+
+def _stated_lengths(load: Load) -> tuple[LengthBucket, ...]:
+    name = load.trace.name if load.trace is not None else load.lengths
+    if name is not None:
+        return length_distribution(name)
+    if load.input_tokens is None or load.output_tokens is None:
+        raise InvalidInputError("load", "prometheus", "lengths beside it, as none have been measured")
+    return single_length(load.input_tokens, load.output_tokens)
 
 
 def _slo(slo: SloSpec) -> Slo:

@@ -57,6 +57,18 @@ def worked_off(backlog: Backlog, requests: float) -> tuple[Backlog, Backlog]:
     return tuple(left), tuple(done)
 
 
+def matched(backlog: Backlog, requests: float, now: datetime) -> Backlog:
+    """Return the backlog as so many requests: the oldest are gone where there are fewer, the rest came now where there are more.
+
+    That is what a measured queue makes of a reckoned one, as a queue's length doesn't tell since when its requests wait.
+    """
+    reckoned = total(backlog)
+    if requests >= reckoned:
+        return joined(backlog, now, requests - reckoned)
+    left, _ = worked_off(backlog, reckoned - requests)
+    return left
+
+
 def late(done: Iterable[Cohort], finished_at: datetime, deadline: timedelta) -> float:
     """Return the requests among those done that were finished after their deadline."""
     return total(cohort for cohort in done if cohort.arrived_at + deadline < finished_at)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from ecoserve.api.labels import CLASS_OFFLINE
 from ecoserve.catalog import Catalog
 from ecoserve.errors import InvalidInputError
 from ecoserve.fleet.snapshot import Snapshot
@@ -17,6 +18,12 @@ from ecoserve_operator.planning.scheduler import Arguments, Question, Scheduler
 from ecoserve_operator.planning.snapshot import View, demand_of
 from ecoserve_operator.settings import Settings
 from ecoserve_operator.signals.grid import GridSignals
+from ecoserve_operator.signals.load.signals import (
+    LoadSignals,
+    coarse_loads,
+    expected_loads,
+    planned_loads,
+)
 from ecoserve_operator.watch.world import World
 
 _SCHEDULE_TAKES = 4
@@ -33,12 +40,14 @@ class Deferral:
         catalog: Catalog,
         clock: Clock,
         settings: Settings,
+        loads: LoadSignals,
         done: Callable[[], None],
     ) -> None:
         self._world = world
         self._signals = signals
         self._catalog = catalog
         self._clock = clock
+        self._loads = loads
         self._horizon_hours = settings.horizon_hours
         self._work = OfflineWork()
         self._scheduler = Scheduler(_SCHEDULE_TAKES * settings.plan_limit_seconds, done)
@@ -72,7 +81,9 @@ class Deferral:
             else {}
             for record in self._world.servings.values()
         }
-        changed = self._work.ordered(snapshot, self._scheduler.latest, reported, self._arrivals, now)
+        changed = self._work.ordered(
+            snapshot, self._scheduler.latest, reported, self._arrivals, now, self._queues()
+        )
         return replace(view, snapshot=changed)
 
     def note(self, decision: Decision, now: datetime) -> None:
@@ -86,7 +97,7 @@ class Deferral:
         series = self._signals.series(self._world.zones.values())
         return Question(
             pools=snapshot.pools,
-            demands=self._at(snapshot, midnight).servings,
+            demands=self._at(snapshot, midnight, coarse=True).servings,
             series=series,
             constants={
                 zone.name: zone.carbon_intensity for zone in snapshot.zones if zone.name not in series
@@ -101,24 +112,45 @@ class Deferral:
                 zone: GridSeries(series=of_intensity(series), repeat=repeat)
                 for zone, (series, repeat) in self._signals.series(self._world.zones.values()).items()
             },
+            loads=expected_loads(self._loads.latest),
         )
         plan = self._decision.plan if self._decision is not None else None
-        return outlook.intervals(now, self._horizon_hours), self._work.waiting(now, self._arrivals), plan
+        return (
+            outlook.intervals(now, self._horizon_hours),
+            self._work.waiting(now, self._arrivals, self._queues()),
+            plan,
+        )
 
-    def _at(self, snapshot: Snapshot, time: datetime) -> Snapshot:
-        """The snapshot with the demand of another time; supply and grid stay."""
+    def _at(self, snapshot: Snapshot, time: datetime, *, coarse: bool = False) -> Snapshot:
+        """The snapshot with the demand of another time; supply and grid stay.
+
+        `coarse` takes measured load by how far it is from what was expected, in steps of a quarter.
+        """
         records = {record.full_name: record for record in self._world.servings.values()}
         servings = []
         for demand in snapshot.servings:
             record = records.get(demand.name)
             if record is not None and record.serving is not None:
-                servings.append(demand_of(record, record.serving, self._catalog, time))
+                readings = self._loads.latest.get(demand.name, {})
+                loads = coarse_loads(readings, self._clock.now()) if coarse else planned_loads(readings)
+                servings.append(demand_of(record, record.serving, self._catalog, time, loads))
         return replace(snapshot, servings=tuple(servings))
+
+    def _queues(self) -> dict[str, float]:
+        """Requests in the measured queues of offline work."""
+        return {
+            name: reading.waiting
+            for name, by_class in self._loads.latest.items()
+            if (reading := by_class.get(CLASS_OFFLINE)) is not None and reading.waiting is not None
+        }
 
     def _arrivals(self, name: str, time: datetime) -> float:
         record = next((item for item in self._world.servings.values() if item.full_name == name), None)
         if record is None or record.serving is None:
             return 0.0
+        reading = self._loads.latest.get(name, {}).get(CLASS_OFFLINE)
+        if reading is not None and reading.load is not None:
+            return reading.at(time)
         try:
             offline = demand_of(record, record.serving, self._catalog, time).offline
         except InvalidInputError:

@@ -10,11 +10,21 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from ecoserve.errors import InvalidInputError
 from ecoserve.fleet.snapshot import Snapshot
-from ecoserve.planner.backlog import Backlog, Cohort, bounded, joined, planned_by, total, worked_off
+from ecoserve.planner.backlog import (
+    Backlog,
+    Cohort,
+    bounded,
+    joined,
+    matched,
+    planned_by,
+    total,
+    worked_off,
+)
 from ecoserve.planner.carry_out import no_room_per_second, with_offline
 from ecoserve.planner.horizon import may_wait
 from ecoserve.planner.horizon_reasons import ScheduleReason
@@ -30,8 +40,13 @@ logger = logging.getLogger(__name__)
 Arrivals = Callable[[str, datetime], float]
 """Offline requests/s that come to a serving (`namespace/name`) at a time."""
 
+Queues = Mapping[str, float]
+"""Offline requests that were seen to wait, of servings whose queue is measured."""
+
 _NOTHING = 0.5
 """Less than a request is nothing that waits."""
+_QUEUED_SECONDS = 300.0
+"""What comes within so long is a queue as it always is; more is work that waits."""
 _SHORTEST = timedelta(minutes=1)
 _LONGEST = timedelta(days=31)
 """Time without an operator that is reckoned hour by hour; what came before it is as old as that."""
@@ -88,9 +103,14 @@ class OfflineWork:
         """When the next order ends."""
         return min((order.until for order in self._orders.values() if order.until is not None), default=None)
 
-    def waiting(self, now: datetime, arrivals: Arrivals) -> dict[str, Backlog]:
-        """What waits now, by serving."""
-        return {name: order.waiting(name, now, arrivals) for name, order in self._orders.items()}
+    def waiting(
+        self, now: datetime, arrivals: Arrivals, queues: Queues = MappingProxyType({})
+    ) -> dict[str, Backlog]:
+        """What waits now, by serving: as reckoned or, where a queue is measured, as many as wait in it."""
+        return {
+            name: _seen(order.waiting(name, now, arrivals), name, queues, now)
+            for name, order in self._orders.items()
+        }
 
     def ordered(
         self,
@@ -99,6 +119,7 @@ class OfflineWork:
         reported: Mapping[str, Mapping[str, Any]],
         arrivals: Arrivals,
         now: datetime,
+        queues: Queues = MappingProxyType({}),
     ) -> Snapshot:
         """The snapshot with the offline rates that are ordered.
 
@@ -112,11 +133,13 @@ class OfflineWork:
         for demand in snapshot.servings:
             name = demand.name
             order = self._orders.get(name) or restored(reported.get(name, {}), now)
-            if demand.offline is None or not (may_wait(demand) or _may_hold_back(order)):
+            queued = _queued(demand, queues)
+            if demand.offline is None or not (may_wait(demand) or _may_hold_back(order) or queued):
                 continue
             mine = schedule if may_wait(demand) else None
-            if order is None or not self._stands(order, mine, now):
-                order = self._renewed(demand, order, mine, arrivals, now)
+            overrun = queued and order is not None and order.rate_per_second is None
+            if order is None or overrun or not self._stands(order, mine, now):
+                order = self._renewed(demand, order, mine, arrivals, now, queues)
             orders[name] = order
         self._orders = orders
         rates = {
@@ -151,9 +174,12 @@ class OfflineWork:
         schedule: OfflineSchedule | None,
         arrivals: Arrivals,
         now: datetime,
+        queues: Queues,
     ) -> Order:
         name = demand.name
         backlog = before.waiting(name, now, arrivals) if before is not None else ()
+        if name in queues:
+            backlog = _seen(backlog, name, queues, now) if _queued(demand, queues) else ()
         order = _order(demand, backlog, schedule, arrivals(name, now), now)
         most, until = self._most.get(name, (float("inf"), now))
         if now < until and order.rate_per_second is not None and order.rate_per_second > most:
@@ -205,6 +231,16 @@ def _order(
         message = f"{pressing * seconds:.0f} requests have waited as long as their deadline allows"
         return replace(order, reason=ScheduleReason.DEADLINE, message=message)
     return order
+
+
+def _queued(demand: ServingDemand, queues: Queues) -> bool:
+    """Whether a measured queue holds more than what is just passing through."""
+    coming = demand.offline.rate_per_second if demand.offline is not None else 0.0
+    return queues.get(demand.name, 0.0) > max(1.0, coming * _QUEUED_SECONDS)
+
+
+def _seen(backlog: Backlog, name: str, queues: Queues, now: datetime) -> Backlog:
+    return matched(backlog, queues[name], now) if name in queues else backlog
 
 
 def _may_hold_back(order: Order | None) -> bool:

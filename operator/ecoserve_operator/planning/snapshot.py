@@ -10,10 +10,13 @@ from ecoserve.catalog import Catalog
 from ecoserve.errors import InvalidInputError, UnknownNameError
 from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot, serving_demand
 from ecoserve.fleet.snapshot import Snapshot
+from ecoserve.workload.measured import MeasuredLoad
 from ecoserve.workload.slices import ServingDemand
 from ecoserve_operator.reporting.conditions import Reason
 from ecoserve_operator.signals.grid import taken_zones
 from ecoserve_operator.signals.intensity import Reading
+from ecoserve_operator.signals.load.reading import LoadFreshness, LoadReading
+from ecoserve_operator.signals.load.signals import Loads, planned_loads
 from ecoserve_operator.watch.records import Key, ServingRecord
 from ecoserve_operator.watch.world import World
 
@@ -40,8 +43,9 @@ def view_world(
     catalog: Catalog,
     now: datetime,
     load_step_seconds: float,
+    loads: Loads | None = None,
 ) -> View:
-    """Freeze the world; a GridZone that claims another's zone is left out."""
+    """Freeze the world; a GridZone that claims another's zone is left out. `loads` are those of measured streams."""
     refused: dict[str, Refusal] = {}
     demands: list[ServingDemand] = []
     taken = taken_zones(world.zones.values())
@@ -49,7 +53,7 @@ def view_world(
     for record in world.servings.values():
         if mode_of(record) is Mode.PAUSED:
             continue
-        found = _demand(record, catalog, load_time)
+        found = _demand(record, catalog, load_time, (loads or {}).get(record.full_name, {}))
         if isinstance(found, Refusal):
             refused[record.full_name] = found
         else:
@@ -120,22 +124,34 @@ def mode_of(record: ServingRecord) -> Mode | None:
     return record.serving.spec.policy.mode if record.serving is not None else None
 
 
-def demand_of(record: ServingRecord, serving: LLMServing, catalog: Catalog, time: datetime) -> ServingDemand:
-    """What a serving asks for at a time; only the work of one that is enforced waits.
+def demand_of(
+    record: ServingRecord,
+    serving: LLMServing,
+    catalog: Catalog,
+    time: datetime,
+    measured: Mapping[str, MeasuredLoad] | None = None,
+) -> ServingDemand:
+    """What a serving asks for at a time; only the work of one that is enforced waits. `measured` are its loads by class.
 
     Raises InvalidInputError for what its spec names and nobody knows.
     """
-    demand = serving_demand(serving, catalog, time)
+    demand = serving_demand(serving, catalog, time, measured)
     if demand.offline is None or mode_of(record) is Mode.ENFORCE:
         return demand
     return replace(demand, offline=replace(demand.offline, defers=False))
 
 
-def _demand(record: ServingRecord, catalog: Catalog, load_time: datetime) -> ServingDemand | Refusal:
+def _demand(
+    record: ServingRecord, catalog: Catalog, load_time: datetime, loads: Mapping[str, LoadReading]
+) -> ServingDemand | Refusal:
     if record.serving is None:
         return Refusal(reason=Reason.INVALID_SPEC, problem=record.problem)
+    for traffic_class, reading in loads.items():
+        if reading.freshness is LoadFreshness.UNKNOWN:
+            problem = f"the {traffic_class} load has not been measured yet: {reading.message}"
+            return Refusal(reason=Reason.LOAD_NOT_MEASURED, problem=problem)
     try:
-        return demand_of(record, record.serving, catalog, load_time)
+        return demand_of(record, record.serving, catalog, load_time, planned_loads(loads))
     except UnknownNameError as error:
         return Refusal(reason=Reason.UNKNOWN_NAME, problem=str(error))
     except InvalidInputError as error:

@@ -5,6 +5,7 @@ statuses (grams emitted) goes on counting from there after a restart, so that no
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from prometheus_client import (
     CollectorRegistry,
@@ -20,7 +21,9 @@ from ecoserve.planner.backlog import total
 from ecoserve_operator.planning.offline import Order
 from ecoserve_operator.planning.planner import Decision
 from ecoserve_operator.reporting.accounts import WHOLE, Rates
+from ecoserve_operator.reporting.load import loads_accuracy
 from ecoserve_operator.signals.intensity import Reading
+from ecoserve_operator.signals.load.signals import Loads
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _WATTS_PER_KILOWATT = 1000.0
@@ -67,6 +70,21 @@ class Metrics:
             "zone_forecast_error_ratio", "Mean absolute error of forecasts an hour ahead, by value.", "zone"
         )
         self._load = self._gauge("serving_requests_per_second", "Load planned for.", "serving", "class")
+        stream = ("serving", "class")
+        self._measured = self._gauge("serving_measured_requests_per_second", "Load as measured.", *stream)
+        self._expected = self._gauge(
+            "serving_expected_requests_per_second", "Load expected of this hour and the next.", *stream
+        )
+        self._load_stale = self._gauge(
+            "serving_load_stale", "1 where measured load is held, or the spec's meanwhile.", *stream
+        )
+        self._load_observed = self._gauge(
+            "serving_load_observed_timestamp_seconds", "When load was last measured.", *stream
+        )
+        self._waiting = self._gauge("serving_waiting_requests", "Requests measured to wait.", *stream)
+        self._load_error = self._gauge(
+            "serving_load_forecast_error_ratio", "Mean absolute error of load forecasts of a day.", *stream
+        )
         self._grams = self._gauge(
             "serving_grams_per_hour", "gCO2e/h of a serving's placement.", "serving", "part"
         )
@@ -138,6 +156,24 @@ class Metrics:
             self._rates.labels(placement).set(rate)
         self._show_choices(decision)
         self._show_plan(decision)
+
+    def show_loads(self, loads: Loads, now: datetime) -> None:
+        """Show measured load beside what is planned for; to be called after `show`, which clears it."""
+        for name, by_class in loads.items():
+            for kind, reading in by_class.items():
+                self._load_stale.labels(name, kind).set(reading.stale)
+                history, measured = reading.history, reading.measured_per_second
+                if measured is not None:
+                    self._measured.labels(name, kind).set(measured)
+                    expected = None if history is None else history.expected(measured, now)
+                    if expected is not None:
+                        self._expected.labels(name, kind).set(expected)
+                if reading.observed_at is not None:
+                    self._load_observed.labels(name, kind).set(reading.observed_at.timestamp())
+                if reading.waiting is not None:
+                    self._waiting.labels(name, kind).set(reading.waiting)
+            for found in loads_accuracy(by_class):
+                self._load_error.labels(name, found.of).set(found.mean_absolute_percent_error / _PERCENT)
 
     def _show_choices(self, decision: Decision) -> None:
         for demand in decision.snapshot.servings:

@@ -152,7 +152,7 @@ class Reporter:
         """Write an LLMServing's status and the events of what changed in it; returns what the decision meant for it."""
         record, before = facts.record, self._world.reported.get(facts.record.key, Reported())
         facts = replace(facts, before=before.body)
-        verdicts = serving_verdicts(record, facts.choice, facts.fresh, facts.applied)
+        verdicts = serving_verdicts(record, facts.choice, facts.fresh, facts.applied, facts.load)
         conditions = settle(verdicts, before.conditions, record.generation, datetime.now(UTC))
         status = build_status(facts, conditions, self.plan_id)
         outcome = str(status["decision"]["reason"])

@@ -18,8 +18,10 @@ from ecoserve_operator.planning.offline import Order
 from ecoserve_operator.planning.planner import Decision
 from ecoserve_operator.reporting.conditions import Verdict
 from ecoserve_operator.reporting.events import moves_between
+from ecoserve_operator.reporting.load import loads_accuracy, loads_status, without_times
 from ecoserve_operator.reporting.outcomes import causes_of, outcome_of
 from ecoserve_operator.signals.intensity import Reading
+from ecoserve_operator.signals.load.reading import LoadReading
 from ecoserve_operator.watch.records import DeploymentRecord, ServingRecord
 
 _DIGITS = 3
@@ -39,6 +41,8 @@ class ServingFacts:
     applied: Verdict
     deployments: tuple[DeploymentRecord, ...] = ()
     comparison: Comparison | None = None
+    load: tuple[Verdict, ...] = ()
+    loads: Mapping[str, LoadReading] = field(default_factory=dict)
     order: Order | None = None
     account: Account | None = None
     before: Mapping[str, Any] = field(default_factory=dict)
@@ -80,6 +84,8 @@ def build_status(facts: ServingFacts, conditions: tuple[Condition, ...], plan_id
         last_planned=written_utc(facts.decision.decided_at),
         reason=_reason(choice),
         offline=_offline(facts.order) if facts.order is not None else None,
+        load=loads_status(facts.loads),
+        forecasts=loads_accuracy(facts.loads),
         conditions=conditions,
     )
     told = status.model_dump(by_alias=True, mode="json", exclude_none=True)
@@ -136,7 +142,8 @@ def _with_kept(status: dict[str, Any], reported: Mapping[str, Any]) -> dict[str,
 
 
 def _essence(status: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in status.items() if key not in _NOT_NEWS}
+    rest = {key: value for key, value in status.items() if key not in _NOT_NEWS}
+    return {**rest, "load": without_times(status.get("load") or {})}
 
 
 def _share(item: Placement, ready: int) -> PoolShare:

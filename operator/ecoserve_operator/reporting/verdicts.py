@@ -1,6 +1,6 @@
 """What is found of each serving and zone: pure functions from decisions and readings to verdicts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ecoserve.api.llmserving import Mode
 from ecoserve.fleet.snapshot import Snapshot
@@ -14,11 +14,15 @@ _MOST_REASONS, _MOST_NAMES = 10, 5
 
 
 def serving_verdicts(
-    record: ServingRecord, choice: Choice | None, fresh: Verdict, applied: Verdict
+    record: ServingRecord,
+    choice: Choice | None,
+    fresh: Verdict,
+    applied: Verdict,
+    load: Iterable[Verdict] = (),
 ) -> tuple[Verdict, ...]:
     """All conditions of one serving, Ready first."""
     feasible = _feasible(record, choice)
-    return (_ready(feasible, applied), feasible, fresh, applied)
+    return (_ready(feasible, applied), feasible, fresh, *load, applied)
 
 
 def carbon_data_verdict(choice: Choice | None, snapshot: Snapshot, stale: Mapping[str, str]) -> Verdict:

@@ -26,6 +26,7 @@ from ecoserve_operator.signals.intensity import (
 )
 from ecoserve_operator.signals.providers.build import Question, question_of
 from ecoserve_operator.signals.providers.follow import Followers
+from ecoserve_operator.signals.providers.port import Answer
 from ecoserve_operator.watch.records import ZoneRecord
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class _Source:
 class GridSignals:
     """Keeps the last good reading of each zone and the parsed series of each ConfigMap."""
 
-    def __init__(self, api: KubeApi, followers: Followers, hold_seconds: float) -> None:
+    def __init__(self, api: KubeApi, followers: Followers[Question, Answer], hold_seconds: float) -> None:
         self._api = api
         self._followers = followers
         self._hold_for = timedelta(seconds=hold_seconds)

@@ -128,6 +128,15 @@ def test_serving_is_completed(submit: Callable[..., dict[str, Any]]) -> None:
     assert stored["policy"] == {"mode": "Enforce", "objective": "carbon"}
 
 
+def test_measured_load_is_completed_and_needs_no_other(submit: Callable[..., dict[str, Any]]) -> None:
+    offline = {"prometheus": {"queries": {"requests": "offline_rps", "waiting": "queue_depth"}}}
+    measured = changed(SERVING, {"spec.online.load": {"prometheus": {}}, "spec.offline": {"load": offline}})
+    stored = submit(measured)["spec"]
+    found = stored["online"]["load"]["prometheus"]
+    assert (found["intervalSeconds"], found["windowSeconds"]) == (30, 300)
+    assert stored["offline"]["load"]["prometheus"]["queries"] == offline["prometheus"]["queries"]
+
+
 def test_partial_placement_is_completed_before_its_rules_apply(submit: Callable[..., dict[str, Any]]) -> None:
     stored = submit(changed(SERVING, {"spec.placement": {"maxReplicas": 8}}))["spec"]
     assert stored["placement"] == {"minReplicas": 1, "maxReplicas": 8, "roles": ["both"], "cpu": True}
@@ -196,12 +205,32 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "two sources of load": (
         SERVING,
         {"spec.online.load.trace": {"name": "azure-code-2023"}},
-        "give exactly one of requestsPerSecond or trace",
+        "give requestsPerSecond or trace, not both",
     ),
     "no source of load": (
         SERVING,
         {"spec.online.load": {"profile": "flat"}},
-        "give exactly one of requestsPerSecond or trace",
+        "give requestsPerSecond or trace, not both",
+    ),
+    "three sources of load": (
+        SERVING,
+        {"spec.online.load.trace": {"name": "azure-code-2023"}, "spec.online.load.prometheus": {}},
+        "give requestsPerSecond or trace, not both",
+    ),
+    "load measured at two addresses": (
+        SERVING,
+        {"spec.online.load.prometheus": {"url": "http://prometheus:9090", "account": "prom"}},
+        "give url or account, not both",
+    ),
+    "an engine nobody knows": (
+        SERVING,
+        {"spec.online.load.prometheus": {"engine": "ollama"}},
+        'Unsupported value: "ollama"',
+    ),
+    "both classes measured as the same requests": (
+        SERVING,
+        {"spec.online.load.prometheus": {}, "spec.offline.load.prometheus": {"intervalSeconds": 5}},
+        "requests would count twice",
     ),
     "lengths twice": (
         SERVING,

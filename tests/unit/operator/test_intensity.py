@@ -113,7 +113,7 @@ def _none() -> Followers:
     def build(question: Question) -> Provider:
         raise AssertionError(question)
 
-    return Followers(build, lambda: None)
+    return Followers(build, lambda: None, "a provider")
 
 
 async def _read(signals: GridSignals, now: datetime = NOW) -> Reading:

@@ -1,6 +1,5 @@
 """From what a GridZone says to the provider that tells it; zones of one account share its limits."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import httpx
@@ -14,7 +13,7 @@ from ecoserve_operator.signals.providers.carbon_aware_sdk import CarbonAwareSdkC
 from ecoserve_operator.signals.providers.electricity_maps import ElectricityMapsClient
 from ecoserve_operator.signals.providers.http import Fetcher
 from ecoserve_operator.signals.providers.keys import Keys
-from ecoserve_operator.signals.providers.port import Provider
+from ecoserve_operator.signals.providers.port import Answer, Provider
 from ecoserve_operator.signals.providers.prometheus import PrometheusClient
 from ecoserve_operator.signals.providers.uk_carbon_intensity import UkCarbonIntensityClient
 from ecoserve_operator.signals.providers.watttime import WattTimeAccount, WattTimeClient
@@ -39,9 +38,6 @@ def question_of(grid: GridZone) -> Question | None:
     return Question(source=grid.spec.intensity, signal=grid.spec.signal, accounting=grid.spec.accounting)
 
 
-Build = Callable[[Question], Provider]
-
-
 @dataclass(slots=True, kw_only=True)
 class Providers:
     """Builds providers, and keeps what those of one account share."""
@@ -52,7 +48,7 @@ class Providers:
     _watt_time: dict[str, WattTimeAccount] = field(default_factory=dict)
     _electricity_maps: dict[str, AsyncLimiter] = field(default_factory=dict)
 
-    def build(self, question: Question) -> Provider:
+    def build(self, question: Question) -> Provider[Answer]:
         """Return the provider that answers a question."""
         source, fetcher = question.source, Fetcher(self.client)
         if (em := source.electricity_maps) is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ecoserve.carbon import Accounting, Signal
+from ecoserve.times import written_utc
 from ecoserve_operator.signals.providers.http import Fetcher
 from ecoserve_operator.signals.providers.parsing import (
     expect_text,
@@ -54,7 +55,7 @@ class CarbonAwareSdkClient:
     async def ask(self, now: datetime) -> Answer:
         """Ask for the last day and the hours ahead; raises ProviderError."""
         base = f"{self.url.rstrip('/')}/emissions"
-        span = {"time": _written(now - _BACK), "toTime": _written(now)}
+        span = {"time": written_utc(now - _BACK), "toTime": written_utc(now)}
         told = await self.fetcher.get(f"{base}/bylocation", {"location": self.location, **span})
         measured = parse_emissions(told, self.location)
         latest = newest(measured, now, "emissions")
@@ -74,7 +75,3 @@ class CarbonAwareSdkClient:
             series=ahead or series_of(measured, now, self.signal, self.accounting),
             accounting=self.accounting,
         )
-
-
-def _written(time: datetime) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")

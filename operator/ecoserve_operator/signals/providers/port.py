@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from ecoserve.carbon import Accounting, IntensitySeries
 from ecoserve.errors import EcoserveError
@@ -61,13 +61,30 @@ class Answer:
     series: IntensitySeries | None = None
     accounting: Accounting = Accounting.UNSTATED
 
+    @property
+    def news(self) -> object:
+        """What of it makes another plan or status; that the same was told again does not."""
+        return (None if self.latest is None else self.latest.grams_per_kwh, self.series)
 
-class Provider(Protocol):
-    """One place's intensity at one provider."""
+
+class Told(Protocol):
+    """What a provider of any kind answers."""
+
+    @property
+    def news(self) -> object:
+        """What of it is worth a look: while this is equal, nothing new was told."""
+
+
+ToldT = TypeVar("ToldT", bound=Told)
+AnswerT_co = TypeVar("AnswerT_co", bound=Told, covariant=True)
+
+
+class Provider(Protocol[AnswerT_co]):
+    """One place's intensity at one provider, or one stream's load."""
 
     @property
     def interval_seconds(self) -> float:
         """How often it is worth asking, and allowed."""
 
-    async def ask(self, now: datetime) -> Answer:
+    async def ask(self, now: datetime) -> AnswerT_co:
         """Ask anew; raises ProviderError."""

@@ -62,7 +62,7 @@ class Scripted:
 
 def follow(provider: Provider, done: asyncio.Event, questions: list[Question]) -> tuple[Followers, list[str]]:
     changes: list[str] = []
-    followers = Followers(lambda _: provider, lambda: changes.append("x"))
+    followers = Followers(lambda _: provider, lambda: changes.append("x"), "a provider")
 
     async def play() -> None:
         followers.want(questions)
@@ -123,7 +123,7 @@ def test_a_provider_that_fails_is_held_then_replaced_and_a_restart_goes_on_from_
 
     async def play() -> None:
         changed = asyncio.Event()
-        followers = Followers(lambda _: Next(), changed.set)
+        followers = Followers(lambda _: Next(), changed.set, "a provider")
         signals = GridSignals(None, followers, hold_seconds=3600)  # type: ignore[arg-type]  # no ConfigMap is read
         status = {
             "gramsPerKilowattHour": 90.0,
@@ -178,7 +178,7 @@ def test_a_forecast_reaches_schedules_and_held_jobs_while_it_is_fresh() -> None:
 
     async def play() -> None:
         changed = asyncio.Event()
-        followers = Followers(lambda _: Forecasting(), changed.set)
+        followers = Followers(lambda _: Forecasting(), changed.set, "a provider")
         signals = GridSignals(None, followers, hold_seconds=3600)  # type: ignore[arg-type]  # no ConfigMap is read
         await signals.poll([record])
         task = asyncio.create_task(followers.run())
