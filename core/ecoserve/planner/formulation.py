@@ -312,9 +312,10 @@ class _Writer:
         """Tie shares to nodes: a pool that is off serves no part of a slice.
 
         Implied for whole nodes, and what lifts the relaxation off fractions of them in small clusters. Rows of
-        slices that stand for several would be too weak to be worth their cost.
+        slices that stand for several would be too weak to be worth their cost, and so would those of slices that
+        may be split: branching on nodes closes as much at once.
         """
-        if self.counts:
+        if self.counts or self.spec.divisible:
             return
         takes = np.array([any(item.resources.amounts()) for item in self.spec.configurations])
         chosen = takes[offered.configurations]

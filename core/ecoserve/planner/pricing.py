@@ -23,7 +23,8 @@ _FIRST = 6
 """Options of a slice (and zone, where its phases are split) to start with."""
 _PER_ROUND = 4
 """Options of a slice and phase that come in together."""
-_TOLERANCE = 1e-8
+TOLERANCE = 1e-8
+"""What options left out may take off a bound, as a share of it."""
 _SERVED = 1e-7
 
 
@@ -82,7 +83,7 @@ class PricedSession:
         self._copies = np.array(counts)
         self._fresh = True
 
-    def solve(self, enough: float = inf, tolerance: float = _TOLERANCE) -> Solution:
+    def solve(self, enough: float = inf, tolerance: float = TOLERANCE) -> Solution:
         """Minimise over all options that the program leaves open.
 
         Options come in until the bound is `enough`, or within a relative tolerance of the least.

@@ -20,10 +20,12 @@ from ecoserve.planner.marginals import marginals
 from ecoserve.planner.mathopt_backend import Solution, SolverError
 from ecoserve.planner.merging import merge_slices, split_flows
 from ecoserve.planner.outcome import flows_of
-from ecoserve.planner.pricing import PricedSession, Relaxation
+from ecoserve.planner.pricing import TOLERANCE, PricedSession, Relaxation
 from ecoserve.planner.program import Indices, Program, Row
 
 _NOISE = 1e-7
+_LOOSE = 5e-4
+"""Options come into the bound's program only where they could move the bound by more than this share of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class HeldPlan:
 
     def lower_bound(self, intensities: Mapping[str, float]) -> float:
         """Return gCO2e/h that no plan under these intensities can be below."""
-        return self._solved(self._bound, intensities).bound
+        return self._solved(self._bound, intensities, _LOOSE).bound
 
     def marginals(self, intensities: Mapping[str, float]) -> MarginalsResult | None:
         """Return prices at the margin of replicas chosen anew under these intensities."""
@@ -79,7 +81,9 @@ class HeldPlan:
         own = replace(relaxed, point=relaxed.point[:first])
         return marginals(self._merged, self._formulation, prices + metrics["embodied"], own)
 
-    def _solved(self, priced: PricedSession, intensities: Mapping[str, float]) -> Solution:
+    def _solved(
+        self, priced: PricedSession, intensities: Mapping[str, float], tolerance: float = TOLERANCE
+    ) -> Solution:
         """Solve one of the two programs under the zones' intensities; the other learns them when it is asked."""
         for name, grams in intensities.items():
             if name not in self._zones:
@@ -88,7 +92,7 @@ class HeldPlan:
                 raise InvalidInputError(f"intensity of {name}", grams, "grams per kWh from zero up")
             self._zones[name] = grams
         priced.session.reprice(dict(enumerate(self._zones.values(), priced.formulation.program.columns)))
-        return priced.solve()
+        return priced.solve(tolerance=tolerance)
 
 
 def _priced(
@@ -111,7 +115,9 @@ def _priced(
     if held and now.point is not None:
         known = formulation.offered.within(now.point) > 0
     prices = np.append(formulation.metrics["embodied"], list(intensities.values()))
-    return PricedSession(formulation, _with_zones(formulation).bounded(bounds), prices, known)
+    priced = PricedSession(formulation, _with_zones(formulation).bounded(bounds), prices, known)
+    priced.solve()  # ticks go on from here
+    return priced
 
 
 def _with_zones(formulation: Formulation) -> Program:
