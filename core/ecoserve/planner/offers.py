@@ -1,6 +1,8 @@
 """The options of an instance as arrays: hundreds of thousands of them are read once and computed on together."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import TypeVar
 
 import numpy as np
@@ -36,14 +38,21 @@ class Options:
         size = len(options)
         slices = {item.name: place for place, item in enumerate(spec.slices)}
         configurations = {item.name: place for place, item in enumerate(spec.configurations)}
-        phases = {name: place for place, name in enumerate(PHASES)}
+        phases: dict[str, int] = {name: place for place, name in enumerate(PHASES)}
+
+        def figures(name: str) -> Vector:
+            return np.fromiter(map(attrgetter(name), options), np.float64, size)
+
+        def places(name: str, known: Mapping[str, int]) -> Indices:
+            return np.fromiter(map(known.__getitem__, map(attrgetter(name), options)), np.int64, size)
+
         return cls(
-            np.fromiter((slices[o.slice] for o in options), np.int64, size),
-            np.fromiter((configurations[o.configuration] for o in options), np.int64, size),
-            np.fromiter((phases[o.phase] for o in options), np.int64, size),
-            np.fromiter((o.max_rate for o in options), np.float64, size),
-            np.fromiter((o.energy_per_request_joules for o in options), np.float64, size),
-            np.fromiter((o.latency_seconds for o in options), np.float64, size),
+            places("slice", slices),
+            places("configuration", configurations),
+            places("phase", phases),
+            figures("max_rate"),
+            figures("energy_per_request_joules"),
+            figures("latency_seconds"),
         )
 
     def chosen(self, which: Flags | Indices) -> "Options":
