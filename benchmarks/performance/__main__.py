@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from rich.progress import Progress
@@ -51,6 +51,8 @@ def main() -> int:
     folds += [Fold(_device, name) for name in sorted({row.point.device for row in sound})]
     outcomes = [Outcome("fitted", row, log_errors(row, constants)) for row in sound]
     outcomes += [Outcome("disturbed", row, log_errors(row, constants)) for row in rows if row.disturbed]
+    with_host = [replace(row, devices_alone=False) for row in sound if row.devices_alone]
+    outcomes += [Outcome("with host", row, log_errors(row, constants)) for row in with_host]
     outcomes += [Outcome("processor", row, log_errors(row)) for row in on_processors]
     with ProcessPoolExecutor(2) as pool, Progress(transient=True) as bar:
         task = bar.add_task("fits with a family or accelerator kept out", total=len(folds))

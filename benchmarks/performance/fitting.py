@@ -20,7 +20,7 @@ from scipy.optimize import least_squares
 from ecoserve.catalog import load_catalog
 from ecoserve.performance import Engine, Prediction, predict
 from ecoserve.performance.accelerator_steps import AcceleratorSteps
-from ecoserve.performance.efficiency import AcceleratorConstants
+from ecoserve.performance.efficiency import ACCELERATOR, AcceleratorConstants
 from ecoserve.performance.points import engine_at
 
 Key = Callable[[Measured], str]
@@ -33,20 +33,17 @@ PHYSICAL = AcceleratorConstants(
     expert_bandwidth_share=0.9,
     expert_compute_share=0.6,
     routing_evenness=2.0,
-    expert_fp8_seconds=5e-6,
+    block_expert_seconds=5e-6,
     link_efficiency=0.5,
-    exchange_seconds=8e-6,
     exchange_seconds_per_device=1.5e-6,
     layer_seconds=40e-6,
-    expert_layer_seconds=30e-6,
-    fp8_layer_seconds=15e-6,
     launch_seconds=150e-6,
     step_seconds=1e-3,
     sequence_seconds=30e-6,
     request_seconds=3e-3,
     prefill_latency_seconds=20e-3,
     power_base=0.3,
-    power_busy=0.2,
+    power_block_experts=0.5,
     joules_per_byte=70e-12,
     power_compute=1.0,
     power_compute_exponent=0.6,
@@ -61,8 +58,8 @@ _PULL = {
 }  # fmt: skip
 _WEAK_PULL = 0.5
 _SOURCE_WEIGHT = {"ML.ENERGY": 1.0, "Splitwise": 0.6, "aiconfigurator": 0.25}
-_HYBRID_WEIGHT = 0.3
 _TOLERATED = 0.1
+_STEP = 1e-3
 _NAMES = [field.name for field in fields(AcceleratorConstants)]
 _MOST_SHARE = math.log(0.98)
 
@@ -72,14 +69,21 @@ def _engine(row: Measured) -> Engine:
     return engine_at(row.point, load_catalog())[0]
 
 
-def predicted(row: Measured, constants: AcceleratorConstants | None = None) -> Prediction:
-    """Predict the row, with the shipped constants or others."""
+@functools.lru_cache(maxsize=4)
+def _without_host(constants: AcceleratorConstants) -> AcceleratorConstants:
+    return replace(constants, step_seconds=0.0, sequence_seconds=0.0, request_seconds=0.0)
+
+
+def predicted(row: Measured, constants: AcceleratorConstants = ACCELERATOR) -> Prediction:
+    """Predict the row with those constants, without the host's time where the row has none."""
     engine, point = _engine(row), row.point
-    steps = AcceleratorSteps(engine, constants) if constants and not engine.on_cpu else None
+    if row.devices_alone:
+        constants = _without_host(constants)
+    steps = None if engine.on_cpu else AcceleratorSteps(engine, constants)
     return predict(engine, point.input_tokens, point.output_tokens, point.batch, steps)
 
 
-def log_errors(row: Measured, constants: AcceleratorConstants | None = None) -> dict[str, float]:
+def log_errors(row: Measured, constants: AcceleratorConstants = ACCELERATOR) -> dict[str, float]:
     """Logarithm of predicted over measured, by quantity."""
     found = predicted(row, constants)
     return {name: math.log(getattr(found, name) / value) for name, value in row.values.items()}
@@ -90,27 +94,60 @@ def fit(rows: Sequence[Measured], start: AcceleratorConstants = PHYSICAL) -> Acc
     sizes = Counter((group_of(row), name) for row in rows for name in row.values)
     weights = np.array(
         [
-            _SOURCE_WEIGHT[row.source]
-            * (_HYBRID_WEIGHT if "hybrid" in row.family else 1.0)
-            * sizes[group_of(row), name] ** -0.25
+            _SOURCE_WEIGHT[row.source] * sizes[group_of(row), name] ** -0.25
             for row in rows
             for name in row.values
         ]
     )
     expected = np.log([getattr(PHYSICAL, name) for name in _NAMES])
     pull = np.array([_PULL.get(name, _WEAK_PULL) for name in _NAMES])
-
-    def residuals(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        constants = _constants(x)
-        errors = np.array([error for row in rows for error in log_errors(row, constants).values()])
-        scaled = errors * weights / _TOLERATED
-        robust = np.sign(scaled) * np.sqrt(2.0 * (np.sqrt(1.0 + scaled**2) - 1.0))
-        return np.concatenate([robust, (x - expected) * pull])
-
     most = np.array([_MOST_SHARE if "efficiency" in n or "share" in n else np.inf for n in _NAMES])
     x0 = np.minimum(np.log([getattr(start, name) for name in _NAMES]), most - 1e-3)
-    found = least_squares(residuals, x0, bounds=(-np.inf, most), max_nfev=30, diff_step=1e-3, ftol=1e-5)
+    moved = _rows_moved(rows, x0)
+
+    def residuals(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.concatenate([_robust(_errors(rows, x) * weights / _TOLERATED), (x - expected) * pull])
+
+    def jacobian(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        base = _errors(rows, x)
+        slopes = np.zeros((len(base), len(x)))
+        for j, (members, places) in enumerate(moved):
+            slopes[places, j] = (_errors(members, x + _STEP * np.eye(len(x))[j]) - base[places]) / _STEP
+        scaled = base * weights / _TOLERATED
+        return np.concatenate(
+            [_robust_slope(scaled)[:, None] * slopes * weights[:, None] / _TOLERATED, np.diag(pull)]
+        )
+
+    found = least_squares(residuals, x0, jacobian, bounds=(-np.inf, most), max_nfev=30, ftol=1e-5)
     return _constants(found.x)
+
+
+def _errors(rows: Sequence[Measured], x: NDArray[np.float64]) -> NDArray[np.float64]:
+    constants = _constants(x)
+    return np.array([error for row in rows for error in log_errors(row, constants).values()])
+
+
+def _rows_moved(
+    rows: Sequence[Measured], x: NDArray[np.float64]
+) -> list[tuple[list[Measured], NDArray[np.int64]]]:
+    """For each constant the rows that it moves, and the places of their values: most constants concern a part of them."""
+    owners = np.array([i for i, row in enumerate(rows) for _ in row.values])
+    base, found = _errors(rows, x), []
+    for direction in np.eye(len(x)):
+        hit = (_errors(rows, x + 0.5 * direction) != base) | (_errors(rows, x - 0.5 * direction) != base)
+        members = np.unique(owners[hit])
+        found.append(([rows[i] for i in members], np.flatnonzero(np.isin(owners, members))))
+    return found
+
+
+def _robust(scaled: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Signed root of a loss that is a square near zero and linear beyond one."""
+    return np.sign(scaled) * np.sqrt(2.0 * (np.sqrt(1.0 + scaled**2) - 1.0))
+
+
+def _robust_slope(scaled: NDArray[np.float64]) -> NDArray[np.float64]:
+    steepness = np.sqrt(1.0 + scaled**2)
+    return np.sqrt((1.0 + steepness) / 2.0) / steepness
 
 
 def _constants(x: NDArray[np.float64]) -> AcceleratorConstants:

@@ -1,7 +1,8 @@
 """Published measurements as points of operation: what was run, and what came out.
 
 Prompt lengths of ML.ENERGY's rows are not published; they are inferred from the gap between the median time between
-tokens and the throughput. aiconfigurator's rows that rest on a roofline (SOL) are left out: they are no measurements.
+tokens and the throughput. aiconfigurator's rows that rest on a roofline (SOL) are left out: they are no measurements. The
+others are sums of measured operators: they know the devices and no host.
 """
 
 import csv
@@ -26,13 +27,14 @@ _ACCELERATORS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Measured:
-    """One published row; `values` by the name of Prediction's field."""
+    """One published row; `values` by the name of Prediction's field. `devices_alone`: it has no host's time in it."""
 
     source: str
     family: str
     point: OperatingPoint
     values: dict[str, float]
     disturbed: bool = False
+    devices_alone: bool = False
 
 
 def load(folder: Path) -> list[Measured]:
@@ -91,7 +93,9 @@ def _aiconfigurator(folder: Path) -> Iterator[Measured]:
         values = {RATE: float(row["out_tokens_per_s"])}
         if point.batch == 1:
             values = {PREFILL: float(row["ttft_ms"]) / 1000, **values}
-        yield Measured(source="aiconfigurator", family="Llama 8B", point=point, values=values)
+        yield Measured(
+            source="aiconfigurator", family="Llama 8B", point=point, values=values, devices_alone=True
+        )
 
 
 def _splitwise(folder: Path) -> Iterator[Measured]:

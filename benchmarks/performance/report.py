@@ -12,7 +12,7 @@ import yaml
 from performance.fitting import group_of
 from performance.measurements import JOULES, PREFILL, QUANTITIES, RATE, TPOT, Measured
 
-from ecoserve.catalog import load_catalog
+from ecoserve.catalog import Catalog, load_catalog
 from ecoserve.performance import efficiency
 from ecoserve.performance.efficiency import AcceleratorConstants
 from ecoserve.performance.expected_error import class_of
@@ -43,6 +43,9 @@ def error_tables(outcomes: Sequence[Outcome]) -> str:
             ("family kept out", "family"), ("accelerator kept out", "device"), ("fitted", "fitted"),
         )
     ]  # fmt: skip
+    summary.append(
+        _line("aiconfigurator, fitted, the host's time added", [o for o in outcomes if o.kind == "with host"])
+    )
     summary.append(
         _line("ML.ENERGY, short of memory or a busy host", [o for o in outcomes if o.kind == "disturbed"])
     )
@@ -82,7 +85,7 @@ def write_constants(constants: AcceleratorConstants) -> None:
 
 
 def write_expected_errors(outcomes: Sequence[Outcome]) -> None:
-    """Write the median error of each class of engine, its family kept out and its accelerator kept out."""
+    """Write median errors: of each class of engine, its family and its accelerator kept out, and of what was measured."""
     known = load_catalog()
     classes: dict[str, dict[str, list[float]]] = {"family": defaultdict(list), "device": defaultdict(list)}
     for outcome in outcomes:
@@ -97,15 +100,38 @@ def write_expected_errors(outcomes: Sequence[Outcome]) -> None:
     document["processor"] = {
         "int4": round(statistics.median([e for o in processor for e in _absolute(o.log_errors.values())]), 2)
     }
+    document["rows"] = _errors_of_rows(known, [o for o in outcomes if o.kind == "family"])
     devices = {o.row.point.device for o in outcomes if o.kind == "family" and o.row.source == "ML.ENERGY"}
     estimated = {o.row.point.device for o in outcomes if o.kind == "device"} - devices
     text = "# Median absolute relative errors, written by make fit-performance: of a class of engine whose model family\n"
-    text += "# (family) or whose accelerator (device) the fit had not seen. measured lists accelerators with measured\n# decode, estimated those with prefills or estimates alone.\n"
+    text += "# (family) or whose accelerator (device) the fit had not seen; in rows, of a model measured there, its family\n"
+    text += "# kept out. measured lists accelerators with measured decode, estimated those with prefills or estimates alone.\n"
     path = Path(efficiency.__file__).with_name("expected_errors.yaml")
     path.write_text(
         text + yaml.safe_dump({**document, "measured": sorted(devices), "estimated": sorted(estimated)}),
         encoding="utf-8",
     )
+
+
+def _errors_of_rows(known: Catalog, outcomes: Iterable[Outcome]) -> list[dict[str, str | float]]:
+    """Median error of each model, precision and accelerator with decode measured; a model under the first of its names."""
+    names: dict[float, str] = {}
+    found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    for outcome in outcomes:
+        point = outcome.row.point
+        if outcome.row.source == "ML.ENERGY":
+            name = names.setdefault(known.model(point.model).parameters, point.model)
+            found[name, point.precision, point.device] += _absolute(outcome.log_errors.values())
+    return [
+        {
+            "model": name,
+            "precision": precision,
+            "accelerator": device,
+            "error": round(statistics.median(errors), 2),
+        }
+        for (name, precision, device), errors in sorted(found.items())
+        if len(errors) >= _FEWEST
+    ]
 
 
 def _by_group(outcomes: Iterable[Outcome]) -> list[tuple[tuple[str, str, str, str], list[Outcome]]]:

@@ -33,7 +33,8 @@ class Accelerator(Cited):
     `interconnect_gb_per_s` is per device and direction. `soc_kg`, `pcb_cm2` and `psu_watts` feed
     the embodied-carbon formula. `product_labels` are the values of labels that name it
     (`nvidia.com/gpu.product`, `amd.com/gpu.product-name`, `cloud.google.com/gke-accelerator`).
-    `bf16_tflops` is the dense peak; a card without bf16 gives its fp16 rate here.
+    `bf16_tflops` is the dense peak; a card without bf16 gives its fp16 rate here. `fp8_tflops` and `fp4_tflops` are None
+    where the matrix units don't take such numbers.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Accelerator(Cited):
     memory_bandwidth_gb_per_s: float
     bf16_tflops: float
     fp8_tflops: float | None
+    fp4_tflops: float | None = None
     tdp_watts: float
     idle_watts: float
     loaded_idle_watts: float

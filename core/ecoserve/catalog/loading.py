@@ -68,7 +68,8 @@ class Catalog:
         """Return the model; raise UnknownNameError where there is none of that name.
 
         A suffix that states a precision (-FP8, -AWQ, …) is set apart and becomes `native_precision`; a repository
-        of another owner is found by its own name (RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic).
+        of another owner is found by its own name (RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic) and taken to have
+        all its fp8 weights scaled per channel, whatever the model's own publisher does.
         """
         if name in self.models:
             return self.models[name]
@@ -83,7 +84,8 @@ class Catalog:
         if not (owner and slash and repository):
             return None
         ending = f"/{repository.casefold()}"
-        return next((m for known, m in self.models.items() if known.casefold().endswith(ending)), None)
+        found = next((m for known, m in self.models.items() if known.casefold().endswith(ending)), None)
+        return replace(found, fp8_scheme="channel") if found else None
 
 
 def look_up(kind: str, known: Mapping[str, _T], name: str) -> _T:

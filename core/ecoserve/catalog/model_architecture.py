@@ -11,7 +11,7 @@ mxfp4 is 4 bits and one 8-bit scale per 32 of them, of the experts alone (of a d
 weights): the rest stays in 16 bit.
 """
 
-_OF_FEED_FORWARD_ALONE = "mxfp4"
+FP8_SCHEMES = ("channel", "block", "feed-forward")
 _KV_BYTES_PER_VALUE = 2.0
 _STATE_BYTES_PER_VALUE = 4.0
 
@@ -56,7 +56,9 @@ class ModelArchitecture:
     `feed_forward_matrices` is 2 for networks without a gate. `attention_layers` and `feed_forward_layers` are all
     layers unless a hybrid gives them. `parameters` is the published total of the language model. `vision_parameters`
     are held beside it, where the model is published with a vision tower, and never see a text token.
-    `native_precision` is what the weights are published in.
+    `native_precision` is what the weights are published in. `fp8_scheme` says how fp8 weights of the model are published:
+    all matrices with a scale per output channel, all with one per block of 128 × 128, or the experts alone (of a dense
+    model: the feed-forward weights), the rest in 16 bit.
     """
 
     name: str
@@ -84,9 +86,13 @@ class ModelArchitecture:
     state_space: StateSpace | None = None
     vision_parameters: float = 0.0
     native_precision: str = "bf16"
+    fp8_scheme: str = "channel"
 
     def __post_init__(self) -> None:
         check_precision(self.native_precision)
+        if self.fp8_scheme not in FP8_SCHEMES:
+            accepted = ", ".join(FP8_SCHEMES)
+            raise InvalidInputError(f"model {self.name}: fp8_scheme", self.fp8_scheme, accepted)
         for field in ("attention_layers", "feed_forward_layers"):
             object.__setattr__(self, field, getattr(self, field) or self.layers)
         sizes = ("parameters", "layers", "hidden_size", "intermediate_size", "attention_heads", "kv_heads")
@@ -173,6 +179,18 @@ class ModelArchitecture:
         of_experts = self.expert_parameters * self.experts_touched(tokens)
         return self._bytes(self.always_read_parameters + of_experts, of_experts, precision)
 
+    def narrow_always_parameters(self, precision: str) -> float:
+        """Parameters that every step reads in `precision`; the others it reads, the output head among them, are in 16 bit."""
+        if self._keeps_wide(precision):
+            return 0.0 if self.experts else self.feed_forward_parameters
+        return self.always_read_parameters - self.embedding_parameters
+
+    def always_read_bytes(self, precision: str) -> float:
+        """Bytes of weights that every step reads whatever its tokens."""
+        narrow = self.narrow_always_parameters(precision)
+        wide = self.always_read_parameters - narrow
+        return narrow * BYTES_PER_WEIGHT[precision] + wide * BYTES_PER_WEIGHT["bf16"]
+
     def kv_bytes_per_token(self, precision: str = "bf16") -> float:
         """Bytes a further token adds in every attention layer; kept in 16 bit whatever the weights' precision."""
         check_precision(precision)
@@ -193,10 +211,14 @@ class ModelArchitecture:
 
     def _bytes(self, parameters: float, of_experts: float, precision: str) -> float:
         per_weight = BYTES_PER_WEIGHT[check_precision(precision)]
-        if precision != _OF_FEED_FORWARD_ALONE:
+        if not self._keeps_wide(precision):
             return parameters * per_weight
         small = of_experts if self.experts else self.feed_forward_parameters
         return small * per_weight + (parameters - small) * BYTES_PER_WEIGHT["bf16"]
+
+    def _keeps_wide(self, precision: str) -> bool:
+        """Whether all but experts (of a dense model: feed-forward weights) stay in 16 bit."""
+        return precision == "mxfp4" or (precision == "fp8" and self.fp8_scheme == "feed-forward")
 
     @property
     def _kv_bytes_per_layer(self) -> float:

@@ -7,8 +7,8 @@ slower, with a soft corner. Kernels that are launched, scheduling and sampling a
 step and sequence. A step with a prompt in it can't be replayed as one recorded graph: it takes at least
 the time to launch its kernels one by one.
 
-Power follows how busy memory and units are: idle, a share for being at work, and what bytes and flops per second
-add, up to TDP. Where a card has no bf16, bf16 runs as fp16 of the same size and rate.
+Power is idle, a share for being at work, and what bytes and flops per second add; nearing TDP, clocks give way.
+Where a card has no bf16, bf16 runs as fp16 of the same size and rate.
 """
 
 import functools
@@ -24,11 +24,15 @@ from ecoserve.units import GIB
 
 _ACTIVATION_BYTES = 2.0
 _CORNER = 3.0  # exponent of the soft maximum of memory and compute time
+_POWER_CORNER = 6.0  # of the soft minimum of demanded power and TDP
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AcceleratorSteps:
-    """Step times in seconds and dynamic power in watts (above loaded idle, all devices of the engine)."""
+    """Step times in seconds and dynamic power in watts (above loaded idle, all devices of the engine).
+
+    What neither batch nor lengths change is computed once and kept, hence no slots.
+    """
 
     engine: Engine
     constants: AcceleratorConstants = efficiency.ACCELERATOR
@@ -91,7 +95,7 @@ class AcceleratorSteps:
 
     def prefill_watts(self) -> float:
         """Dynamic power during prefill."""
-        return self._share_watts(1.0, 0.0, self._sustained_share)
+        return self._dynamic_watts(0.0, self._sustained_share, 0.0)
 
     def decode_watts(self, batch: float, context_tokens: float) -> float:
         """Dynamic power during a decode step."""
@@ -102,65 +106,67 @@ class AcceleratorSteps:
         seconds = self.decode_seconds(batch, context_tokens) + self.interference_seconds(
             batch, context_tokens, tokens, prompts_per_step
         )
-        prompt_tokens = prompts_per_step * tokens
-        flops = 2.0 * self.engine.model.matmul_parameters * (batch + prompt_tokens) / self.engine.devices
-        moved = (
-            self._always_bytes
-            + self._expert_bytes(batch + prompt_tokens)
-            + self._kv_bytes_read(batch, context_tokens)
-        )
-        busy = self._work_seconds(batch + prompt_tokens) + self._kv_seconds(batch, context_tokens)
-        return self._share_watts(
-            min(busy / seconds, 1.0),
-            moved / seconds,
-            flops / seconds / self._peak_flops,
+        passed = batch + prompts_per_step * tokens
+        flops = 2.0 * self.engine.model.matmul_parameters * passed / self.engine.devices
+        touched = self._experts_touched(passed) / self._expert_parts
+        expert_bytes = touched * self._bytes_of_an_expert * self._unpacking
+        moved = self._always_bytes + expert_bytes + self._kv_bytes_read(batch, context_tokens)
+        return self._dynamic_watts(
+            moved / seconds, flops / seconds / self._peak_flops, self._block_seconds / seconds
         )
 
-    def _share_watts(self, busy: float, bytes_per_second: float, compute: float) -> float:
+    def _dynamic_watts(self, bytes_per_second: float, compute: float, in_block_kernels: float) -> float:
+        """Power above loaded idle of all devices, from each one's bytes per second and shares of peak and of time."""
         c, card = self.constants, self.engine.accelerator
         span = card.tdp_watts - card.idle_watts - card.loaded_idle_watts
-        share = (
-            c.power_base + c.power_busy * busy + c.power_compute * math.pow(compute, c.power_compute_exponent)
+        demanded = (
+            c.power_base
+            + c.power_compute * math.pow(compute, c.power_compute_exponent)
+            + c.power_block_experts * in_block_kernels
+            + c.joules_per_byte * bytes_per_second / span
         )
-        watts = span * share + c.joules_per_byte * bytes_per_second
-        return self.engine.devices * min(span, watts)
+        granted = demanded / math.pow(1.0 + math.pow(demanded, _POWER_CORNER), 1.0 / _POWER_CORNER)
+        return self.engine.devices * span * granted
 
     # Bytes and parameters below are of one device.
 
-    @property
-    def _always_parameters(self) -> float:
-        return self.engine.model.always_read_parameters / self.engine.devices
-
-    @property
+    @functools.cached_property
     def _always_bytes(self) -> float:
-        """Weights that every step reads; the output head stays in 16 bit, and all but experts in mxfp4."""
-        model, precision = self.engine.model, self.engine.precision
-        head = model.embedding_parameters
-        narrow = BYTES_PER_WEIGHT["bf16" if precision == "mxfp4" and model.experts else precision]
-        total = (model.always_read_parameters - head) * narrow + head * BYTES_PER_WEIGHT["bf16"]
-        return total / self.engine.devices
+        """Weights that every step reads."""
+        return self.engine.model.always_read_bytes(self.engine.precision) / self.engine.devices
+
+    def _experts_touched(self, tokens: float) -> float:
+        """Experts of a layer that some token chooses."""
+        model, even = self.engine.model, self.constants.routing_evenness
+        if not model.experts:
+            return 0.0
+        chosen = tokens * model.experts_per_token / model.experts
+        return model.experts * (1.0 - math.pow(1.0 + chosen / even, -even))
 
     def _experts_read(self, tokens: float) -> float:
         """Experts of a layer that the device with most of them reads."""
-        model = self.engine.model
-        if not model.experts:
-            return 0.0
-        even = self.constants.routing_evenness
-        chosen = tokens * model.experts_per_token / model.experts
-        touched = model.experts * (1.0 - math.pow(1.0 + chosen / even, -even))
-        parts = self._expert_parts
-        held = model.experts / parts
+        model, parts = self.engine.model, self._expert_parts
+        touched = self._experts_touched(tokens)
         mean = touched / parts
         spread = math.sqrt(mean * (1.0 - touched / model.experts))
-        return min(held, mean + _expected_maximum(parts) * spread)
+        return min(model.experts / parts, mean + _expected_maximum(parts) * spread)
 
-    def _expert_bytes(self, tokens: float) -> float:
+    @functools.cached_property
+    def _bytes_of_an_expert(self) -> float:
+        """Bytes of one expert of each layer, as one device holds them."""
         engine = self.engine
         split = engine.devices / self._expert_parts  # devices that share each expert
-        of_one = engine.model.expert_parameters * BYTES_PER_WEIGHT[engine.precision] / split
-        return of_one * self._experts_read(tokens)
+        return engine.model.expert_parameters * BYTES_PER_WEIGHT[engine.precision] / split
 
-    @property
+    @functools.cached_property
+    def _unpacking(self) -> float:
+        """Bytes that pass a card's units for each byte of experts in mxfp4: 16-bit weights unless it takes 4 bits."""
+        engine = self.engine
+        if engine.precision != "mxfp4" or engine.accelerator.fp4_tflops:
+            return 1.0
+        return BYTES_PER_WEIGHT["bf16"] / BYTES_PER_WEIGHT["mxfp4"]
+
+    @functools.cached_property
     def _expert_parts(self) -> int:
         """Devices that hold experts of their own; one group of devices splits each expert instead."""
         return self.engine.devices if self.engine.expert_parallel > 1 else 1
@@ -168,18 +174,31 @@ class AcceleratorSteps:
     def _work_seconds(self, tokens: float) -> float:
         """Matrices, experts and exchanges of a step over that many tokens."""
         c, model, engine = self.constants, self.engine.model, self.engine
-        bandwidth = engine.accelerator.memory_bandwidth_gb_per_s * 1e9 * c.bandwidth_efficiency
-        memory = self._always_bytes / bandwidth
-        seconds = _soft_max(memory, 2.0 * self._always_parameters * tokens / self._flops_per_second)
+        memory = self._always_bytes / self._bytes_per_second
+        narrow = model.narrow_always_parameters(engine.precision)
+        wide = model.always_read_parameters - narrow
+        flop_seconds = narrow / self._flops_per_second(engine.precision) + wide / self._flops_per_second(
+            "bf16"
+        )
+        seconds = _soft_max(memory, 2.0 * tokens / engine.devices * flop_seconds)
         if model.experts:
             flops = 2.0 * model.expert_parameters * model.experts_per_token * tokens / engine.devices
-            seconds += _soft_max(
-                self._expert_bytes(tokens) / (bandwidth * c.expert_bandwidth_share),
-                flops / (self._flops_per_second * c.expert_compute_share),
+            seconds += self._block_seconds + _soft_max(
+                self._bytes_of_an_expert
+                * self._experts_read(tokens)
+                / (self._bytes_per_second * c.expert_bandwidth_share),
+                flops / (self._flops_per_second(engine.precision) * c.expert_compute_share),
             )
-            if engine.precision == "fp8":
-                seconds += model.expert_layers * model.experts / self._expert_parts * c.expert_fp8_seconds
         return seconds + self._exchange_transfer_seconds(tokens)
+
+    @functools.cached_property
+    def _block_seconds(self) -> float:
+        """Time of a step that block-scaled kernels spend on the experts a device holds, used or not."""
+        model = self.engine.model
+        if self.engine.precision != "fp8" or model.fp8_scheme != "block":
+            return 0.0
+        held = model.experts / self._expert_parts
+        return model.expert_layers * held * self.constants.block_expert_seconds
 
     def _prompt_attention_seconds(self, tokens: float) -> float:
         rate = (
@@ -191,17 +210,23 @@ class AcceleratorSteps:
         return self.engine.model.prompt_attention_flops(tokens) / self.engine.devices / rate
 
     def _kv_bytes_read(self, batch: float, context_tokens: float) -> float:
-        model = self.engine.model
-        read = self._kv_copies * model.kv_bytes(context_tokens)
-        if model.state_space is not None:
-            read += model.state_space.state_bytes  # a state is written back, too
-        return batch * read / self.engine.devices
+        keys_and_values = self._kv_copies * (self.engine.model.kv_bytes(context_tokens) - self._state_bytes)
+        return batch * (keys_and_values + 2.0 * self._state_bytes) / self.engine.devices
+
+    @functools.cached_property
+    def _state_bytes(self) -> float:
+        """Bytes of a sequence's state, read and written back by every step."""
+        state_space = self.engine.model.state_space
+        return state_space.state_bytes if state_space is not None else 0.0
 
     def _kv_seconds(self, batch: float, context_tokens: float) -> float:
+        """Keys and values are gathered in pages; a state lies in one piece, as weights do."""
+        states = 2.0 * batch * self._state_bytes / self.engine.devices
+        gathered = self._kv_bytes_read(batch, context_tokens) - states
         peak = self.engine.accelerator.memory_bandwidth_gb_per_s * 1e9
-        return self._kv_bytes_read(batch, context_tokens) / (peak * self.constants.kv_efficiency)
+        return gathered / (peak * self.constants.kv_efficiency) + states / self._bytes_per_second
 
-    @property
+    @functools.cached_property
     def _blocks(self) -> int:
         """Attention, state-space and feed-forward blocks; two make a layer of a plain transformer."""
         model = self.engine.model
@@ -216,19 +241,14 @@ class AcceleratorSteps:
         """Time of a step on the host: scheduling, sampling, detokenising."""
         return self.constants.step_seconds + self.constants.sequence_seconds * batch
 
-    @property
+    @functools.cached_property
     def _graph_seconds(self) -> float:
         """Time of a recorded step beside its bytes and flops."""
-        c, model, engine = self.constants, self.engine.model, self.engine
-        per_block = c.layer_seconds / 2.0
-        if engine.precision == "fp8":
-            per_block += c.fp8_layer_seconds / 2.0
-        if engine.devices > 1:
-            per_block += c.exchange_seconds + c.exchange_seconds_per_device * engine.devices
-        seconds = self._blocks * per_block
-        return seconds + model.expert_layers * c.expert_layer_seconds
+        c, devices = self.constants, self.engine.devices
+        exchange = c.exchange_seconds_per_device * devices if devices > 1 else 0.0
+        return self._blocks * (c.layer_seconds / 2.0 + exchange)
 
-    @property
+    @functools.cached_property
     def _launch_seconds(self) -> float:
         """Time to launch all kernels of a step one by one."""
         return self.constants.launch_seconds * (self._blocks / 2.0 + self.engine.model.expert_layers)
@@ -241,19 +261,27 @@ class AcceleratorSteps:
         peak = self.engine.accelerator.interconnect_gb_per_s * 1e9
         return self._blocks * sent / (peak * self.constants.link_efficiency)
 
-    @property
+    @functools.cached_property
+    def _bytes_per_second(self) -> float:
+        """Rate at which weights are read."""
+        return self.engine.accelerator.memory_bandwidth_gb_per_s * 1e9 * self.constants.bandwidth_efficiency
+
+    @functools.cached_property
     def _peak_flops(self) -> float:
         card = self.engine.accelerator
         return 1e12 * (
             card.fp8_tflops if self.engine.precision == "fp8" and card.fp8_tflops else card.bf16_tflops
         )
 
-    @property
-    def _flops_per_second(self) -> float:
-        share = self.constants.fp8_share if self.engine.precision == "fp8" else 1.0
-        return self._peak_flops * self._sustained_share * share
+    def _flops_per_second(self, precision: str) -> float:
+        """Sustained rate; a card that takes 4 bits multiplies mxfp4 with activations in 8, at the rate of fp8."""
+        card = self.engine.accelerator
+        in_fp8 = precision == "fp8" or (precision == "mxfp4" and card.fp4_tflops is not None)
+        if in_fp8 and card.fp8_tflops:
+            return card.fp8_tflops * 1e12 * self._sustained_share * self.constants.fp8_share
+        return card.bf16_tflops * 1e12 * self._sustained_share
 
-    @property
+    @functools.cached_property
     def _sustained_share(self) -> float:
         """Share of its peak a card sustains: cards with GDDR are held by their power limit as well."""
         card, c = self.engine.accelerator, self.constants
@@ -263,14 +291,14 @@ class AcceleratorSteps:
         sustained_tflops = c.gddr_tflops_per_watt * process * card.tdp_watts
         return min(c.compute_efficiency, sustained_tflops / card.bf16_tflops)
 
-    @property
+    @functools.cached_property
     def _kv_copies(self) -> float:
         # Every device holds at least one KV head: beyond kv_heads devices they are held more than once. A latent
         # is one head.
         heads = 1 if self.engine.model.latent_kv_width else self.engine.model.kv_heads
         return max(1.0, self.engine.devices / heads)
 
-    @property
+    @functools.cached_property
     def _kv_bytes(self) -> float:
         card, engine = self.engine.accelerator, self.engine
         usable_gib = efficiency.USABLE_MEMORY_SHARE * card.memory_gib - efficiency.RESERVED_GIB_PER_DEVICE

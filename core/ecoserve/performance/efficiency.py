@@ -16,79 +16,70 @@ from dataclasses import dataclass
 class AcceleratorConstants:
     """What peaks and shapes don't say: shares of peaks, times of kernels and of the host, and power."""
 
-    bandwidth_efficiency: float = 0.838
+    bandwidth_efficiency: float = 0.835
     """Share of peak memory bandwidth at which weights that every token passes are read."""
 
-    kv_efficiency: float = 0.616
+    kv_efficiency: float = 0.592
     """Share of peak memory bandwidth at which decode reads keys and values."""
 
-    compute_efficiency: float = 0.736
+    compute_efficiency: float = 0.727
     """Share of peak matrix throughput that a long prefill reaches."""
 
-    fp8_share: float = 0.538
+    fp8_share: float = 0.534
     """Share of that which is left in fp8, over the fp8 peak: barely faster than bf16."""
 
-    expert_bandwidth_share: float = 0.776
+    expert_bandwidth_share: float = 0.721
     """Share of the bandwidth above at which experts are read: each has few tokens."""
 
-    expert_compute_share: float = 0.538
+    expert_compute_share: float = 0.547
     """Share of the compute above that experts' grouped kernels reach."""
 
-    routing_evenness: float = 0.974
+    routing_evenness: float = 0.828
     """Shape of the gamma distribution of experts' popularity: infinite where all are chosen alike."""
 
-    expert_fp8_seconds: float = 3.39e-06
-    """Time a layer's fp8 kernels spend on each expert a device holds, used or not (block-scaled kernels)."""
+    block_expert_seconds: float = 3.41e-06
+    """Time that a layer's block-scaled fp8 kernels spend on each expert a device holds, used or not: rows of padding."""
 
-    link_efficiency: float = 0.567
+    link_efficiency: float = 0.562
     """Share of peak per-direction bandwidth that an exchange between devices reaches."""
 
-    exchange_seconds: float = 2.55e-06
-    """Latency of one exchange between devices; a transformer layer has two."""
+    exchange_seconds_per_device: float = 3.4e-06
+    """Latency of one exchange between devices, for each in it; a transformer layer has two."""
 
-    exchange_seconds_per_device: float = 1.79e-06
-    """Further latency of one exchange for each device in it."""
-
-    layer_seconds: float = 4.63e-05
+    layer_seconds: float = 3.76e-05
     """Time of a layer's kernels beside bytes and flops, replayed as a recorded graph."""
 
-    expert_layer_seconds: float = 9.65e-06
-    """Further time in a layer with experts: routing, sorting and combining."""
-
-    fp8_layer_seconds: float = 2.79e-05
-    """Further time of a layer in fp8: quantising activations."""
-
-    launch_seconds: float = 0.000446
+    launch_seconds: float = 0.000453
     """Time to launch a layer's kernels one by one, as in a step with a prompt; an expert layer counts twice."""
 
-    step_seconds: float = 0.000585
+    step_seconds: float = 0.00115
     """Fixed time of one engine step: scheduling, sampling."""
 
-    sequence_seconds: float = 4.07e-05
+    sequence_seconds: float = 3.88e-05
     """Further time of a step for each running sequence: sampling, detokenising, bookkeeping."""
 
-    request_seconds: float = 0.00194
+    request_seconds: float = 0.00279
     """Time by which admitting a new request holds up the running ones."""
 
-    prefill_latency_seconds: float = 0.0227
+    prefill_latency_seconds: float = 0.0222
     """What a request waits for around its prefill (tokenising, scheduling) without occupying the devices."""
 
-    power_base: float = 0.312
+    power_base: float = 0.16
     """Share of the span from loaded idle to TDP that running steps draw, whatever they do."""
 
-    power_busy: float = 0.219
-    """Further share in the part of a step in which memory or units are at work."""
+    power_block_experts: float = 1.34
+    """Further share while block-scaled kernels work on experts: units multiply the padding, too."""
 
-    joules_per_byte: float = 3.37e-11
-    """Energy of a byte read from device memory."""
+    joules_per_byte: float = 6.67e-11
+    """Energy of a byte read from device memory; of one that is unpacked to 16 bit on the way, for the bytes it becomes."""
 
-    power_compute: float = 1.14
-    """Share of the span at full matrix throughput."""
+    power_compute: float = 1.43
+    """Further share at full matrix throughput."""
 
-    power_compute_exponent: float = 0.618
+    power_compute_exponent: float = 0.471
     """Exponent by which that falls with the share of throughput in use."""
 
-    gddr_tflops_per_watt: float = 0.621
+    gddr_tflops_per_watt: float = 0.608
     """Most a card with GDDR sustains per watt of TDP at 5 nm: such cards are held by power, not by their units.
 
     At coarser processes it falls with the square root of the process's size, an assumption.

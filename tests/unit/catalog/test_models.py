@@ -2,6 +2,7 @@
 
 import csv
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,25 @@ def test_a_mixture_reads_more_experts_with_more_tokens_and_never_more_than_all()
 def test_weights_weigh_what_the_published_checkpoint_weighs(name, gigabytes):
     model = CATALOG.model(name)
     assert model.weight_bytes(model.native_precision) / 1e9 == pytest.approx(gigabytes, rel=0.005)
+
+
+def test_fp8_weights_stay_in_16_bit_where_their_publisher_leaves_them_so():
+    """Meta's fp8 holds feed-forward weights (405B) or routed experts (Llama 4) in 8 bit, Qwen's and quantisers' all."""
+    dense = CATALOG.model("meta-llama/Llama-3.1-405B-Instruct-FP8")
+    assert dense.weight_bytes("fp8") == 2 * dense.parameters - dense.feed_forward_parameters
+    mixture = CATALOG.model("meta-llama/Llama-4-Maverick-17B-128E-Instruct-FP8")
+    assert mixture.always_read_bytes("fp8") == mixture.always_read_bytes("bf16")
+    assert mixture.weight_bytes("fp8") < 0.6 * mixture.weight_bytes("bf16")
+    for name in ("Qwen/Qwen3-32B-FP8", "nvidia/Llama-3.1-405B-Instruct-FP8"):
+        model = CATALOG.model(name)
+        assert model.weight_bytes("fp8") == model.parameters
+        head = model.embedding_parameters
+        assert model.always_read_bytes("fp8") == model.always_read_parameters + head
+
+
+def test_an_unknown_fp8_scheme_is_named():
+    with pytest.raises(InvalidInputError, match=r"fp8_scheme.*tensor.*channel, block, feed-forward"):
+        replace(CATALOG.model("Qwen/Qwen3-8B"), fp8_scheme="tensor")
 
 
 def test_at_least_25_models_and_every_family_asked_for():

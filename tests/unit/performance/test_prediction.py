@@ -43,6 +43,45 @@ def test_a_prefill_by_hand():
     assert found == pytest.approx(expected + known.prefill_latency_seconds, rel=0.01)
 
 
+def test_a_state_is_read_and_written_at_the_rate_of_weights():
+    known = efficiency.ACCELERATOR
+    steps = engine_steps(engine(CATALOG.model("nvidia/NVIDIA-Nemotron-Nano-9B-v2")))
+    state = 27 * 128 * 80 * 128 * 4
+    added = steps.decode_seconds(2, 1) - steps.decode_seconds(1, 1)
+    expected = 2 * state / (3350e9 * known.bandwidth_efficiency) + known.sequence_seconds
+    assert added == pytest.approx(expected, rel=0.02)
+
+
+def test_block_scaled_experts_cost_time_and_power_by_the_experts_a_device_holds():
+    model = CATALOG.model("Qwen/Qwen3-235B-A22B")
+    node = CATALOG.instance("p5.48xlarge")
+
+    def steps(scheme, devices):
+        of = replace(model, fp8_scheme=scheme)
+        return engine_steps(Engine(model=of, precision="fp8", instance=node, expert_parallel=devices))
+
+    spent = [
+        steps("block", devices).decode_seconds(8, 1000) - steps("channel", devices).decode_seconds(8, 1000)
+        for devices in (4, 8)
+    ]
+    of_one = 94 * efficiency.ACCELERATOR.block_expert_seconds
+    assert spent == pytest.approx([32 * of_one, 16 * of_one])
+    assert steps("block", 4).decode_watts(8, 1000) > steps("channel", 4).decode_watts(8, 1000)
+
+
+def test_units_that_take_four_bits_do_more_with_mxfp4_and_draw_less():
+    node = next(
+        node for node in CATALOG.instances.values() if node.accelerator and node.accelerator.fp4_tflops
+    )
+    without = replace(node, accelerator=replace(node.accelerator, fp4_tflops=None))
+    native, unpacked = (
+        engine_steps(Engine(model=CATALOG.model("openai/gpt-oss-120b"), precision="mxfp4", instance=on))
+        for on in (node, without)
+    )
+    assert native.prefill_seconds(8000) < unpacked.prefill_seconds(8000)
+    assert native.decode_watts(8, 1000) < unpacked.decode_watts(8, 1000)
+
+
 def test_published_order_of_magnitude_of_energy():
     """An H100 serving 8B in bf16 takes about 0.165 J/token at batch 32 and 0.095 at 128 (ML.ENERGY)."""
     assert predict(engine(), 220, 400, 32).joules_per_output_token == pytest.approx(0.165, rel=0.1)
@@ -95,6 +134,7 @@ ENGINES = st.one_of(
         model=st.sampled_from(list(CATALOG.models.values())),
         instance=st.sampled_from(["p5.48xlarge", "p4de.24xlarge", "g6.48xlarge", "a3-ultragpu-8g"]),
         tp=st.sampled_from([1, 2, 4, 8]),
+        precision=st.sampled_from(["bf16", "fp8", "mxfp4"]),
     ),
     st.builds(
         engine, instance=st.sampled_from(["m7i.48xlarge", "m7g.metal"]), tp=st.just(0), cores=st.integers(1, 64)
