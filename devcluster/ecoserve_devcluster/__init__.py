@@ -22,7 +22,9 @@ In Python::
 * ``Cluster.start(name, settings=ClusterSettings())`` builds missing binaries, starts and waits for readiness.
   ``ClusterSettings(serving_start_seconds=3.0, job_seconds=60.0)``: how long pods labelled ``ecoserve.dev/serving``
   load their model (Running, not Ready), and how long Job pods without the annotation
-  ``ecoserve.dev/simulated-duration`` (a Go duration: ``90s``, ``1m30s``) run.
+  ``ecoserve.dev/simulated-duration`` (a Go duration: ``90s``, ``1m30s``) run. ``audited_namespaces`` are those whose
+  ServiceAccounts' requests the API server writes to ``cluster.audit_log``; ``read_audit`` reads it (module ``audit``).
+* ``cluster.process("kube-apiserver")`` is the ``Process`` of anything this handle started, to be stopped and restarted.
 * ``Cluster.attach(name)`` is a handle on a cluster that another process started (``ecoserve-devcluster up``).
 * ``cluster.close()`` (also on leaving ``with``) ends what this handle started: the cluster, or what an attached
   handle added. ``cluster.stop()`` ends the cluster whoever started it. ``cluster.detach()`` lets the cluster and all

@@ -7,6 +7,7 @@ all that was started. A handle owns what it started through its supervisor; see 
 
 import contextlib
 import copy
+import json
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from ecoserve.errors import InvalidInputError, UnknownNameError
 from ecoserve_devcluster import components, ports, state
+from ecoserve_devcluster.audit import audit_policy
 from ecoserve_devcluster.binaries import CONTROL_PLANE, KWOK
 from ecoserve_devcluster.build import binary, build_missing
 from ecoserve_devcluster.components import Component
@@ -38,10 +40,11 @@ _START_ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class ClusterSettings:
-    """How long simulated things take."""
+    """How long simulated things take, and whose requests are written down."""
 
     serving_start_seconds: float = 3.0  # model load: pods labelled ecoserve.dev/serving run but are not Ready
     job_seconds: float = 60.0  # pods of Jobs without the annotation ecoserve.dev/simulated-duration
+    audited_namespaces: tuple[str, ...] = ()  # requests of their ServiceAccounts go to `Cluster.audit_log`
 
 
 class Cluster:
@@ -93,6 +96,17 @@ class Cluster:
     def kubeconfig(self) -> Path:
         """The administrator's kubeconfig."""
         return self.folder / "kubeconfigs" / "admin.yaml"
+
+    @property
+    def audit_log(self) -> Path:
+        """Where the API server writes requests down, for `read_audit`."""
+        return self.log("audit")
+
+    def process(self, name: str) -> Process:
+        """Return a program that this handle started, the cluster's own among them; raises `UnknownNameError`."""
+        if name not in self._processes:
+            raise UnknownNameError("process", name, self._processes)
+        return self._processes[name]
 
     def log(self, name: str) -> Path:
         """Return the file that holds the output of the program called `name`."""
@@ -242,7 +256,9 @@ class Cluster:
 
         first = [
             components.etcd(binary("etcd"), self.folder, chosen, credentials),
-            components.apiserver(binary("kube-apiserver"), chosen, credentials),
+            components.apiserver(
+                binary("kube-apiserver"), chosen, credentials, self._audit(settings.audited_namespaces)
+            ),
         ]
         wait_ready([self._run(each) for each in first])
         second = [
@@ -254,6 +270,13 @@ class Cluster:
             self._run(each)
         wait_ready(list(self._processes.values()))
         self._wait_for_default_account("default")
+
+    def _audit(self, namespaces: tuple[str, ...]) -> components.Audit | None:
+        if not namespaces:
+            return None
+        policy = self.folder / "audit-policy.json"
+        policy.write_text(json.dumps(audit_policy(namespaces)))
+        return components.Audit(policy, self.audit_log)
 
     def _run_ready(self, component: Component) -> Process:
         process = self._run(component)

@@ -113,9 +113,18 @@ def etcd(program: Path, folder: Path, ports: Ports, credentials: Credentials) ->
     return Component("etcd", _argv(program, flags))
 
 
-def apiserver(program: Path, ports: Ports, credentials: Credentials) -> Component:
+@dataclass(frozen=True)
+class Audit:
+    """What the API server is to write down of requests, and where."""
+
+    policy: Path
+    log: Path
+
+
+def apiserver(program: Path, ports: Ports, credentials: Credentials, audit: Audit | None = None) -> Component:
     """Return the API server, with RBAC, the default admission plugins and the aggregation of further APIs."""
     keys = credentials.service_accounts
+    audited = {} if audit is None else {"audit-policy-file": audit.policy, "audit-log-path": audit.log}
     flags = {
         "bind-address": "127.0.0.1",
         "advertise-address": "127.0.0.1",
@@ -142,6 +151,7 @@ def apiserver(program: Path, ports: Ports, credentials: Credentials) -> Componen
         "service-cluster-ip-range": SERVICE_RANGE,
         "allow-privileged": "true",
         "profiling": "false",
+        **audited,
     }
     health = f"https://127.0.0.1:{ports.apiserver}/readyz"
     return Component("kube-apiserver", _argv(program, flags), health_url=health, port=ports.apiserver)

@@ -32,6 +32,13 @@ nodes:
 Body = dict[str, Any]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Which rights were used is known when everything else has run."""
+    items.sort(
+        key=lambda item: item.path.name == "test_rights.py" and item.path.parent == Path(__file__).parent
+    )
+
+
 @dataclass(frozen=True)
 class World:
     """The cluster, with shorthands for what tests do all the time."""
@@ -116,7 +123,9 @@ def operator_cluster(
     fleet = tmp_path_factory.mktemp("fleet") / "fleet.yaml"
     fleet.write_text(FLEET)
     name = f"operator-{os.getpid()}-{secrets.token_hex(2)}"
-    with Cluster.start(name, ClusterSettings(serving_start_seconds=0.5)) as cluster:
+    with Cluster.start(
+        name, ClusterSettings(serving_start_seconds=0.5, audited_namespaces=(NAMESPACE,))
+    ) as cluster:
         _apply(cluster, *build_crds(), *_rights(), _priority_class())
         apply_fleet(cluster, load_fleet(fleet))
         cluster.start_scheduler("ecoserve", {"profiles": [{"schedulerName": "ecoserve"}]})

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ecoserve_devcluster import Cluster
+from ecoserve_devcluster import Cluster, ClusterSettings
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "helm" / "ecoserve"
@@ -72,7 +72,8 @@ def release(helm: Helm) -> Callable[[Cluster, str], None]:
 def installed(release: Callable[[Cluster, str], None], binaries: Callable[[str], Path]) -> Iterator[Cluster]:
     """A cluster with a node and the release, in a namespace that enforces restricted pods."""
     del binaries  # they are built by now
-    with Cluster.start(f"charts-{os.getpid()}") as cluster:
+    settings = ClusterSettings(audited_namespaces=(NAMESPACE,))
+    with Cluster.start(f"charts-{os.getpid()}", settings) as cluster:
         cluster.kubectl("apply", "-f", "-", stdin=NODE)
         cluster.create_namespace(NAMESPACE)
         cluster.kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")

@@ -10,6 +10,8 @@ from tenacity import retry, stop_after_delay, wait_fixed
 
 from ecoserve.api import labels
 from ecoserve_devcluster import Cluster
+from ecoserve_devcluster.audit import read_audit, rights_of, rights_used
+from ecoserve_extender.rbac import build_extender_rules
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 NAMESPACE = "ecoserve-system"
@@ -65,6 +67,13 @@ def test_scheduler_and_extender(installed: Cluster, work: str) -> None:
     assert refusals(extender.log, scheduler.log) == []
     scheduler.stop()
     extender.stop()
+    log = list(read_audit(installed.audit_log))
+    account = f"system:serviceaccount:{NAMESPACE}:ecoserve-scheduler"
+    assert [access for access in log if access.user == account and not access.allowed] == []
+    unused = rights_of(build_extender_rules()) - rights_used(each for each in log if each.user == account)
+    assert unused == {("", "pods/eviction", "create")}, (
+        "it evicts where online load grows; test_thinning.py does"
+    )
 
 
 def test_operator(installed: Cluster) -> None:
