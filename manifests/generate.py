@@ -9,6 +9,7 @@ what the real helm renders from the chart, and into `examples/kind/`. Nothing is
 """
 
 import argparse
+import json
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,8 @@ from ecoserve_extender.admission import build_admission_policy
 from ecoserve_extender.rbac import build_extender_rules
 from ecoserve_extender.scheduler_config import build_scheduler_configuration
 from ecoserve_operator.holding.admission import build_holding_policy
+from ecoserve_operator.monitoring.alerts import build_alert_rules
+from ecoserve_operator.monitoring.dashboard import build_dashboard
 from ecoserve_operator.rbac import build_operator_lease_rules, build_operator_rules
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,6 +77,8 @@ def chart_files() -> dict[Path, str]:
         CHART / "files" / "admission-policy.yaml": _text(*build_admission_policy()),
         CHART / "files" / "holding-policy.yaml": _text(*build_holding_policy()),
         CHART / "files" / "scheduler-configuration.yaml": _text(scheduler),
+        CHART / "files" / "alerts.yaml": _text(build_alert_rules()),
+        CHART / "files" / "dashboard.json": json.dumps(build_dashboard(), indent=1) + "\n",
         ROOT / "examples" / "kind" / "scheduler-config.yaml": _text(kind_scheduler_configuration()),
     }
 

@@ -143,7 +143,8 @@ class Reconciler:
             if result is None:
                 continue  # it came up while others were acted on; its own nudge brings the next pass
             choice, deployments = decision.choices.get(name), tuple(running.get(name, ()))
-            ready[name] = sum(min(each.ready, each.replicas) for each in deployments)
+            if mode_of(record) is Mode.ENFORCE:
+                ready[name] = sum(min(each.ready, each.replicas) for each in deployments)
             loads = self.loads.latest.get(name, {})
             facts = ServingFacts(
                 record=record,

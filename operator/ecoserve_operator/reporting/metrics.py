@@ -91,7 +91,9 @@ class Metrics:
         self._replicas = self._gauge(
             "serving_planned_replicas", "Replicas planned.", "serving", "pool", "role", "class"
         )
-        self._ready = self._gauge("serving_ready_replicas", "Replicas that are ready.", "serving")
+        self._ready = self._gauge(
+            "serving_ready_replicas", "Replicas that are ready, of enforced servings.", "serving"
+        )
         self._unserved = self._gauge(
             "serving_unserved_requests_per_second", "Load that the plan does not meet.", "serving", "reason"
         )

@@ -1,5 +1,6 @@
 """The chart through the real helm: lint, values, what it renders, and that the plain manifests are the same."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from ecoserve.api import labels
 from ecoserve.catalog.loading import shipped_catalog
 from ecoserve.catalog.overlay import with_entries
 from ecoserve_extender.scheduler_config import build_scheduler_configuration
+from ecoserve_operator.monitoring.alerts import build_alert_rules
+from ecoserve_operator.monitoring.dashboard import build_dashboard
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "helm" / "ecoserve"
@@ -143,6 +146,14 @@ def test_options_add_or_leave_out_their_objects(render: Render) -> None:
     assert "PriorityClass" not in kinds(render("priorityClass.create=false"))
     assert "PodDisruptionBudget" not in kinds(render("operator.replicas=1", "scheduler.replicas=1"))
     assert "DaemonSet" not in kinds(render())
+
+
+def test_alerts_and_dashboard_are_rendered_whole(render: Render) -> None:
+    objects = render("metrics.prometheusRule.create=true", "metrics.dashboard.create=true")
+    assert one(objects, "PrometheusRule", "ecoserve")["spec"] == build_alert_rules()
+    dashboard = one(objects, "ConfigMap", "ecoserve-dashboard")
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert json.loads(dashboard["data"]["ecoserve.json"]) == build_dashboard()
 
 
 def test_a_service_of_the_extender_speaks_tls(render: Render, helm: Helm) -> None:
