@@ -91,7 +91,11 @@ class World:
 
     def serve(self, name: str, **spec: Any) -> None:
         """Apply an LLMServing of an 8B model with a little online load; `spec` overrides its fields."""
-        self.apply(_serving(name, self.namespace, **spec))
+        self.serve_many([name], **spec)
+
+    def serve_many(self, names: list[str], **spec: Any) -> None:
+        """The same for many at once."""
+        self.apply(*(_serving(name, self.namespace, **spec) for name in names))
 
     @staticmethod
     def eventually(holds: Callable[[], Any], seconds: float = 30.0) -> Any:
@@ -135,10 +139,10 @@ def operator_cluster(
 
 @pytest.fixture(scope="session")
 def run_operator(operator_cluster: Cluster) -> Callable[..., Process]:
-    """Start an operator as the ServiceAccount with the rights of `rbac`."""
-    kubeconfig = operator_cluster.kubeconfig_for("operator", NAMESPACE)
+    """Start an operator as the ServiceAccount with the rights of `rbac`, or as whom a kubeconfig names."""
+    account = operator_cluster.kubeconfig_for("operator", NAMESPACE)
 
-    def run(name: str, *options: str) -> Process:
+    def run(name: str, *options: str, kubeconfig: Path = account) -> Process:
         argv = [
             sys.executable, "-m", "ecoserve_operator.main", "--lease-seconds=3", "--listen-host=127.0.0.1",
             "--metrics-port=0", "--compare-interval=5", *options,

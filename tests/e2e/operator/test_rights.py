@@ -4,11 +4,10 @@ Collected last (conftest).
 """
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ecoserve_devcluster import Cluster
+from ecoserve_devcluster import Cluster, Process
 from ecoserve_devcluster.audit import read_audit, rights_of, rights_used
 from ecoserve_operator.rbac import build_operator_lease_rules, build_operator_rules
 
@@ -20,8 +19,11 @@ NEEDED_ALL_THE_SAME = {
 }
 
 
-def test_nothing_that_the_operator_asked_for_was_forbidden(world: Any) -> None:
-    accesses = [each for each in read_audit(world.cluster.audit_log) if each.user == ACCOUNT]
+def test_nothing_that_the_operator_asked_for_was_forbidden(
+    operator_cluster: Cluster, operator: Process
+) -> None:
+    del operator  # it has run by now, also where this test is asked for alone
+    accesses = [each for each in read_audit(operator_cluster.audit_log) if each.user == ACCOUNT]
     assert accesses
     assert [each for each in accesses if not each.allowed] == []
 

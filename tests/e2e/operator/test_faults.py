@@ -1,0 +1,237 @@
+"""Faults of what the operator stands on: what is served stays served, things come right again, and it is told why.
+
+A watcher samples the ready replicas of a serving through each fault.
+"""
+
+import itertools
+import json
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+import pytest
+
+from ecoserve_devcluster import Process
+
+pytestmark = pytest.mark.devcluster
+
+KILLS = int(os.environ.get("ECOSERVE_KILLS", "8"))
+"""Kills at random moments; 50 take about four minutes."""
+
+
+@contextmanager
+def watched(world: Any, serving: str) -> Iterator[list[int]]:
+    """Sample how many replicas of a serving are ready, whenever the API server answers."""
+    from kubernetes import client
+
+    samples: list[int] = []
+    over = threading.Event()
+    selector = f"ecoserve.dev/serving={serving}"
+
+    def sample(api: Any) -> None:
+        while not over.wait(0.1):
+            try:
+                found = api.list_namespaced_deployment(
+                    world.namespace, label_selector=selector, _request_timeout=2
+                )
+            except Exception:  # noqa: BLE001, S112 - a server that is down is what some tests are about
+                continue
+            samples.append(sum(item.status.ready_replicas or 0 for item in found.items))
+
+    with world.cluster.client() as connection:
+        connection.configuration.retries = False
+        thread = threading.Thread(target=sample, args=(client.AppsV1Api(connection),))
+        thread.start()
+        try:
+            yield samples
+        finally:
+            over.set()
+            thread.join()
+
+
+def served(world: Any) -> int:
+    """Have one serving placed; returns its replicas."""
+    world.serve("chat")
+    world.eventually(world.has_condition("chat", "Ready", "True"))
+    return int(world.get("llmserving", "chat")["status"]["readyReplicas"])
+
+
+def is_in(world: Any, zone: str) -> Callable[[], bool]:
+    def holds() -> bool:
+        ready = world.replicas_by_zone("chat")
+        return set(ready) == {zone} and ready[zone] >= 1 and bool(world.condition("chat", "Ready"))
+
+    return holds
+
+
+def solver_of(operator: Process) -> psutil.Process:
+    children = psutil.Process(operator.pid).children()
+    return next(child for child in children if "ecoserve_operator.planning.child" in child.cmdline())
+
+
+def test_all_grids_are_down(world: Any) -> None:
+    replicas = served(world)
+    (before,) = world.get("deployments")
+    nowhere = {"configMap": {"namespace": world.namespace, "name": "nowhere"}}
+    with watched(world, "chat") as ready:
+        for zone in ("west", "east"):
+            intensity = {"gramsPerKilowattHour": None, **nowhere}
+            world.cluster.kubectl(
+                "patch",
+                "gridzone",
+                zone,
+                "--type=merge",
+                "-p",
+                json.dumps({"spec": {"intensity": intensity}}),
+            )
+        world.eventually(world.has_condition("chat", "CarbonDataFresh", "False", "Stale"))
+        world.eventually(
+            lambda: world.get("llmserving", "chat")["status"]["decision"]["reason"] == "SignalStale"
+        )
+    told = world.get("llmserving", "chat")["status"]["decision"]["message"]
+    assert "held at 50 gCO2e/kWh" in told
+    assert "nowhere does not exist" in told
+    (after,) = world.get("deployments")
+    assert after["metadata"]["generation"] == before["metadata"]["generation"]
+    assert min(ready) >= replicas
+
+
+def test_the_solver_is_killed(world: Any, operator: Process) -> None:
+    replicas = served(world)
+    with watched(world, "chat") as ready:
+        solver_of(operator).send_signal(signal.SIGKILL)
+        world.intensity(west=700, east=20)
+        world.eventually(is_in(world, "east"), seconds=40)
+    assert min(ready) >= min(replicas, ready[-1])
+
+
+def test_the_solver_hangs(world: Any, operator: Process) -> None:
+    replicas = served(world)
+    with watched(world, "chat") as ready:
+        solver_of(operator).send_signal(signal.SIGSTOP)
+        world.intensity(west=700, east=20)
+        world.eventually(world.has_condition("chat", "Feasible", "Unknown", "PlannerFailed"), seconds=60)
+        assert "longer than 30 s" in world.condition("chat", "Feasible")["message"]
+        assert set(world.replicas_by_zone("chat")) == {"west"}
+        world.eventually(is_in(world, "east"), seconds=60)
+    assert min(ready) >= min(replicas, ready[-1])
+    world.eventually(world.has_condition("chat", "Feasible", "True"))
+
+
+def test_the_api_server_is_away(world: Any, operator: Process) -> None:
+    served(world)
+    (before,) = world.get("deployments")
+    server = world.cluster.process("kube-apiserver")
+    server.kill()
+    time.sleep(8)  # longer than the Lease: the leader has to end, as another may act by then
+    server.restart()
+    assert "could not be renewed" in operator.tail(200)
+    (after,) = world.get("deployments")
+    assert after["spec"] == before["spec"]
+    with watched(world, "chat") as ready:
+        operator.restart()
+        world.intensity(west=700, east=20)
+        world.eventually(is_in(world, "east"), seconds=60)
+    assert min(ready) >= 1
+
+
+def test_etcd_is_slow(world: Any, operator: Process) -> None:
+    served(world)
+    etcd = psutil.Process(world.cluster.process("etcd").pid)
+    with watched(world, "chat") as ready:
+        world.intensity(west=700, east=20)
+        for _ in range(12):
+            etcd.suspend()
+            time.sleep(0.5)
+            etcd.resume()
+            time.sleep(0.2)
+        if not operator.running:  # its Lease may have run out; a pod would be started again
+            operator.restart()
+        world.eventually(is_in(world, "east"), seconds=60)
+    assert min(ready) >= 1
+
+
+def test_a_serving_is_deleted_in_the_middle_of_its_change(world: Any, operator: Process) -> None:
+    served(world)
+    world.serve("other")
+    world.eventually(world.has_condition("other", "Ready", "True"))
+    with watched(world, "other") as ready:
+        world.intensity(west=700, east=20)
+        world.eventually(lambda: len(world.get("deployments")) > 2)
+        world.cluster.kubectl("delete", "llmserving", "chat", "-n", world.namespace)
+        names = ("ecoserve.dev/serving",)
+        world.eventually(
+            lambda: (
+                {d["metadata"]["labels"][n] for d in world.get("deployments") for n in names} == {"other"}
+            ),
+            seconds=60,
+        )
+        world.eventually(lambda: set(world.replicas_by_zone("other")) == {"east"})
+    assert min(ready) >= 1
+    assert operator.running
+
+
+def test_the_operator_is_killed_at_random_moments(world: Any, operator: Process) -> None:
+    served(world)
+    moments = random.Random(7)  # noqa: S311 - the same moments each time
+    zones = itertools.cycle([(700, 20), (20, 700)])
+    with watched(world, "chat") as ready:
+        for _ in range(KILLS):
+            west, east = next(zones)
+            world.intensity(west=west, east=east)
+            time.sleep(moments.uniform(0.0, 4.0))
+            operator.kill()
+            operator.restart()
+        world.intensity(west=700, east=20)
+        world.eventually(is_in(world, "east"), seconds=60)
+        world.eventually(world.has_condition("chat", "Ready", "True"))
+    assert min(ready) >= 1
+    assert len(world.get("deployments")) == 1
+
+
+def test_two_operators_act_by_mistake(
+    world: Any, operator: Process, run_operator: Callable[..., Process]
+) -> None:
+    served(world)
+    namespace = world.cluster.create_namespace(f"{world.namespace}-other")
+    second = run_operator(
+        "operator-by-mistake", f"--namespace={namespace}", kubeconfig=world.cluster.kubeconfig
+    )
+    try:
+        with watched(world, "chat") as ready:
+            world.eventually(lambda: "and acts" in second.log.read_text())
+            world.intensity(west=700, east=20)
+            world.eventually(is_in(world, "east"), seconds=60)
+            world.eventually(lambda: "planned in" in second.log.read_text())
+            settled = world.get("deployments")
+            time.sleep(5)
+        assert min(ready) >= 1
+        unmoved = [item["metadata"]["generation"] for item in world.get("deployments")]
+        assert unmoved == [item["metadata"]["generation"] for item in settled]
+        assert operator.running
+    finally:
+        second.stop()
+
+
+def test_five_hundred_servings_at_once(world: Any, operator: Process) -> None:
+    replicas = served(world)
+    load = {"requestsPerSecond": 0.01, "inputTokens": 256, "outputTokens": 64}
+    online = {"slo": {"ttft": "2s", "tpot": "100ms"}, "load": load}
+    with watched(world, "chat") as ready:
+        world.serve_many(
+            [f"crowd-{number}" for number in range(500)], online=online, policy={"mode": "Recommend"}
+        )
+
+        def told() -> bool:
+            found = world.get("llmservings")
+            return len(found) == 501 and all(item.get("status", {}).get("conditions") for item in found)
+
+        world.eventually(told, seconds=180)
+    assert min(ready) >= replicas
+    assert operator.running
