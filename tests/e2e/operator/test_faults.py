@@ -4,7 +4,6 @@ A watcher samples the ready replicas of a serving through each fault.
 """
 
 import itertools
-import json
 import os
 import random
 import signal
@@ -70,6 +69,15 @@ def is_in(world: Any, zone: str) -> Callable[[], bool]:
     return holds
 
 
+def grid(zone: str, intensity: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": "ecoserve.dev/v1alpha1",
+        "kind": "GridZone",
+        "metadata": {"name": zone},
+        "spec": {"intensity": intensity},
+    }
+
+
 def solver_of(operator: Process) -> psutil.Process:
     children = psutil.Process(operator.pid).children()
     return next(child for child in children if "ecoserve_operator.planning.child" in child.cmdline())
@@ -80,16 +88,7 @@ def test_all_grids_are_down(world: Any) -> None:
     (before,) = world.get("deployments")
     nowhere = {"configMap": {"namespace": world.namespace, "name": "nowhere"}}
     with watched(world, "chat") as ready:
-        for zone in ("west", "east"):
-            intensity = {"gramsPerKilowattHour": None, **nowhere}
-            world.cluster.kubectl(
-                "patch",
-                "gridzone",
-                zone,
-                "--type=merge",
-                "-p",
-                json.dumps({"spec": {"intensity": intensity}}),
-            )
+        world.apply(*(grid(zone, nowhere) for zone in ("west", "east")))
         world.eventually(world.has_condition("chat", "CarbonDataFresh", "False", "Stale"))
         world.eventually(
             lambda: world.get("llmserving", "chat")["status"]["decision"]["reason"] == "SignalStale"
