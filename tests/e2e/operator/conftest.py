@@ -171,7 +171,10 @@ def world(operator_cluster: Cluster, operator: Process) -> Iterator[World]:
     here = World(operator_cluster, namespace)
     here.intensity(west=50, east=600)
     yield here
-    operator_cluster.kubectl("delete", "llmservings", "--all", "-n", namespace)
+    # All in one request: `delete --all` makes one for each, and waits for it.
+    operator_cluster.kubectl(
+        "delete", "--raw", f"/apis/ecoserve.dev/v1alpha1/namespaces/{namespace}/llmservings"
+    )
     # The garbage collector learns of new kinds every 30 s, so the first test to end may wait for that.
     here.eventually(lambda: not here.get("deployments"), seconds=60)
     operator_cluster.kubectl("delete", "namespace", namespace, "--wait=false")

@@ -228,8 +228,9 @@ def test_five_hundred_servings_at_once(world: Any, operator: Process) -> None:
         )
 
         def told() -> bool:
-            found = world.get("llmservings")
-            return len(found) == 501 and all(item.get("status", {}).get("conditions") for item in found)
+            path = "jsonpath={.items[*].status.plan}"
+            plans = world.cluster.kubectl("get", "llmservings", "-n", world.namespace, "-o", path)
+            return len(plans.split()) == 501
 
         world.eventually(told, seconds=180)
     assert min(ready) >= replicas

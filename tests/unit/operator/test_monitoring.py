@@ -19,7 +19,7 @@ NAME = re.compile(r"\becoserve_[a-z0-9_]+")
 def families() -> dict[str, str]:
     """The type of every metric of operator and extender, by the name that it is exposed with."""
     extender = ExtenderMetrics()
-    extender.watch_caches({}, {})
+    extender.watch_caches({}, {}, plan_age=float, clock_skew=float)
     found = {}
     for registry in (Metrics().registry, extender.registry):
         for family in registry.collect():
