@@ -84,6 +84,22 @@ _ALERTS = (
         remedy="Work that waits for cleaner hours may wait in vain; look for a better source of forecasts.",
     ),
     _Alert(
+        name="EcoServeLoadStale",
+        expression="ecoserve_serving_load_stale == 1",
+        lasting="30m",
+        severity="warning",
+        summary="The {{ $labels.class }} load of {{ $labels.serving }} is not measured any more.",
+        remedy="Condition LoadDataFresh of the LLMServing says why and what is planned for; see docs/load.md.",
+    ),
+    _Alert(
+        name="EcoServeLoadForecastsOff",
+        expression="ecoserve_serving_load_forecast_error_ratio > 0.5",
+        lasting="6h",
+        severity="info",
+        summary="Forecasts of the {{ $labels.class }} load of {{ $labels.serving }} are off by {{ $value | humanizePercentage }}.",
+        remedy="Its days do not repeat: raise minReplicas, or give it a rate of its own in the spec.",
+    ),
+    _Alert(
         name="EcoServeLoadUnserved",
         expression="sum by (serving, reason) (ecoserve_serving_unserved_requests_per_second) > 0",
         lasting="10m",

@@ -143,19 +143,29 @@ _ROWS: tuple[tuple[str, tuple[_Panel, ...]], ...] = (
                 queries=(("ecoserve_zone_intensity_grams_per_kwh", "{{zone}}"),),
             ),
             _Panel(
-                title="Age of intensities",
+                title="Age of intensities and measured load",
                 unit="s",
-                queries=(("time() - ecoserve_zone_intensity_observed_timestamp_seconds", "{{zone}}"),),
+                queries=(
+                    ("time() - ecoserve_zone_intensity_observed_timestamp_seconds", "{{zone}}"),
+                    ("time() - ecoserve_serving_load_observed_timestamp_seconds", "{{serving}} {{class}}"),
+                ),
             ),
             _Panel(
-                title="Error of forecasts an hour ahead",
+                title="Error of forecasts",
                 unit="percentunit",
-                queries=(("ecoserve_zone_forecast_error_ratio", "{{zone}}"),),
+                queries=(
+                    ("ecoserve_zone_forecast_error_ratio", "intensity, {{zone}}"),
+                    ("ecoserve_serving_load_forecast_error_ratio", "load, {{serving}} {{class}}"),
+                ),
             ),
             _Panel(
-                title="Load planned for, requests/s",
+                title="Load planned for and measured, requests/s",
                 unit="none",
-                queries=(("ecoserve_serving_requests_per_second", "{{serving}} {{class}}"),),
+                queries=(
+                    ("ecoserve_serving_requests_per_second", "{{serving}} {{class}}"),
+                    ("ecoserve_serving_measured_requests_per_second", "{{serving}} {{class}} measured"),
+                    ("ecoserve_serving_expected_requests_per_second", "{{serving}} {{class}} expected"),
+                ),
             ),
             _Panel(
                 title="Load not planned for, requests/s",
@@ -163,9 +173,12 @@ _ROWS: tuple[tuple[str, tuple[_Panel, ...]], ...] = (
                 queries=(("ecoserve_serving_unserved_requests_per_second", "{{serving}} {{reason}}"),),
             ),
             _Panel(
-                title="Offline requests that wait",
+                title="Requests that wait",
                 unit="none",
-                queries=(("ecoserve_offline_backlog_requests", "{{serving}}"),),
+                queries=(
+                    ("ecoserve_offline_backlog_requests", "{{serving}} offline, deferred"),
+                    ("ecoserve_serving_waiting_requests", "{{serving}} {{class}}, measured"),
+                ),
             ),
         ),
     ),
@@ -179,10 +192,11 @@ _ROWS: tuple[tuple[str, tuple[_Panel, ...]], ...] = (
                 queries=(("sum(ecoserve_leading)", "operators that act"),),
             ),
             _Panel(
-                title="Stale intensities and held servings",
+                title="Stale signals and held servings",
                 unit="none",
                 queries=(
                     ("sum(ecoserve_zone_intensity_stale)", "zones with a stale intensity"),
+                    ("sum(ecoserve_serving_load_stale)", "loads that are not measured any more"),
                     ("sum by (reason) (ecoserve_serving_held)", "servings held: {{reason}}"),
                 ),
             ),

@@ -22,9 +22,10 @@ class Outcome(StrEnum):
 
 
 def outcome_of(
-    choice: Choice | None, decision: Decision, fresh: Verdict, applied: Verdict, change: str
+    choice: Choice | None, decision: Decision, signals: Sequence[Verdict], applied: Verdict, change: str
 ) -> DecisionOutcome:
-    """The outcome for one serving; `change` tells how this decision moved its replicas, empty where it did not.
+    """The outcome for one serving; `change` tells how this decision moved its replicas, empty where it did not;
+    `signals` are the verdicts on intensity and load.
 
     What hinders a change comes before what made it unnecessary. A stale signal is named only where nothing else
     explains why all stayed: it hides a change that a fresh one might bring.
@@ -39,8 +40,9 @@ def outcome_of(
         return DecisionOutcome(reason=applied.reason, message=applied.message)
     if change:
         return DecisionOutcome(reason=Outcome.CHANGED, message=change)
-    if fresh.status == "False":
-        return DecisionOutcome(reason=Outcome.SIGNAL_STALE, message=f"nothing changes while {fresh.message}")
+    stale = next((signal for signal in signals if signal.status == "False"), None)
+    if stale is not None:
+        return DecisionOutcome(reason=Outcome.SIGNAL_STALE, message=f"nothing changes while {stale.message}")
     if decision.route is Route.PLANNED:
         message = f"{causes_of(decision)}: {decision.detail}, and its replicas stay"
         return DecisionOutcome(reason=Outcome.NOTHING_BETTER, message=message)

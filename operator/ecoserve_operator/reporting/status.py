@@ -102,7 +102,7 @@ def _story(facts: ServingFacts, told: Mapping[str, Any]) -> dict[str, Any]:
     if moves:
         last = {"time": decided_at, "message": f"{causes_of(facts.decision)}: {moves}"}
     change = last["message"] if last is not None and last["time"] == decided_at else ""
-    outcome = outcome_of(facts.choice, facts.decision, facts.fresh, facts.applied, change)
+    outcome = outcome_of(facts.choice, facts.decision, (facts.fresh, *facts.load), facts.applied, change)
     return {
         "decision": outcome.model_dump(by_alias=True),
         **({"lastChange": last} if last is not None else {}),

@@ -98,7 +98,7 @@ def decided(route: Route = Route.PLANNED, at: datetime = NOW) -> Decision:
 def test_every_outcome_says_why(
     choice: Choice | None, route: Route, fresh: Verdict, done: Verdict, change: str, reason: str, words: str
 ) -> None:
-    found = outcome_of(choice, decided(route), fresh, done, change)
+    found = outcome_of(choice, decided(route), (fresh,), done, change)
     assert found.reason == reason
     assert words in found.message
 
