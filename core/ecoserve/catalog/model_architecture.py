@@ -88,6 +88,10 @@ class ModelArchitecture:
     native_precision: str = "bf16"
     fp8_scheme: str = "channel"
 
+    def __hash__(self) -> int:
+        """By name alone: it is looked up with in every plan, a hundred thousand times."""
+        return hash(self.name)
+
     def __post_init__(self) -> None:
         check_precision(self.native_precision)
         if self.fp8_scheme not in FP8_SCHEMES:

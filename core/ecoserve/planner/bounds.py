@@ -7,6 +7,7 @@ where one configuration fills its devices and another its cores, and would be no
 """
 
 from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -35,19 +36,41 @@ def fluid_bound(formulation: Formulation, online_shed: float = 0.0, offline_shed
     return total
 
 
-def option_costs(formulation: Formulation) -> dict[tuple[str, str, str], float]:
-    """Return what a whole slice costs on each (slice, configuration, phase), bought by the drop."""
-    spec, offered = formulation.spec, formulation.offered
-    return {
-        (spec.slices[s].name, spec.configurations[c].name, PHASES[p]): cost
-        for s, c, p, cost in zip(
-            offered.slices.tolist(),
-            offered.configurations.tolist(),
-            offered.phases.tolist(),
-            offer_costs(formulation).tolist(),
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """What a whole slice costs on one configuration, bought by the drop, and how many replicas it keeps busy."""
+
+    cost: float
+    configuration: str
+    load: float
+
+
+class DropCosts:
+    """The options of an instance by slice and phase, with what they cost bought by the drop."""
+
+    def __init__(self, formulation: Formulation) -> None:
+        spec, offered = formulation.spec, formulation.offered
+        self._names = [item.name for item in spec.configurations]
+        self._slices = {item.name: place for place, item in enumerate(spec.slices)}
+        self._order = np.argsort(offered.slices, kind="stable")
+        self._ends = np.searchsorted(offered.slices[self._order], np.arange(len(spec.slices) + 1))
+        self._offered = offered
+        self._costs = offer_costs(formulation)
+
+    def of(self, slice_name: str) -> dict[str, list[Drop]]:
+        """Return a slice's options by phase; empty for one without load or options that can be used."""
+        place = self._slices[slice_name]
+        own = self._order[self._ends[place] : self._ends[place + 1]]
+        found: dict[str, list[Drop]] = {}
+        for phase, configuration, cost, load in zip(
+            self._offered.phases[own].tolist(),
+            self._offered.configurations[own].tolist(),
+            self._costs[own].tolist(),
+            self._offered.loads[own].tolist(),
             strict=True,
-        )
-    }
+        ):
+            found.setdefault(PHASES[phase], []).append(Drop(cost, self._names[configuration], load))
+        return found
 
 
 def offer_costs(formulation: Formulation) -> Vector:

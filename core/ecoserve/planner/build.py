@@ -5,16 +5,19 @@ performance model: a pair that cannot keep the SLO is never offered. Why it cann
 without any option.
 """
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 from ecoserve.api.llmserving import Objective
 from ecoserve.carbon import NodeFootprint
 from ecoserve.catalog import InstanceType
 from ecoserve.fleet.pools import Pool
 from ecoserve.fleet.snapshot import Snapshot, Zone, signal_of
-from ecoserve.performance import Rejection, ReplicaCapacity, Role
+from ecoserve.performance import Engine, Rejection, Role, Slo
+from ecoserve.planner.bounds import DropCosts
 from ecoserve.planner.configurations import Configuration, capacity, configurations_of
+from ecoserve.planner.formulation import formulate
 from ecoserve.planner.instance import (
     ConfigurationSpec,
     InstanceMetadata,
@@ -37,7 +40,7 @@ _COLD_START_SECONDS = 155.0
 """Time from scheduling to serving, at full power of its devices (SageServe, SIGMETRICS'26)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Problem:
     """An instance (None where nothing at all can be placed) and what its names mean."""
 
@@ -47,6 +50,12 @@ class Problem:
     footprints: Mapping[str, NodeFootprint]
     rejections: Mapping[str, tuple[Rejection, ...]]
     """By slice without any option: why each configuration was refused; empty where there was none."""
+
+    @cached_property
+    def drop_costs(self) -> DropCosts:
+        """What slices cost on their options, bought by the drop; only of a problem with an instance."""
+        assert self.instance is not None  # noqa: S101 - who asks has a result
+        return DropCosts(formulate(self.instance.spec))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +105,7 @@ def build_problem(
         if Lever.RIGHTSIZE not in levers:
             offered = single_sku(offered, own_slices)
         configurations |= {item.name: item for item in offered}
-        for item in own_slices:
-            found, refused = _options(item, offered)
+        for item, found, refused in _offers(own_slices, offered):
             if found:
                 options += found
             else:
@@ -106,21 +114,23 @@ def build_problem(
     configurations = {name: item for name, item in configurations.items() if name in used}
     instance = None
     if options:
-        instance = PlanningInstance(
-            metadata=InstanceMetadata(name=_name(snapshot, objective.value)),
-            spec=InstanceSpec(
-                objective=objective.value,
-                carbon_price_per_tonne=carbon_price_per_tonne,
-                zones=_zones(snapshot),
-                pools=tuple(_pool(pool, footprints[pool.name]) for pool in snapshot.pools),
-                configurations=tuple(_configuration(item, snapshot) for item in configurations.values()),
-                slices=tuple(_slice(item) for name, item in slices.items() if name not in rejections),
-                options=tuple(options),
-                limits=tuple(_limits(snapshot.servings, configurations.values())),
-                held={name: count for name, count in snapshot.held.items() if name in configurations},
-                relative_gap=effort.relative_gap,
-                time_limit_seconds=effort.time_limit_seconds,
-            ),
+        instance = (
+            PlanningInstance.model_construct(  # the spec has been checked: a second time takes as long again
+                metadata=InstanceMetadata(name=_name(snapshot, objective.value)),
+                spec=InstanceSpec(
+                    objective=objective.value,
+                    carbon_price_per_tonne=carbon_price_per_tonne,
+                    zones=_zones(snapshot),
+                    pools=tuple(_pool(pool, footprints[pool.name]) for pool in snapshot.pools),
+                    configurations=tuple(_configuration(item, snapshot) for item in configurations.values()),
+                    slices=tuple(_slice(item) for name, item in slices.items() if name not in rejections),
+                    options=tuple(options),
+                    limits=tuple(_limits(snapshot.servings, configurations.values())),
+                    held={name: count for name, count in snapshot.held.items() if name in configurations},
+                    relative_gap=effort.relative_gap,
+                    time_limit_seconds=effort.time_limit_seconds,
+                ),
+            )
         )
     return Problem(
         instance=instance,
@@ -193,36 +203,49 @@ def _name(snapshot: Snapshot, objective: str) -> str:
     return f"plan-{snapshot.taken_at:%Y%m%dT%H%M%SZ}-{objective}"
 
 
-def _options(
-    item: Slice, configurations: Iterable[Configuration]
-) -> tuple[list[OptionSpec], tuple[Rejection, ...]]:
-    """Return a slice's options, none where a phase is left without any; and what was refused."""
-    options: list[OptionSpec] = []
-    refused: list[Rejection] = []
-    for configuration in configurations:
-        if item.traffic_class == "online" and configuration.traffic_class == "offline":
-            continue
-        found = capacity(
-            configuration.engine, item.bucket.input_tokens, item.bucket.output_tokens, configuration.slo
+def _offers(
+    slices: tuple[Slice, ...], configurations: Iterable[Configuration]
+) -> Iterator[tuple[Slice, list[OptionSpec], tuple[Rejection, ...]]]:
+    """Yield each slice's options, none where a phase is left without any; and what was refused."""
+    lengths = tuple((item.name, item.bucket.input_tokens, item.bucket.output_tokens) for item in slices)
+    offline = tuple(
+        entry for entry, item in zip(lengths, slices, strict=True) if item.traffic_class != "online"
+    )
+    options: dict[str, list[OptionSpec]] = {item.name: [] for item in slices}
+    refused: dict[str, list[Rejection]] = {item.name: [] for item in slices}
+    for item in configurations:
+        asked = offline if item.traffic_class == "offline" else lengths
+        found = _outcomes(item.name, item.engine, item.slo, asked)
+        for (name, _, _), outcome in zip(asked, found, strict=True):
+            if isinstance(outcome, OptionSpec):
+                options[name].append(outcome)
+            else:
+                refused[name].append(outcome)
+    for part in slices:
+        phases = {option.phase for option in options[part.name]}
+        whole = "both" in phases or {"prefill", "decode"} <= phases
+        yield part, options[part.name] if whole else [], tuple(refused[part.name])
+
+
+@lru_cache(maxsize=50_000)
+def _outcomes(
+    configuration: str, engine: Engine, slo: Slo | None, slices: tuple[tuple[str, float, float], ...]
+) -> tuple[OptionSpec | Rejection, ...]:
+    """Return what a configuration offers slices (name, tokens in, tokens out): no rate, price or grid is in it."""
+    phase = "both" if engine.role is Role.BOTH else engine.role.value
+    found = ((name, capacity(engine, given, asked, slo)) for name, given, asked in slices)
+    return tuple(
+        outcome
+        if isinstance(outcome, Rejection)
+        else OptionSpec(
+            slice=name,
+            configuration=configuration,
+            max_rate=outcome.max_requests_per_second,
+            energy_per_request_joules=outcome.energy_per_request_joules,
+            latency_seconds=outcome.latency_seconds,
+            phase=phase,
         )
-        if isinstance(found, Rejection):
-            refused.append(found)
-        else:
-            options.append(_option(item, configuration, found))
-    phases = {option.phase for option in options}
-    if "both" not in phases and not {"prefill", "decode"} <= phases:
-        return [], tuple(refused)
-    return options, tuple(refused)
-
-
-def _option(item: Slice, configuration: Configuration, found: ReplicaCapacity) -> OptionSpec:
-    return OptionSpec(
-        slice=item.name,
-        configuration=configuration.name,
-        max_rate=found.max_requests_per_second,
-        energy_per_request_joules=found.energy_per_request_joules,
-        latency_seconds=found.latency_seconds,
-        phase="both" if configuration.engine.role is Role.BOTH else configuration.engine.role.value,
+        for name, outcome in found
     )
 
 

@@ -12,11 +12,9 @@ from ecoserve.api.taints import Taint
 from ecoserve.catalog import load_catalog
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.performance import Engine, Rejection, Role
-from ecoserve.planner.bounds import option_costs
 from ecoserve.planner.build import Problem
 from ecoserve.planner.configurations import capacity, keeping_off, selects
-from ecoserve.planner.formulation import formulate
-from ecoserve.planner.instance import PlanningInstance, PlanningResult
+from ecoserve.planner.instance import FlowResult, PlanningInstance, PlanningResult
 from ecoserve.planner.supply import price_per_hour
 from ecoserve.workload.slices import ServingDemand, Slice
 
@@ -54,14 +52,13 @@ class PlacementReasons:
         self._problem = problem
         self._spec = instance.spec
         self._result = result
-        self._costs = option_costs(formulate(instance.spec))
-        self._by_slice: dict[tuple[str, str], list[str]] = {}
-        for slice_name, configuration, phase in self._costs:
-            self._by_slice.setdefault((slice_name, phase), []).append(configuration)
+        self._flows: dict[str, list[FlowResult]] = {}
+        for flow in result.flows:
+            self._flows.setdefault(flow.configuration, []).append(flow)
 
     def sentence(self, name: str) -> str:
         """Return why a configuration with replicas is in the plan, with the runner-up and its difference."""
-        flows = [flow for flow in self._result.flows if flow.configuration == name]
+        flows = self._flows.get(name)
         if not flows:
             return "kept to hold minReplicas; it serves no load now"
         main = max(flows, key=lambda flow: flow.rate)
@@ -71,15 +68,16 @@ class PlacementReasons:
             f"mostly {bucket.input_tokens:.0f} tokens in and {bucket.output_tokens:.0f} out"
         )
         own = self._problem.configurations[name]
+        drops = self._problem.drop_costs.of(main.slice)[main.phase]
+        costs = {drop.configuration: drop.cost for drop in drops}
         others = [
             other
-            for other in self._by_slice[main.slice, main.phase]
+            for other in costs
             if (self._problem.configurations[other].pool.name, self._problem.configurations[other].shape)
             != (own.pool.name, own.shape)
         ]
         if not others:
             return f"the only hardware that can serve {load}"
-        costs = {other: self._costs[main.slice, other, main.phase] for other in (*others, name)}
         runner_up = min(others, key=lambda other: (costs[other], other))
         part = main.rate / self._problem.slices[main.slice].rate_per_second
         difference = (costs[runner_up] - costs[name]) * part

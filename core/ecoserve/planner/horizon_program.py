@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecoserve.planner.backlog import Work
-from ecoserve.planner.bounds import option_costs
+from ecoserve.planner.bounds import DropCosts
 from ecoserve.planner.formulation import Formulation
 from ecoserve.planner.mathopt_backend import solve_linear
 from ecoserve.planner.program import Program, ProgramBuilder, Vector, dense_row
@@ -58,6 +58,7 @@ class _Spread:
 
     def __init__(self, stages: Sequence[Stage], works: Sequence[Work]) -> None:
         self.stages = stages
+        self._drops = [DropCosts(stage.formulation) for stage in stages]
         self.works = works
         self.builder = ProgramBuilder()
         self.offsets: list[int] = []
@@ -147,11 +148,13 @@ class _Spread:
     def _typical_grams(self, serving: str) -> float:
         """What all of a serving's work emits at full use of the best hardware, in the mean over intervals."""
         grams = 0.0
-        for stage in self.stages:
-            cheapest: dict[str, float] = {}
-            names = set(stage.slices[serving])
-            for (name, _, phase), cost in option_costs(stage.formulation).items():
-                if name in names and phase != "prefill":
-                    cheapest[name] = min(cost, cheapest.get(name, cost))
-            grams += sum(cheapest.values()) * stage.hours
+        for stage, drops in zip(self.stages, self._drops, strict=True):
+            for name in set(stage.slices[serving]):
+                costs = [
+                    drop.cost
+                    for phase, found in drops.of(name).items()
+                    if phase != "prefill"
+                    for drop in found
+                ]
+                grams += min(costs, default=0.0) * stage.hours
         return grams / len(self.stages)

@@ -6,7 +6,7 @@ fast, at how many joules). Any decision can be exported as one and solved again 
 checked here, so that what solves never meets a NaN, a negative figure or a name that refers to nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -206,18 +206,7 @@ class InstanceSpec(ApiModel):
             _known(f"spec.pools[{index}].zone", pool.zone, zones)
         for index, configuration in enumerate(self.configurations):
             _known(f"spec.configurations[{index}].pool", configuration.pool, pools)
-        seen: set[tuple[str, str, str]] = set()
-        for index, option in enumerate(self.options):
-            _known(f"spec.options[{index}].slice", option.slice, slices)
-            _known(f"spec.options[{index}].configuration", option.configuration, configurations)
-            key = (option.slice, option.configuration, option.phase)
-            if key in seen:
-                raise InvalidInputError(
-                    f"spec.options[{index}]",
-                    f"{option.slice} on {option.configuration}",
-                    f"a slice, configuration and phase ({option.phase}) may be paired once only",
-                )
-            seen.add(key)
+        _pairs(self.options, slices, configurations)
         for index, limit in enumerate(self.limits):
             for name in limit.configurations:
                 _known(f"spec.limits[{index}].configurations", name, configurations)
@@ -370,10 +359,30 @@ def _known(field: str, name: str, known: frozenset[str]) -> None:
         raise UnknownNameError(field, name, known)
 
 
+def _pairs(options: Sequence[OptionSpec], slices: frozenset[str], configurations: frozenset[str]) -> None:
+    """Check that options refer to what there is and come once; one by one only where something is wrong."""
+    pairs = {(option.slice, option.configuration, option.phase) for option in options}
+    known = {pair[0] for pair in pairs} <= slices and {pair[1] for pair in pairs} <= configurations
+    if known and len(pairs) == len(options):
+        return
+    seen: set[tuple[str, str, str]] = set()
+    for index, option in enumerate(options):
+        _known(f"spec.options[{index}].slice", option.slice, slices)
+        _known(f"spec.options[{index}].configuration", option.configuration, configurations)
+        key = (option.slice, option.configuration, option.phase)
+        if key in seen:
+            raise InvalidInputError(
+                f"spec.options[{index}]",
+                f"{option.slice} on {option.configuration}",
+                f"a slice, configuration and phase ({option.phase}) may be paired once only",
+            )
+        seen.add(key)
+
+
 def _every_slice_has_options(slices: Iterable[SliceSpec], options: Iterable[OptionSpec]) -> None:
     phases: dict[str, set[str]] = {}
-    for option in options:
-        phases.setdefault(option.slice, set()).add(option.phase)
+    for name, phase in {(option.slice, option.phase) for option in options}:
+        phases.setdefault(name, set()).add(phase)
     for index, item in enumerate(slices):
         offered = phases.get(item.name, set())
         if "both" not in offered and not {"prefill", "decode"} <= offered:

@@ -10,9 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ecoserve.api.llmserving import Objective
-from ecoserve.planner.bounds import option_costs
 from ecoserve.planner.configurations import Configuration
-from ecoserve.planner.formulation import formulate
 from ecoserve.planner.instance import BindingResult, InstanceSpec, PlanningResult, PoolSpec
 from ecoserve.planner.solved import Solved
 from ecoserve.units import GRAMS_PER_TONNE
@@ -148,16 +146,9 @@ class _Slices:
         self._result = result
         self._zone = {pool.name: pool.zone for pool in self._spec.pools}
         self._first_nodes = dict(self._nodes_to_turn_on())
-        usable: dict[tuple[str, str, str], float] = {
-            (o.slice, o.configuration, o.phase): o.max_rate * (1 - self._spec.headroom)
-            for o in self._spec.options
+        self._kinds = {
+            name: (item.pool.name, _devices(item)) for name, item in self._problem.configurations.items()
         }
-        self._costs: dict[str, dict[str, list[_Way]]] = {}
-        for (name, configuration, phase), cost in option_costs(formulate(self._spec)).items():
-            node, part = self._first_nodes.get(configuration, (0.0, 0.0))
-            nodes = part * self._problem.slices[name].rate_per_second / usable[name, configuration, phase]
-            whole = cost + max(0.0, 1.0 - nodes) * node
-            self._costs.setdefault(name, {}).setdefault(phase, []).append((whole, (configuration,)))
 
     def _nodes_to_turn_on(self) -> Iterator[tuple[str, tuple[float, float]]]:
         """Yield for configurations on pools that are off what a node costs, and the part of it a replica takes."""
@@ -184,9 +175,10 @@ class _Slices:
             key=lambda phases: sum(served[phases[0]].values()),
         )
         chosen = tuple(max(served[phase], key=lambda c: (served[phase][c], c)) for phase in main)
-        costs = {way: cost for phase in main for cost, way in self._costs[name][phase]}
+        phases = self._by_phase(name)
+        costs = {way: cost for phase in main for cost, way in phases[phase]}
         cost = sum(costs[(configuration,)] for configuration in chosen)
-        others = [way for way in self._ways(name) if self._hardware(way[1]) != self._hardware(chosen)]
+        others = [way for way in self._ways(phases) if self._hardware(way[1]) != self._hardware(chosen)]
         next_best = min(others, default=None)
         adds = None if next_best is None else self._per_thousand(next_best[0] - cost, name)
         prices = self._result.marginals.slices if self._result.marginals is not None else {}
@@ -203,9 +195,18 @@ class _Slices:
             why=self._why(next_best, adds),
         )
 
-    def _ways(self, name: str) -> Iterator[_Way]:
+    def _by_phase(self, name: str) -> dict[str, list[_Way]]:
+        """Return what a slice costs on each configuration, where its pool is off with the whole of a first node."""
+        found: dict[str, list[_Way]] = {}
+        for phase, drops in self._problem.drop_costs.of(name).items():
+            for drop in drops:
+                node, part = self._first_nodes.get(drop.configuration, (0.0, 0.0))
+                whole = drop.cost + max(0.0, 1.0 - part * drop.load) * node
+                found.setdefault(phase, []).append((whole, (drop.configuration,)))
+        return found
+
+    def _ways(self, phases: dict[str, list[_Way]]) -> Iterator[_Way]:
         """Yield the ways to serve a slice: each configuration alone, and the cheapest pairs in each zone."""
-        phases = self._costs[name]
         yield from phases.get("both", ())
         if "prefill" not in phases or "decode" not in phases:
             return
@@ -221,8 +222,7 @@ class _Slices:
             )
 
     def _hardware(self, configurations: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-        items = (self._problem.configurations[name] for name in configurations)
-        return tuple((item.pool.name, _devices(item)) for item in items)
+        return tuple(self._kinds[name] for name in configurations)
 
     def _words(self, configurations: tuple[str, ...]) -> str:
         parts = [f"{devices} on {pool}" for pool, devices in self._hardware(configurations)]

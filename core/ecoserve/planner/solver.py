@@ -22,8 +22,10 @@ from math import inf
 
 import numpy as np
 
+from ecoserve.planner.blocks import Blocks, blocks_of
 from ecoserve.planner.bounds import fluid_bound
 from ecoserve.planner.branching import Branching
+from ecoserve.planner.by_block import plan_by_block
 from ecoserve.planner.candidate import Candidate, candidate
 from ecoserve.planner.cuts import packing_cut
 from ecoserve.planner.formulation import Formulation, formulate
@@ -43,6 +45,10 @@ _FULL_SEARCH_COLUMNS = 60_000
 """Up to so many columns the whole program is searched; beyond, so many of the least reduced cost."""
 _PROMISING = (0.0001, 0.0003, 0.001)
 """Columns are searched first whose reduced cost is at most this share of the bound, then more of them."""
+_SEARCHED_OPTIONS = 20_000
+"""Plans of more options that were made block by block are not searched further: that takes minutes to gain a little."""
+_LEAST_CHOICE_SECONDS = 5.0
+"""To choose among ways of blocks takes tenths of a second; on a busy machine the same choice should come out."""
 _MAX_CUT_ROUNDS = 8
 _SMALL_COLUMNS = 400
 """Below, the whole search takes a moment and needs no better start than the rounded plan."""
@@ -97,8 +103,15 @@ class _Search:
             self.formulation.program, self.objective, self.relaxation.solve
         )
         priced = self.relaxation.priced
-        start = Rounding(self.formulation, self.tiers, self.relaxation).plan(relaxed)
         bound = relaxed.bound if relaxed.point is not None else -inf
+        blocks = self._blocks(relaxed, allowance)
+        start = None if blocks is None else self._by_block(blocks)
+        if blocks is not None:
+            bound = max(bound, blocks.bound())
+        if start is not None and len(self.formulation.offered) > _SEARCHED_OPTIONS:
+            fluid = fluid_bound(self.formulation)
+            return start, chain(fluid, relaxed.bound, bound, start.total(self.objective)), relaxed
+        start = self._better(Rounding(self.formulation, self.tiers, self.relaxation).plan(relaxed), start)
         if allowance.nothing and not self._proven(start, bound):
             start, bound = self._improved(priced, relaxed, start, bound)
         if allowance.nothing and self._proven(start, bound):
@@ -114,6 +127,21 @@ class _Search:
         fluid = fluid_bound(self.formulation, online, offline)
         return best, chain(fluid, relaxed.bound, mip_bound, best.total(self.objective)), relaxed
 
+    def _blocks(self, relaxed: Solution, allowance: Allowance) -> Blocks | None:
+        """Return the blocks where a plan can be made of them: load may be split, replicas are free, nothing is shed."""
+        spec = self.spec
+        bound = self.formulation.churn is not None or any(
+            c.max_replicas is not None for c in spec.configurations
+        )
+        if bound or not spec.divisible or not allowance.nothing or relaxed.point is None:
+            return None
+        program = self.tiers.allowing(self.formulation.program, allowance)
+        return blocks_of(self.formulation, program, self.objective, relaxed)
+
+    def _by_block(self, blocks: Blocks) -> Candidate | None:
+        found = plan_by_block(blocks, self.objective, max(_LEAST_CHOICE_SECONDS, self._left()))
+        return found if found is not None and self.tiers.reached(found).nothing else None
+
     def _left(self) -> float:
         return max(0.05, self.deadline - time.perf_counter())
 
@@ -124,7 +152,7 @@ class _Search:
         if self.spec.divisible and self.tiers.reached(plan).nothing:
             branching = Branching(self.formulation, self.tiers, priced, relaxed, self._gap)
             plan = branching.improved(plan, self.deadline)
-            bound = branching.bound
+            bound = max(bound, branching.bound)
         costs = self._reduced_costs(relaxed)
         if costs is not None and self.formulation.program.columns > _SMALL_COLUMNS:
             plan = self._polished(relaxed, costs, self._searched(relaxed, costs, plan, bound), bound)

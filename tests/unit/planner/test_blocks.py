@@ -1,0 +1,168 @@
+"""Servings that meet on nodes only: bounds and plans made block by block."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ecoserve.planner.blocks import Blocks, blocks_of
+from ecoserve.planner.by_block import plan_by_block
+from ecoserve.planner.formulation import Formulation, formulate
+from ecoserve.planner.instance import PlanningInstance, parse_instance
+from ecoserve.planner.pricing import Relaxation
+from ecoserve.planner.solver import solve
+from ecoserve.planner.tiers import Allowance, Tiers
+
+
+def document(
+    servings: list[list[float]], options: dict[str, tuple[float, float]], nodes: int = 9
+) -> dict[str, Any]:
+    """Servings by the rates of their slices; `options` are rate and watts of a replica by the pool it takes one GPU of."""
+    names = [f"s{k}" for k in range(len(servings))]
+    slices = {
+        f"{name}/{k}": rate
+        for name, rates in zip(names, servings, strict=True)
+        for k, rate in enumerate(rates)
+    }
+    return {
+        "kind": "PlanningInstance",
+        "spec": {
+            "zones": [{"name": "z", "carbonIntensity": 100.0}],
+            "pools": [
+                {
+                    "name": pool,
+                    "zone": "z",
+                    "nodes": nodes,
+                    "node": {"resources": {"gpu": 4}, "powerWatts": 400.0},
+                }
+                for pool in options
+            ],
+            "configurations": [
+                {"name": f"{name}/{pool}", "pool": pool, "resources": {"gpu": 1}, "powerWatts": watts}
+                for name in names
+                for pool, (_, watts) in options.items()
+            ],
+            "slices": [{"name": name, "rate": rate} for name, rate in slices.items()],
+            "options": [
+                {
+                    "slice": name,
+                    "configuration": f"{name.partition('/')[0]}/{pool}",
+                    "maxRate": rate,
+                    "energyPerRequestJoules": 50.0,
+                }
+                for name in slices
+                for pool, (rate, _) in options.items()
+            ],
+            "limits": [
+                {
+                    "name": name,
+                    "configurations": [f"{name}/{pool}" for pool in options],
+                    "minReplicas": 1,
+                    "maxReplicas": 6,
+                }
+                for name in names
+            ],
+        },
+    }
+
+
+def blocks(instance: PlanningInstance) -> tuple[Formulation, Blocks | None]:
+    formulation = formulate(instance.spec)
+    program = Tiers(formulation).allowing(formulation.program, Allowance())
+    relaxed = Relaxation(formulation).solve(program, formulation.objective())
+    return formulation, blocks_of(formulation, program, formulation.objective(), relaxed)
+
+
+def test_each_serving_is_a_block_whatever_its_slices() -> None:
+    _, found = blocks(
+        parse_instance(document([[1.0, 2.0], [0.5], [3.0]], {"a": (2.0, 10.0), "b": (5.0, 30.0)}))
+    )
+    assert found is not None
+    assert found.count == 3
+    assert found.of_slice.tolist() == [0, 0, 1, 2]
+    assert found.of_configuration.tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_one_serving_is_no_reason_for_blocks() -> None:
+    assert blocks(parse_instance(document([[1.0, 2.0]], {"a": (2.0, 10.0)})))[1] is None
+
+
+def test_whole_replicas_lift_the_bound_above_the_linear_one() -> None:
+    """Eight servings a tenth of a replica large: eight replicas run, not one, and they fill two nodes."""
+    instance = parse_instance(document([[0.1]] * 8, {"a": (1.0, 100.0)}))
+    formulation, found = blocks(instance)
+    assert found is not None
+    whole = (8 * 100.0 + 2 * 400.0 + 8 * 0.1 * 50.0) / 1000 * 100.0
+    assert found.bound() == pytest.approx(whole)
+    plan = plan_by_block(found, formulation.objective(), 5.0)
+    assert plan is not None
+    assert plan.total(formulation.objective()) == pytest.approx(whole)
+    assert dict(plan.nodes) == {"a": 2}
+
+
+def test_limits_hold_and_what_they_ask_for_is_started() -> None:
+    given_ = document([[7.0], [0.5]], {"small": (1.0, 10.0), "large": (4.0, 90.0)})
+    given_["spec"]["limits"][1]["minReplicas"] = 3
+    formulation, found = blocks(parse_instance(given_))
+    assert found is not None
+    plan = plan_by_block(found, formulation.objective(), 5.0)
+    assert plan is not None
+    assert sum(count for name, count in plan.replicas.items() if name.startswith("s0")) <= 6
+    assert sum(count for name, count in plan.replicas.items() if name.startswith("s1")) == 3
+
+
+def test_no_plan_where_no_way_is_within_the_limits() -> None:
+    formulation, found = blocks(parse_instance(document([[7.0], [1.0]], {"small": (1.0, 10.0)})))
+    assert found is None or plan_by_block(found, formulation.objective(), 5.0) is None
+
+
+def test_replicas_that_are_held_are_preferred() -> None:
+    given_ = document([[0.5], [0.5]], {"a": (1.0, 10.0), "b": (1.0, 10.1)})
+    for item in given_["spec"]["configurations"]:
+        item["coldStartGrams"] = 50.0
+    given_["spec"]["held"] = {"s0/b": 1, "s1/b": 1}
+    formulation, found = blocks(parse_instance(given_))
+    assert found is not None
+    plan = plan_by_block(found, formulation.objective(), 5.0)
+    assert plan is not None
+    assert {name: count for name, count in plan.replicas.items() if count} == {"s0/b": 1, "s1/b": 1}
+
+
+RATES = st.sampled_from([0.1, 0.5, 1.0, 2.5])
+
+
+@given(
+    servings=st.lists(st.lists(RATES, min_size=1, max_size=2), min_size=2, max_size=3),
+    figures=st.lists(
+        st.tuples(st.sampled_from([0.7, 1.0, 3.0, 8.0]), st.sampled_from([0.0, 10.0, 60.0])),
+        min_size=1,
+        max_size=2,
+    ),
+    nodes=st.integers(1, 3),
+)
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_the_bound_is_below_the_optimum_and_the_plan_serves_all(
+    servings: list[list[float]], figures: list[tuple[float, float]], nodes: int
+) -> None:
+    options = dict(zip("ab", figures, strict=False))
+    instance = parse_instance(document(servings, options, nodes))
+    formulation, found = blocks(instance)
+    best = solve(instance)
+    if found is None or best.status != "optimal":
+        return
+    assert found.bound() <= best.objective * (1 + 1e-6) + 1e-9
+    plan = plan_by_block(found, formulation.objective(), 5.0)
+    if plan is None:
+        return
+    assert plan.total(formulation.objective()) >= best.objective * (1 - 1e-6) - 1e-9
+    assert Tiers(formulation).reached(plan).nothing
+    offered = formulation.offered
+    served = np.bincount(offered.slices, plan.shares, len(instance.spec.slices))
+    assert served == pytest.approx(np.ones(len(served)), abs=1e-6)
+    loads = np.bincount(
+        offered.configurations, plan.shares * offered.loads, len(instance.spec.configurations)
+    )
+    for item, load in zip(instance.spec.configurations, loads.tolist(), strict=True):
+        assert load <= plan.replicas[item.name] + 1e-6
