@@ -1,0 +1,66 @@
+"""Load measured by a real Prometheus: replicas follow it, and stay when it falls silent."""
+
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.devcluster
+
+
+def test_replicas_follow_measured_load_and_stay_when_prometheus_is_gone(
+    world: Any, operator: Any, prometheus: Any, vllm: Any
+) -> None:
+    measured = {
+        "url": prometheus.url,
+        "engine": "vllm",
+        "selector": {"model_name": "m"},
+        "intervalSeconds": 1,
+        "windowSeconds": 10,
+    }
+
+    def replicas() -> int:
+        return sum(world.replicas_by_zone("chat").values())
+
+    def ready() -> None:
+        try:
+            world.eventually(world.has_condition("chat", "Ready", "True"), seconds=60)
+        except AssertionError:
+            print(world.get("llmserving", "chat")["status"], operator.tail(60))
+            raise
+
+    def generations() -> dict[str, int]:
+        return {item["metadata"]["name"]: item["metadata"]["generation"] for item in world.get("deployments")}
+
+    world.serve("chat", online={"slo": {"ttft": "2s", "tpot": "100ms"}, "load": {"prometheus": measured}})
+    world.eventually(world.has_condition("chat", "LoadDataFresh", "False", "NotMeasuredYet"))
+    world.eventually(world.has_condition("chat", "Feasible", "False", "LoadNotMeasured"))
+    assert replicas() == 0
+
+    vllm.play("azure-conversation-2023", requests_per_second=1.0)
+    world.eventually(world.has_condition("chat", "LoadDataFresh", "True", "Measured"), seconds=60)
+    ready()
+    before = replicas()
+    assert before >= 1
+
+    vllm.play("azure-conversation-2023", requests_per_second=6.0)
+    world.eventually(lambda: replicas() > before, seconds=90)
+    world.eventually(
+        lambda: world.get("llmserving", "chat")["status"]["load"]["online"]["requestsPerSecond"] > 4.5
+    )
+    ready()
+
+    prometheus.stop()
+    world.eventually(world.has_condition("chat", "LoadDataFresh", "False", "HeldAtLastValue"), seconds=90)
+    assert "no answer" in world.condition("chat", "LoadDataFresh")["message"]
+    ready()
+    held, running = generations(), replicas()
+
+    operator.kill()
+    operator.restart()
+    world.patch("llmserving", "chat", {"spec": {"placement": {"maxReplicas": 60}}})
+    generation = world.get("llmserving", "chat")["metadata"]["generation"]
+    world.eventually(
+        lambda: world.get("llmserving", "chat")["status"]["observedGeneration"] == generation, seconds=60
+    )
+    assert (replicas(), generations()) == (running, held)
+    assert world.condition("chat", "LoadDataFresh")["reason"] == "HeldAtLastValue"
