@@ -50,6 +50,12 @@ POD: Final = Kind("v1", "pods", namespaced=True)
 CONFIG_MAP: Final = Kind("v1", "configmaps", namespaced=True)
 SECRET: Final = Kind("v1", "secrets", namespaced=True)
 EVENT: Final = Kind("v1", "events", namespaced=True)
+AUTOSCALER: Final = Kind("autoscaling/v2", "horizontalpodautoscalers", namespaced=True)
+SCALED_OBJECT: Final = Kind("keda.sh/v1alpha1", "scaledobjects", namespaced=True)
+"""KEDA's kind, where its CRD is installed."""
+SERVICE: Final = Kind("v1", "services", namespaced=True)
+HTTP_ROUTE: Final = Kind("gateway.networking.k8s.io/v1", "httproutes", namespaced=True)
+"""The Gateway API's kind, where its CRDs are installed."""
 LEASE: Final = Kind("coordination.k8s.io/v1", "leases", namespaced=True)
 
 
@@ -59,6 +65,10 @@ class ApiRefusedError(EcoserveError):
     def __init__(self, status: int, message: str) -> None:
         self.status = status
         super().__init__(message)
+
+
+class FieldConflictError(ApiRefusedError):
+    """Fields that were to be applied belong to other managers; the message names both."""
 
 
 class ApiUnreachableError(EcoserveError):
@@ -121,10 +131,21 @@ class KubeApi:
             raise
         return any(resource["name"] == kind.plural for resource in listing["resources"])
 
-    async def apply(self, kind: Kind, manifest: Mapping[str, Any], *, subresource: str = "") -> Object:
-        """Server-side apply: the fields given become ours, those no longer given go."""
+    async def apply(
+        self,
+        kind: Kind,
+        manifest: Mapping[str, Any],
+        *,
+        subresource: str = "",
+        manager: str = FIELD_MANAGER,
+        force: bool = True,
+    ) -> Object:
+        """Server-side apply: the fields given become the manager's, those it no longer gives go.
+
+        Raises FieldConflictError where one is another manager's and is not taken by force.
+        """
         metadata = manifest["metadata"]
-        query = urlencode({"fieldManager": FIELD_MANAGER, "force": "true"})
+        query = urlencode({"fieldManager": manager, "force": str(force).lower()})
         path = kind.path(metadata.get("namespace"), metadata["name"], subresource)
         return await self._write(kind, "PATCH", f"{path}?{query}", manifest, "application/apply-patch+yaml")
 
@@ -177,7 +198,10 @@ class KubeApi:
             raise ApiUnreachableError(f"the API server did not answer ({type(error).__name__})") from error
         answer: Object = _decoded(text)
         if not 200 <= response.status <= 299:
-            raise ApiRefusedError(response.status, answer.get("message") or f"status {response.status}")
+            causes = (answer.get("details") or {}).get("causes") or ()
+            conflict = any(cause.get("reason") == "FieldManagerConflict" for cause in causes)
+            refused = FieldConflictError if conflict else ApiRefusedError
+            raise refused(response.status, answer.get("message") or f"status {response.status}")
         return answer
 
 

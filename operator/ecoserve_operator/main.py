@@ -26,7 +26,7 @@ from ecoserve.times import parse_utc
 from ecoserve_operator.acting.actor import Actor
 from ecoserve_operator.clock import Clock, ReplayClock, SystemClock
 from ecoserve_operator.holding.holder import Holder
-from ecoserve_operator.kube import LLM_SERVING, ApiRefusedError, ApiUnreachableError, KubeApi
+from ecoserve_operator.kube import LLM_SERVING, SCALED_OBJECT, ApiRefusedError, ApiUnreachableError, KubeApi
 from ecoserve_operator.leader import Leadership
 from ecoserve_operator.loop import Loop
 from ecoserve_operator.planning.comparer import Comparer
@@ -195,7 +195,8 @@ async def serve(settings: Settings) -> None:
             asyncio.create_task(followers.run(), name="providers"),
             asyncio.create_task(measured.run(), name="loads"),
         ]
-        registry = build_registry(world, api)
+        optional = [kind for kind in (SCALED_OBJECT,) if await api.serves(kind)]
+        registry = build_registry(world, api, optional)
         _add_probes(registry, world, loop, leadership)
         ready = asyncio.Event()
         signalled = asyncio.create_task(_signalled(ready), name="signals")

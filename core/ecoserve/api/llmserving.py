@@ -140,6 +140,23 @@ class PolicySpec(ApiModel):
     objective: Objective = Objective.CARBON
 
 
+class RoutingSpec(ApiModel):
+    """Where a router finds the serving's pools: Services and weights are made where this is given."""
+
+    port: Annotated[
+        int, Field(ge=1, le=65535, strict=True, description="Port that the engine listens on.")
+    ] = 8000
+    http_route: (
+        Annotated[
+            Name,
+            Field(
+                description="HTTPRoute of the Gateway API in the same namespace, the weights of whose backends are set."
+            ),
+        ]
+        | None
+    ) = None
+
+
 PodTemplate = Annotated[
     dict[str, Any], Field(json_schema_extra={"type": "object", "x-kubernetes-preserve-unknown-fields": True})
 ]
@@ -176,12 +193,14 @@ class LLMServingSpec(ApiModel):
     offline: OfflineSpec | None = None
     placement: PlacementSpec = Field(default_factory=PlacementSpec)
     policy: PolicySpec = Field(default_factory=PolicySpec)
+    routing: RoutingSpec | None = None
     template: (
         Annotated[
             PodTemplate,
             Field(
                 description="Pod template of the engine. ${model} and ${tensorParallelSize} must appear in it; "
-                "${role} too where roles holds prefill and decode; ${precision} may."
+                "where roles holds prefill and decode, one of ${role}, ${kvRole}, ${disaggregationMode} too. ${precision}, "
+                "${threads} and ${port} may."
             ),
         ]
         | None

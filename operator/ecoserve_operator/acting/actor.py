@@ -4,13 +4,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from ecoserve.api.llmserving import Mode
 from ecoserve.errors import InvalidInputError
 from ecoserve.fleet.pools import Selector
-from ecoserve_operator.acting.apply import carry_out
+from ecoserve_operator.acting.apply import Done, carry_out
 from ecoserve_operator.acting.deployments import wanted_of
+from ecoserve_operator.acting.router import Router
 from ecoserve_operator.acting.template import check_templates
 from ecoserve_operator.kube import ApiRefusedError, KubeApi
 from ecoserve_operator.planning.decision import Choice, Taken
@@ -19,6 +20,7 @@ from ecoserve_operator.reporting.conditions import Aspect, Reason, Status, Verdi
 from ecoserve_operator.reporting.metrics import Metrics
 from ecoserve_operator.settings import Settings
 from ecoserve_operator.watch.records import DeploymentRecord, Key, ServingRecord
+from ecoserve_operator.watch.scalers import ScalerRecord, scalers_by_target
 from ecoserve_operator.watch.world import World
 
 logger = logging.getLogger(__name__)
@@ -32,6 +34,10 @@ class Acted:
 
     applied: Verdict
     writes: int = 0
+    waits: bool = False
+    """Whether replicas are awaited."""
+    desired: Mapping[Key, int] = field(default_factory=dict)
+    """Replicas that are to be, by Deployment."""
 
 
 class Actor:
@@ -43,25 +49,32 @@ class Actor:
         self._metrics = metrics
         self._timeout_seconds = settings.progress_timeout_seconds
         self._surge_fraction = settings.surge_percent / 100
+        self._router = Router(api)
         self._waiting_since: dict[str, float] = {}
 
     async def act(self, choices: Mapping[str, Choice], selectors: Mapping[str, Selector]) -> dict[str, Acted]:
         """Act on all servings; one that the API server refuses does not stop the others."""
         gate = asyncio.Semaphore(_AT_ONCE)
         running = self._world.deployments_by_owner()
+        scalers = scalers_by_target(self._world.autoscalers.values(), self._world.scaled_objects.values())
 
         async def one(record: ServingRecord) -> Acted:
             async with gate:
                 observed = running.get(record.uid, {})
-                return await self._act(record, choices.get(record.full_name), selectors, observed)
+                return await self._act(record, choices.get(record.full_name), selectors, observed, scalers)
 
         records = list(self._world.servings.values())
         results = await asyncio.gather(*(one(record) for record in records))
         acted = {record.full_name: result for record, result in zip(records, results, strict=True)}
+        self._metrics.show_desired(
+            {
+                key: (record.full_name, replicas)
+                for record, result in zip(records, results, strict=True)
+                for key, replicas in result.desired.items()
+            }
+        )
         self._waiting_since = {
-            name: since
-            for name, since in self._waiting_since.items()
-            if name in acted and acted[name].applied.reason in (Reason.PROGRESSING, Reason.PROGRESS_TIMEOUT)
+            name: since for name, since in self._waiting_since.items() if name in acted and acted[name].waits
         }
         return acted
 
@@ -77,6 +90,7 @@ class Actor:
         choice: Choice | None,
         selectors: Mapping[str, Selector],
         observed: Mapping[Key, DeploymentRecord],
+        scalers: Mapping[Key, ScalerRecord],
     ) -> Acted:
         mode = mode_of(record)
         if mode is Mode.PAUSED:
@@ -91,23 +105,48 @@ class Actor:
             return _told("False", Reason.TEMPLATE_INVALID, str(error))
         wanted = wanted_of(choice.placements, selectors)
         try:
-            done = await carry_out(self._api, record.serving, wanted, observed, self._surge_fraction)
+            done = await carry_out(
+                self._api, record.serving, wanted, observed, self._surge_fraction, scalers.keys()
+            )
+            for written in done.applied:
+                self._world.deployments[written.key] = written
+            gone = {each.key for each in done.deleted}
+            running = {**observed, **{each.key: each for each in done.applied}}
+            left = {key: each for key, each in running.items() if key not in gone}
+            astray = await self._router.route(record.serving, wanted, left, changing=bool(done.waiting))
         except ApiRefusedError as error:
             logger.warning("LLMServing %s: the API server refuses: %s", record.full_name, error)
             return _told("False", Reason.APPLY_REFUSED, f"the API server refuses: {error}")
-        for written in done.applied:
-            self._world.deployments[written.key] = written
         self._metrics.writes.labels("apply").inc(len(done.applied))
         self._metrics.writes.labels("delete").inc(len(done.deleted))
-        verdict = self._progress(record.full_name, done.waiting, len(wanted))
-        return Acted(applied=verdict, writes=len(done.applied) + len(done.deleted))
+        desired = dict.fromkeys(observed, 0) | {each.key: each.replicas for each in wanted}
+        others = [
+            f"{scalers[key]} scales Deployment {key[1]}" for key in sorted(desired.keys() & scalers.keys())
+        ]
+        verdict = self._progress(record.full_name, done, len(wanted), others)
+        if astray and verdict.status == "True":
+            verdict = _verdict("False", Reason.ROUTE_MISSING, f"{astray}; {verdict.message}")
+        if done.conflicts:
+            message = f"taken back: {'; '.join(done.conflicts)}; {verdict.message}"
+            verdict = replace(verdict, reason=Reason.TAKEN_BACK, message=message)
+        return Acted(
+            applied=verdict,
+            writes=len(done.applied) + len(done.deleted),
+            waits=bool(done.waiting),
+            desired=desired,
+        )
 
-    def _progress(self, name: str, waiting: tuple[str, ...], deployments: int) -> Verdict:
-        if not waiting:
-            return _verdict("True", Reason.PLACED, f"as planned; Deployments: {deployments}")
+    def _progress(self, name: str, done: Done, deployments: int, others: list[str]) -> Verdict:
+        """How far a serving's change is; `others` tell who else scales its Deployments."""
+        if not done.waiting:
+            placed = f"as planned; Deployments: {deployments}"
+            if others:
+                left = "its replicas are left alone, and ecoserve_desired_replicas tells the planned ones"
+                return _verdict("True", Reason.SCALED_BY_OTHERS, f"{placed}; {', '.join(others)}: {left}")
+            return _verdict("True", Reason.PLACED, placed)
         since = self._waiting_since.setdefault(name, time.monotonic())
         awaited = (
-            f"waiting for {', '.join(waiting)} to be ready; of what ran before stays what those that are ready "
+            f"waiting for {', '.join(done.waiting)} to be ready; of what ran before stays what those that are ready "
             "can't carry"
         )
         if time.monotonic() - since < self._timeout_seconds:

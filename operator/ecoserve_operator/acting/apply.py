@@ -6,29 +6,32 @@ has written is left alone, as this instance is none any more.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ecoserve.api import LLMServing
+from ecoserve.api.labels import FIELD_MANAGER
 from ecoserve_operator.acting.deployments import Wanted, build_deployment, is_applied
 from ecoserve_operator.acting.order import next_steps
-from ecoserve_operator.kube import DEPLOYMENT, ApiRefusedError, KubeApi, Object
+from ecoserve_operator.kube import DEPLOYMENT, ApiRefusedError, FieldConflictError, KubeApi, Object
 from ecoserve_operator.watch.records import WRITTEN_BY, DeploymentRecord, Key, deployment_record
 
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 4
 _CONFLICT = 409
+_HANDOVER = f"{FIELD_MANAGER}-handover"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What a pass over one serving has written, and what it still waits for."""
+    """What a pass over one serving has written and still waits for, and what it took back from other managers."""
 
     applied: tuple[DeploymentRecord, ...]
     deleted: tuple[DeploymentRecord, ...]
     waiting: tuple[str, ...]
+    conflicts: tuple[str, ...]
 
 
 async def carry_out(
@@ -37,37 +40,61 @@ async def carry_out(
     wanted: Sequence[Wanted],
     observed: Mapping[Key, DeploymentRecord],
     surge_fraction: float,
+    scaled: Container[Key] = (),
 ) -> Done:
     """Take a serving's next steps; raises ApiRefusedError or ApiUnreachableError with what was done kept.
 
     Raising comes before taking away, so that an error on the way never leaves less than before. Raises
     LeaseLostError where another leader acts.
     """
-    steps = next_steps(wanted, observed, surge_fraction)
-    applied = []
+    steps = next_steps(wanted, observed, surge_fraction, scaled)
+    applied: list[DeploymentRecord] = []
+    conflicts: list[str] = []
     for each, replicas in steps.apply:
         manifest = build_deployment(each, serving, replicas)
         before = observed.get(each.key)
         if not is_applied(manifest, before):
-            applied.append(await _applied(api, manifest, before))
-            _log(applied[-1], before, replicas)
+            applied.append(await _applied(api, manifest, before, conflicts))
+            _log(applied[-1], before)
     for before, replicas in steps.lower:
         applied.append(await _lowered(api, before, replicas))
-        _log(applied[-1], before, replicas)
+        _log(applied[-1], before)
     for record in steps.delete:
         api.fence.give_way_to(record.token)
         await api.delete(DEPLOYMENT, record.name, record.namespace, record.uid)
         logger.info("Deployment %s/%s: deleted, no longer planned", record.namespace, record.name)
-    return Done(applied=tuple(applied), deleted=steps.delete, waiting=steps.waiting)
+    return Done(
+        applied=tuple(applied), deleted=steps.delete, waiting=steps.waiting, conflicts=tuple(conflicts)
+    )
 
 
 async def _applied(
-    api: KubeApi, manifest: Mapping[str, Any], before: DeploymentRecord | None
+    api: KubeApi, manifest: Mapping[str, Any], before: DeploymentRecord | None, conflicts: list[str]
 ) -> DeploymentRecord:
+    """Apply a Deployment; fields that others have taken are taken back, and told in `conflicts`."""
+
     async def write(guard: Mapping[str, Any]) -> Object:
-        return await api.apply(DEPLOYMENT, _guarded(manifest, guard))
+        if before is not None and "replicas" not in manifest["spec"]:
+            handed = await api.apply(DEPLOYMENT, _replicas_only(manifest, before, guard), manager=_HANDOVER)
+            guard = {**guard, "resourceVersion": handed["metadata"]["resourceVersion"]}
+        guarded = _guarded(manifest, guard)
+        try:
+            return await api.apply(DEPLOYMENT, guarded, force=False)
+        except FieldConflictError as error:
+            conflicts.append(f"Deployment {manifest['metadata']['name']}: {' '.join(str(error).split())}")
+            return await api.apply(DEPLOYMENT, guarded)
 
     return await _fenced(api, before, write)
+
+
+def _replicas_only(
+    manifest: Mapping[str, Any], before: DeploymentRecord, guard: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The replicas as they are, for a manager of their own: a field that its last owner no longer gives would go."""
+    metadata = {key: manifest["metadata"][key] for key in ("name", "namespace")}
+    bare = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata}
+    version = {key: value for key, value in guard.items() if key == "resourceVersion"}
+    return {**bare, "metadata": {**metadata, **version}, "spec": {"replicas": before.replicas}}
 
 
 async def _lowered(api: KubeApi, before: DeploymentRecord, replicas: int) -> DeploymentRecord:
@@ -104,6 +131,6 @@ def _guarded(body: Mapping[str, Any], guard: Mapping[str, Any]) -> dict[str, Any
     return {**body, "metadata": {**metadata, **guard, "annotations": annotations}}
 
 
-def _log(written: DeploymentRecord, before: DeploymentRecord | None, replicas: int) -> None:
+def _log(written: DeploymentRecord, before: DeploymentRecord | None) -> None:
     had = before.replicas if before is not None else 0
-    logger.info("Deployment %s/%s: %d → %d replicas", written.namespace, written.name, had, replicas)
+    logger.info("Deployment %s/%s: %d → %d replicas", written.namespace, written.name, had, written.replicas)

@@ -32,8 +32,8 @@ from ecoserve_operator.acting import template as placeholders
 from ecoserve_operator.watch.records import CAPACITY, CONFIGURATION, DIGEST, DeploymentRecord, Key
 
 ENGINE_CONTAINER = "engine"
-_INSTANCE = "app.kubernetes.io/instance"
-_MANAGED_BY = "app.kubernetes.io/managed-by"
+INSTANCE = "app.kubernetes.io/instance"
+MANAGED_BY = "app.kubernetes.io/managed-by"
 _LONGEST_NAME = 52  # a pod's name adds a ReplicaSet's hash and its own: 63 with both
 
 
@@ -97,42 +97,37 @@ def wanted_of(placements: Iterable[Placement], selectors: Mapping[str, Selector]
     return tuple(made)
 
 
-def build_deployment(wanted: Wanted, serving: LLMServing, replicas: int) -> dict[str, Any]:
-    """The Deployment for server-side apply, with `replicas` for now (more than wanted while others start)."""
+def build_deployment(wanted: Wanted, serving: LLMServing, replicas: int | None) -> dict[str, Any]:
+    """The Deployment for server-side apply, with `replicas` for now (more than wanted while others start).
+
+    None leaves them to whoever scales it.
+    """
     namespace, name = wanted.key
     labels = {
         SERVING: wanted.serving,
         ROLE: wanted.role,
         POOL: wanted.pool,
         CLASS: wanted.scheduling_class,
-        _INSTANCE: name,
-        _MANAGED_BY: FIELD_MANAGER,
+        INSTANCE: name,
+        MANAGED_BY: FIELD_MANAGER,
     }
     pod = _pod_template(wanted, serving, labels)
     spec = {
         "revisionHistoryLimit": 1,
         # An update of the template never takes ready capacity away either.
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-        "selector": {"matchLabels": {_INSTANCE: name}},
+        "selector": {"matchLabels": {INSTANCE: name}},
         "template": pod,
-    }
-    owner = {
-        "apiVersion": API_VERSION,
-        "kind": "LLMServing",
-        "name": wanted.serving,
-        "uid": serving.metadata.uid,
-        "controller": True,
-        # Deletion in the foreground would need the right to change finalizers; background needs none.
-        "blockOwnerDeletion": False,
     }
     metadata: dict[str, Any] = {
         "name": name,
         "namespace": namespace,
         "labels": labels,
         "annotations": {CONFIGURATION: wanted.configuration},
-        "ownerReferences": [owner],
+        "ownerReferences": [owner_of(serving)],
     }
-    digest = hashlib.sha256(json.dumps([metadata, spec], sort_keys=True).encode()).hexdigest()[:16]
+    ours = [metadata, spec] if replicas is not None else [metadata, spec, "replicas are others'"]
+    digest = hashlib.sha256(json.dumps(ours, sort_keys=True).encode()).hexdigest()[:16]
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -145,7 +140,20 @@ def build_deployment(wanted: Wanted, serving: LLMServing, replicas: int) -> dict
                 CAPACITY: f"{wanted.replica_requests_per_second:.4g}",
             },
         },
-        "spec": {"replicas": replicas, **spec},
+        "spec": {**({} if replicas is None else {"replicas": replicas}), **spec},
+    }
+
+
+def owner_of(serving: LLMServing) -> dict[str, Any]:
+    """The reference by which what is made for a serving goes when that does."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "LLMServing",
+        "name": serving.metadata.name,
+        "uid": serving.metadata.uid,
+        "controller": True,
+        # Deletion in the foreground would need the right to change finalizers; background needs none.
+        "blockOwnerDeletion": False,
     }
 
 
@@ -154,7 +162,7 @@ def is_applied(manifest: Mapping[str, Any], observed: DeploymentRecord | None) -
     return (
         observed is not None
         and observed.digest == manifest["metadata"]["annotations"][DIGEST]
-        and observed.replicas == manifest["spec"]["replicas"]
+        and observed.replicas == manifest["spec"].get("replicas", observed.replicas)
     )
 
 
@@ -162,12 +170,7 @@ def _pod_template(wanted: Wanted, serving: LLMServing, labels: Mapping[str, str]
     spec = serving.spec
     on_cpu = wanted.tensor_parallel == 0
     chosen = spec.cpu_template if on_cpu and spec.cpu_template is not None else spec.template
-    values = {
-        placeholders.MODEL: spec.model.name,
-        placeholders.TENSOR_PARALLEL: str(max(1, wanted.tensor_parallel)),
-        placeholders.ROLE: wanted.role,
-        placeholders.PRECISION: spec.model.precision,
-    }
+    values = placeholders.values_of(spec, wanted.role, wanted.tensor_parallel, wanted.cpu_cores)
     pod: dict[str, Any] = placeholders.fill(chosen, values)
     metadata = {**(pod.get("metadata") or {})}
     metadata["labels"] = {**(metadata.get("labels") or {}), **labels}

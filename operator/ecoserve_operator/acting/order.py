@@ -10,7 +10,7 @@ does not fit beside what runs is made in parts, each in the room that the last o
 sustains is the plan's figure or, of Deployments no longer planned, the one they were written with.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -26,8 +26,8 @@ _PHASES = ("prefill", "decode")
 class Steps:
     """What to do now for one serving, and what is being waited for."""
 
-    apply: tuple[tuple[Wanted, int], ...]
-    """Deployments that should exist, each with the replicas it should have for now."""
+    apply: tuple[tuple[Wanted, int | None], ...]
+    """Deployments that should exist, each with the replicas it should have for now; None where others scale it."""
     lower: tuple[tuple[DeploymentRecord, int], ...]
     """Deployments no longer wanted, each with the replicas it may still have."""
     delete: tuple[DeploymentRecord, ...]
@@ -65,24 +65,39 @@ class _Surplus:
 
 
 def next_steps(
-    wanted: Sequence[Wanted], observed: Mapping[Key, DeploymentRecord], surge_fraction: float = 1.0
+    wanted: Sequence[Wanted],
+    observed: Mapping[Key, DeploymentRecord],
+    surge_fraction: float = 1.0,
+    scaled: Container[Key] = (),
 ) -> Steps:
     """The next steps of one serving, from its wanted Deployments and those of its that run.
 
-    `surge_fraction` of a Deployment's replicas, at least one, are started at a time.
+    `surge_fraction` of a Deployment's replicas, at least one, are started at a time. Those in `scaled` are scaled by
+    others: they count with what is ready, are neither awaited nor taken away from.
     """
+    others = {each.key for each in wanted if each.key in scaled}
     keys = {each.key for each in wanted}
     superfluous = [record for key, record in sorted(observed.items()) if key not in keys]
-    late = [each for each in wanted if ready_replicas(observed.get(each.key)) < each.replicas]
+    removable = [record for record in superfluous if record.key not in scaled]
+    late = [
+        each
+        for each in wanted
+        if each.key not in others and ready_replicas(observed.get(each.key)) < each.replicas
+    ]
     if not late:
-        end = tuple((each, each.replicas) for each in wanted)
-        return Steps(apply=end, lower=(), delete=tuple(superfluous), waiting=())
-    surplus = _surplus(wanted, superfluous, observed)
+        end = tuple((each, None if each.key in others else each.replicas) for each in wanted)
+        return Steps(apply=end, lower=(), delete=tuple(removable), waiting=())
+    surplus = _surplus([each for each in wanted if each.key not in others], removable, observed)
     _take_away(surplus, _floors(wanted, superfluous, observed), {each.pool for each in late})
     left = {item.record.key: item.left for item in surplus}
     return Steps(
         apply=tuple(
-            (each, left.get(each.key, _raised(each, observed.get(each.key), surge_fraction)))
+            (
+                each,
+                None
+                if each.key in others
+                else left.get(each.key, _raised(each, observed.get(each.key), surge_fraction)),
+            )
             for each in wanted
         ),
         lower=tuple(

@@ -24,6 +24,7 @@ from ecoserve_operator.reporting.accounts import WHOLE, Rates
 from ecoserve_operator.reporting.load import loads_accuracy
 from ecoserve_operator.signals.intensity import Reading
 from ecoserve_operator.signals.load.signals import Loads
+from ecoserve_operator.watch.records import Key
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _WATTS_PER_KILOWATT = 1000.0
@@ -53,6 +54,12 @@ class Metrics:
         )
         self.serving_emitted = self._counter(
             "serving_emitted_grams", "The same of each serving there is.", "serving", "placement"
+        )
+        self._desired = Gauge(
+            "ecoserve_desired_replicas",
+            "Replicas that the plan wants of a Deployment, for autoscalers that scale it instead of the operator.",
+            ("namespace", "serving", "deployment"),
+            registry=self.registry,
         )
         self.leading = Gauge("ecoserve_leading", "1 while this instance acts.", registry=self.registry)
         self.watch_age = Gauge(
@@ -131,6 +138,12 @@ class Metrics:
     def forget_serving(self, name: str) -> None:
         """Drop the counters of a serving that has gone."""
         self.serving_emitted.remove_by_labels({"serving": name})
+
+    def show_desired(self, desired: Mapping[Key, tuple[str, int]]) -> None:
+        """Show the serving and the wanted replicas of each Deployment."""
+        self._desired.clear()
+        for (namespace, name), (serving, replicas) in desired.items():
+            self._desired.labels(namespace, serving, name).set(replicas)
 
     def show(
         self,

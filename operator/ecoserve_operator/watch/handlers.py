@@ -8,7 +8,7 @@ finalizers nor annotations, as owner references clean up and records are rebuilt
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,16 +18,18 @@ from ecoserve.api.labels import GROUP, SERVING
 from ecoserve.errors import InvalidInputError
 from ecoserve.fleet.nodes import node_facts
 from ecoserve_operator.kube import (
+    AUTOSCALER,
     DEPLOYMENT,
     GRID_ZONE,
     HARDWARE_PROFILE,
     LLM_SERVING,
     NODE,
     POD,
+    SCALED_OBJECT,
     Kind,
     KubeApi,
 )
-from ecoserve_operator.watch import records
+from ecoserve_operator.watch import records, scalers
 from ecoserve_operator.watch.records import Key, Reported
 from ecoserve_operator.watch.world import World
 
@@ -62,8 +64,8 @@ def watch_settings() -> kopf.OperatorSettings:
     return settings
 
 
-def build_registry(world: World, api: KubeApi) -> kopf.OperatorRegistry:
-    """All handlers, bound to one world."""
+def build_registry(world: World, api: KubeApi, optional: Container[Kind]) -> kopf.OperatorRegistry:
+    """All handlers, bound to one world; `optional` are the kinds of others' that the API server knows."""
     registry = kopf.OperatorRegistry()
     for watched in (
         _Watched(LLM_SERVING, world.servings, records.serving_record, "LLMServing", reports=True),
@@ -72,8 +74,11 @@ def build_registry(world: World, api: KubeApi) -> kopf.OperatorRegistry:
         _Watched(NODE, world.nodes, node_facts, "node"),
         _Watched(POD, world.pods, records.pod_record, "pods"),
         _Watched(DEPLOYMENT, world.deployments, records.deployment_record, "deployments"),
+        _Watched(AUTOSCALER, world.autoscalers, scalers.autoscaler_record, "HorizontalPodAutoscaler"),
+        _Watched(SCALED_OBJECT, world.scaled_objects, scalers.scaled_object_record, "ScaledObject"),
     ):
-        _register(registry, world, watched)
+        if watched.kind is not SCALED_OBJECT or SCALED_OBJECT in optional:
+            _register(registry, world, watched)
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.ConnectionInfo:

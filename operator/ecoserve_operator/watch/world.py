@@ -21,6 +21,7 @@ from ecoserve_operator.watch.records import (
     ServingRecord,
     ZoneRecord,
 )
+from ecoserve_operator.watch.scalers import ScalerRecord
 
 RecordT = TypeVar("RecordT")
 
@@ -68,6 +69,8 @@ class World:
     nodes: dict[Key, NodeFacts] = field(default_factory=dict)
     pods: dict[Key, PodRecord] = field(default_factory=dict)
     deployments: dict[Key, DeploymentRecord] = field(default_factory=dict)
+    autoscalers: dict[Key, ScalerRecord] = field(default_factory=dict)
+    scaled_objects: dict[Key, ScalerRecord] = field(default_factory=dict)
     reported: dict[Key, Reported] = field(default_factory=dict)
     """The statuses of LLMServings (by namespace and name) and GridZones (by None and name)."""
     synced: asyncio.Event = field(default_factory=asyncio.Event)

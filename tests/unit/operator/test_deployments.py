@@ -230,3 +230,63 @@ def test_a_template_without_containers_is_refused() -> None:
 
 def test_a_complete_template_is_accepted() -> None:
     check_templates(serving(placement={"roles": ["both", "prefill", "decode"]}).spec)
+
+
+ENGINES = {
+    "vllm": (
+        [
+            "serve",
+            "${model}",
+            "--tensor-parallel-size=${tensorParallelSize}",
+            "--port=${port}",
+            '--kv-transfer-config={"kv_connector": "NixlConnector", "kv_role": "${kvRole}"}',
+        ],
+        {
+            "prefill": '"kv_role": "kv_producer"',
+            "decode": '"kv_role": "kv_consumer"',
+            "both": '"kv_role": "kv_both"',
+        },
+    ),
+    "sglang": (
+        [
+            "--model-path=${model}",
+            "--tp-size=${tensorParallelSize}",
+            "--port=${port}",
+            "--disaggregation-mode=${disaggregationMode}",
+            "--disaggregation-transfer-backend=nixl",
+        ],
+        {
+            "prefill": "--disaggregation-mode=prefill",
+            "decode": "--disaggregation-mode=decode",
+            "both": "=null",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("role", ["both", "prefill", "decode"])
+def test_roles_are_spelled_as_each_engine_does(engine: str, role: str) -> None:
+    args, spelled = ENGINES[engine]
+    asked = serving(
+        template={"spec": {"containers": [{"name": "engine", "image": engine, "args": args}]}},
+        placement={"roles": ["both", "prefill", "decode"]},
+        routing={"port": 9000},
+    )
+    check_templates(asked.spec)
+    (container,) = pod_of(build_deployment(wanted(role=role), asked, 1))["containers"]
+    assert spelled[role] in " ".join(container["args"])
+    assert "--port=9000" in container["args"]
+    assert "${" not in " ".join(container["args"])
+
+
+def test_llama_cpp_gets_the_threads_that_its_replica_asks_for() -> None:
+    args = ["--model=/models/${model}.gguf", "--threads=${threads}", "--port=${port}"]
+    asked = serving(
+        cpuTemplate={"spec": {"containers": [{"name": "engine", "image": "llama", "args": args}]}}
+    )
+    check_templates(asked.spec)
+    on_cores = wanted(tensor_parallel=0, cpu_cores=24.5)
+    (container,) = pod_of(build_deployment(on_cores, asked, 1))["containers"]
+    assert container["args"][1:] == ["--threads=24", "--port=8000"]
+    assert container["resources"]["requests"]["cpu"] == "24500m"

@@ -59,7 +59,8 @@ class _Server:
         assert (kind.plural, name, namespace) == ("deployments", WANTED.key[1], "n")
         return self.shown() if self.body is not None else None
 
-    async def apply(self, kind: Kind, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    async def apply(self, kind: Kind, manifest: Mapping[str, Any], *, force: bool = True) -> dict[str, Any]:
+        assert not force, "nobody else has taken a field"
         assert kind.plural == "deployments"
         expected = manifest["metadata"].get("resourceVersion")
         if expected is not None and expected != str(self.version):

@@ -62,7 +62,7 @@ def runs(item: Wanted, replicas: int, ready: int, *, settled: bool = True) -> tu
     return item.key, record(item, replicas, ready, settled=settled)
 
 
-def counts(steps: Steps) -> dict[str, int]:
+def counts(steps: Steps) -> dict[str, int | None]:
     """What the steps leave of each Deployment they touch, by pool."""
     return (
         {each.pool: count for each, count in steps.apply}
@@ -166,6 +166,18 @@ def test_nothing_wanted_means_all_may_go() -> None:
     assert counts(steps) == {"old": 0}
 
 
+def test_what_others_scale_is_neither_awaited_nor_taken_away() -> None:
+    plan = [wanted("mine", 2), wanted("theirs", 4)]
+    gone = wanted("gone", 3)
+    state = dict([runs(wanted("old", 2), 2, 2), runs(plan[1], 1, 1), runs(gone, 6, 6)])
+    scaled = {plan[1].key, gone.key}
+    steps = next_steps(plan, state, scaled=scaled)
+    assert dict(counts(steps)) == {"mine": 2, "theirs": None, "old": 0}, "gone's ready replicas carry old's"
+    assert steps.waiting == ("2 of 2 replicas of Deployment s-mine-both-tp1",)
+    steps = next_steps(plan, state | dict([runs(plan[0], 2, 2)]), scaled=scaled)
+    assert (counts(steps), steps.waiting) == ({"mine": 2, "theirs": None, "old": 0}, ())
+
+
 @dataclass
 class Cluster:
     """Deployments on devices that are all alike; what finds no device is pending."""
@@ -178,6 +190,7 @@ class Cluster:
 
     def carry_out(self, steps: Steps) -> None:
         for each, count in steps.apply:
+            assert count is not None
             before = self.deployments.get(each.key)
             self.deployments[each.key] = record(each, count, before.ready if before is not None else 0)
         for old, count in steps.lower:

@@ -1,0 +1,149 @@
+"""How a serving's requests are to be split over its pools: weights for a router, as pure functions.
+
+Each Deployment of a serving with `spec.routing` has a Service of its own, and a weight: the planned part of the
+requests or, while a change is under way, its part of what ready replicas sustain. Weights are whole percents, so
+that not every tick of the grid is a write.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ecoserve.api import LLMServing
+from ecoserve.api.labels import FIELD_MANAGER, SERVING
+from ecoserve_operator.acting.deployments import INSTANCE, MANAGED_BY, Wanted, owner_of
+from ecoserve_operator.acting.order import ready_replicas
+from ecoserve_operator.watch.records import DeploymentRecord, Key
+
+_PERCENT = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """A Deployment, by the name that its Service has, too; `weight` is in percent of its role and class."""
+
+    name: str
+    pool: str
+    role: str
+    traffic_class: str
+    weight: int
+
+
+def backends_of(
+    wanted: Sequence[Wanted], running: Mapping[Key, DeploymentRecord], *, changing: bool
+) -> tuple[Backend, ...]:
+    """The weights of a serving's Deployments; those that have nothing ready get none, if others have."""
+    planned = {each.key: each for each in wanted}
+    found: dict[tuple[str, str], list[tuple[DeploymentRecord, float]]] = {}
+    for key, record in sorted(running.items()):
+        each, ready = planned.get(key), ready_replicas(record)
+        sustained = each.replica_requests_per_second if each else record.replica_requests_per_second or 0.0
+        rate = ready * sustained if changing or each is None else each.requests_per_second * bool(ready)
+        found.setdefault((record.role, record.traffic_class), []).append((record, rate))
+    made = []
+    for (role, traffic_class), items in sorted(found.items()):
+        amounts = [rate for _, rate in items]
+        if not any(amounts):
+            amounts = [float(max(1, record.replicas)) for record, _ in items]
+        for (record, _), weight in zip(items, percents(amounts), strict=True):
+            made.append(
+                Backend(
+                    name=record.name,
+                    pool=record.pool,
+                    role=role,
+                    traffic_class=traffic_class,
+                    weight=weight,
+                )
+            )
+    return tuple(made)
+
+
+def percents(amounts: Sequence[float]) -> list[int]:
+    """Whole percents that add up to 100, each within one of its exact share."""
+    total = sum(amounts)
+    exact = [_PERCENT * amount / total for amount in amounts]
+    whole = [int(share) for share in exact]
+    largest = sorted(range(len(exact)), key=lambda index: (whole[index] - exact[index], index))
+    for index in largest[: _PERCENT - sum(whole)]:
+        whole[index] += 1
+    return whole
+
+
+def build_service(serving: LLMServing, record: DeploymentRecord, port: int) -> dict[str, Any]:
+    """The Service in front of one Deployment, which goes when that does."""
+    owner = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "name": record.name,
+        "uid": record.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": record.name,
+            "namespace": record.namespace,
+            "labels": {SERVING: serving.metadata.name, MANAGED_BY: FIELD_MANAGER},
+            "ownerReferences": [owner],
+        },
+        "spec": {
+            "selector": {INSTANCE: record.name},
+            "ports": [{"name": "http", "port": port, "targetPort": port}],
+        },
+    }
+
+
+def build_weights(serving: LLMServing, backends: Sequence[Backend], port: int) -> dict[str, Any]:
+    """The ConfigMap `<serving>-weights`, for routers that are not of the Gateway API."""
+    namespace, name = serving.metadata.namespace, serving.metadata.name
+    rows = [
+        {
+            "address": f"{item.name}.{namespace}.svc:{port}",
+            "selector": {INSTANCE: item.name},
+            "pool": item.pool,
+            "role": item.role,
+            "class": item.traffic_class,
+            "weight": item.weight,
+        }
+        for item in backends
+    ]
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": f"{name}-weights",
+            "namespace": namespace,
+            "labels": {SERVING: name, MANAGED_BY: FIELD_MANAGER},
+            "ownerReferences": [owner_of(serving)],
+        },
+        "data": {"weights.json": json.dumps(rows, indent=1)},
+    }
+
+
+def routed_rules(
+    rules: Sequence[Mapping[str, Any]], serving: str, backends: Sequence[Backend], port: int
+) -> list[dict[str, Any]]:
+    """An HTTPRoute's rules with weights over the Services that take whole online requests.
+
+    Rules that lead elsewhere too, or redirect, are left as they are.
+    """
+    refs = [
+        {"group": "", "kind": "Service", "name": item.name, "port": port, "weight": item.weight}
+        for item in backends
+        if item.role == "both" and item.traffic_class == "online"
+    ]
+    return [
+        {**rule, "backendRefs": refs} if refs and _is_ours(rule, serving) else dict(rule) for rule in rules
+    ]
+
+
+def _is_ours(rule: Mapping[str, Any], serving: str) -> bool:
+    redirects = any(item.get("type") == "RequestRedirect" for item in rule.get("filters") or ())
+    refs = rule.get("backendRefs") or ()
+    return not redirects and all(
+        ref.get("kind", "Service") == "Service" and str(ref.get("name", "")).startswith(f"{serving}-")
+        for ref in refs
+    )

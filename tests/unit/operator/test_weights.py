@@ -1,0 +1,205 @@
+"""What routers are told: weights by plan, by what is ready during a change, and only in rules that are ours."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecoserve.api import LLMServing
+from ecoserve.api.manifests import parse_serving
+from ecoserve.errors import InvalidInputError
+from ecoserve_operator.acting.deployments import Wanted
+from ecoserve_operator.acting.router import Router
+from ecoserve_operator.acting.weights import Backend, backends_of, percents, routed_rules
+from ecoserve_operator.kube import Kind
+from ecoserve_operator.watch.records import DeploymentRecord, Key
+
+
+def wanted(pool: str, replicas: int, rate: float, each: float = 2.0, role: str = "both") -> Wanted:
+    return Wanted(
+        namespace="n",
+        serving="s",
+        configuration=f"n/s/{pool}/{role}/tp1/online",
+        pool=pool,
+        selector=(),
+        role=role,
+        traffic_class="online",
+        scheduling_class="online",
+        tensor_parallel=1,
+        cpu_cores=1.0,
+        memory_gib=1.0,
+        replicas=replicas,
+        requests_per_second=rate,
+        replica_requests_per_second=each,
+    )
+
+
+def runs(item: Wanted, ready: int) -> tuple[Key, DeploymentRecord]:
+    return item.key, DeploymentRecord(
+        namespace="n",
+        name=item.key[1],
+        uid=item.pool,
+        owner_uid="u",
+        pool=item.pool,
+        configuration=item.configuration,
+        replicas=item.replicas,
+        ready=ready,
+        settled=True,
+        digest="",
+        role=item.role,
+        replica_requests_per_second=item.replica_requests_per_second,
+    )
+
+
+def weights(backends: tuple[Backend, ...]) -> dict[str, int]:
+    return {item.pool: item.weight for item in backends}
+
+
+def test_when_nothing_changes_the_plan_is_the_weight() -> None:
+    a, b = wanted("a", 2, rate=3.0), wanted("b", 4, rate=1.0)
+    assert weights(backends_of([a, b], dict([runs(a, 2), runs(b, 4)]), changing=False)) == {"a": 75, "b": 25}
+
+
+def test_while_it_changes_what_is_ready_is_the_weight() -> None:
+    new, old = wanted("new", 4, rate=8.0), wanted("old", 3, rate=0.0)
+    state = dict([runs(new, 1), runs(old, 3)])
+    assert weights(backends_of([new], state, changing=True)) == {"new": 25, "old": 75}
+
+
+def test_what_is_not_ready_gets_nothing_unless_nothing_is() -> None:
+    a, b = wanted("a", 2, rate=3.0), wanted("b", 2, rate=1.0)
+    assert weights(backends_of([a, b], dict([runs(a, 0), runs(b, 1)]), changing=True)) == {"a": 0, "b": 100}
+    assert weights(backends_of([a, b], dict([runs(a, 0), runs(b, 0)]), changing=True)) == {"a": 50, "b": 50}
+
+
+def test_roles_are_weighed_apart() -> None:
+    p, d = wanted("p", 1, rate=3.0, role="prefill"), wanted("d", 2, rate=3.0, role="decode")
+    assert weights(backends_of([p, d], dict([runs(p, 1), runs(d, 2)]), changing=False)) == {
+        "p": 100,
+        "d": 100,
+    }
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=9).filter(lambda amounts: sum(amounts) > 0))
+def test_percents_add_up_and_are_near(amounts: list[float]) -> None:
+    found = percents(amounts)
+    assert sum(found) == 100
+    assert all(
+        abs(each - 100 * amount / sum(amounts)) < 1 + 1e-9
+        for each, amount in zip(found, amounts, strict=True)
+    )
+
+
+def backend(name: str, weight: int, role: str = "both") -> Backend:
+    return Backend(name=name, pool=name, role=role, traffic_class="online", weight=weight)
+
+
+@pytest.mark.parametrize(
+    ("rule", "ours"),
+    [
+        ({}, True),
+        ({"backendRefs": [{"name": "s-old", "port": 8000}]}, True),
+        ({"matches": [{"path": {"value": "/v1"}}], "backendRefs": [{"name": "s-old"}]}, True),
+        ({"backendRefs": [{"name": "s-old"}, {"name": "blog"}]}, False),
+        ({"backendRefs": [{"name": "s-old", "kind": "InferencePool"}]}, False),
+        ({"filters": [{"type": "RequestRedirect"}]}, False),
+    ],
+)
+def test_only_rules_that_lead_to_this_serving_are_weighed(rule: dict[str, Any], ours: bool) -> None:
+    refs = [{"group": "", "kind": "Service", "name": "s-a", "port": 8000, "weight": 100}]
+    expected = {**rule, "backendRefs": refs} if ours else rule
+    assert routed_rules([rule], "s", [backend("s-a", 100), backend("s-p", 100, "prefill")], 8000) == [
+        expected
+    ]
+
+
+def test_without_whole_requests_to_send_a_route_is_left_as_it_is() -> None:
+    rules = [{"backendRefs": [{"name": "s-old"}]}]
+    assert (
+        routed_rules(rules, "s", [backend("s-p", 100, "prefill"), backend("s-d", 100, "decode")], 80) == rules
+    )
+
+
+def serving(**routing: Any) -> LLMServing:
+    return parse_serving(
+        {
+            "metadata": {"name": "s", "namespace": "n", "uid": "u"},
+            "spec": {
+                "model": {"name": "m"},
+                "offline": {"load": {"requestsPerSecond": 1, "lengths": "azure-code-2023"}},
+                "template": {"spec": {"containers": [{"name": "engine", "image": "x"}]}},
+                "routing": routing,
+            },
+        }
+    )
+
+
+class _Api:
+    """What a router writes, and an HTTPRoute that may be there."""
+
+    def __init__(self, route: dict[str, Any] | None = None) -> None:
+        self.route = route
+        self.writes: list[tuple[str, str]] = []
+        self.objects: dict[tuple[str, str], Any] = {}
+
+    async def apply(self, kind: Kind, manifest: Mapping[str, Any]) -> None:
+        self.writes.append((kind.plural, manifest["metadata"]["name"]))
+        self.objects[self.writes[-1]] = manifest
+
+    async def get(self, kind: Kind, name: str, namespace: str) -> dict[str, Any] | None:
+        assert (kind.plural, name, namespace) == ("httproutes", "r", "n")
+        return self.route
+
+    async def merge(self, kind: Kind, name: str, namespace: str, patch: Mapping[str, Any]) -> None:
+        assert self.route is not None
+        assert namespace == "n"
+        assert patch["metadata"] == {"resourceVersion": "7"}
+        self.writes.append((kind.plural, name))
+        self.route = {**self.route, "spec": patch["spec"]}
+
+
+def route(router: Router, routing: dict[str, Any], ready: int = 2) -> str:
+    item = wanted("a", 2, rate=3.0)
+    return asyncio.run(router.route(serving(**routing), [item], dict([runs(item, ready)]), changing=False))
+
+
+def test_services_weights_and_route_are_written_once() -> None:
+    api = _Api({"metadata": {"resourceVersion": "7"}, "spec": {"rules": [{}]}})
+    router = Router(api)  # type: ignore[arg-type]  # a fake of three methods
+    for _ in range(2):
+        assert not route(router, {"port": 9000, "httpRoute": "r"})
+    name = wanted("a", 2, rate=3.0).key[1]
+    assert api.writes == [("services", name), ("configmaps", "s-weights"), ("httproutes", "r")]
+    service = api.objects["services", name]
+    assert service["spec"]["selector"] == {"app.kubernetes.io/instance": name}
+    (row,) = json.loads(api.objects["configmaps", "s-weights"]["data"]["weights.json"])
+    assert (row["address"], row["weight"], row["role"]) == (f"{name}.n.svc:9000", 100, "both")
+    assert api.route is not None
+    ((ref,),) = (rule["backendRefs"] for rule in api.route["spec"]["rules"])
+    assert (ref["name"], ref["port"], ref["weight"]) == (name, 9000, 100)
+
+
+def test_a_route_that_is_not_there_is_told_and_the_weights_are_written() -> None:
+    api = _Api()
+    assert "there is no HTTPRoute r" in route(Router(api), {"httpRoute": "r"})  # type: ignore[arg-type]
+    assert ("configmaps", "s-weights") in api.writes
+
+
+def test_without_routing_nothing_is_written() -> None:
+    api = _Api()
+    item = wanted("a", 2, rate=3.0)
+    plain = serving(port=1)
+    plain = plain.model_copy(update={"spec": plain.spec.model_copy(update={"routing": None})})
+    router = Router(api)  # type: ignore[arg-type]
+    assert not asyncio.run(router.route(plain, [item], dict([runs(item, 2)]), changing=False))
+    assert not api.writes
+
+
+@pytest.mark.parametrize("port", [0, 65536, "http"])
+def test_a_port_is_a_number_from_1_to_65535(port: object) -> None:
+    with pytest.raises(InvalidInputError, match=r"spec\.routing\.port"):
+        serving(port=port)
