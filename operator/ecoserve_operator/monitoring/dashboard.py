@@ -114,6 +114,7 @@ _ROWS: tuple[tuple[str, tuple[_Panel, ...]], ...] = (
                 queries=(
                     ("sum by (serving) (ecoserve_serving_planned_replicas)", "{{serving}} planned"),
                     ("ecoserve_serving_ready_replicas", "{{serving}} ready"),
+                    ("sum by (serving) (ecoserve_desired_replicas)", "{{serving}} to be"),
                 ),
             ),
             _Panel(
