@@ -17,7 +17,7 @@ from ecoserve.carbon import Accounting, Intensity, intensity_of
 from ecoserve.catalog import Catalog
 from ecoserve.errors import InvalidInputError
 from ecoserve.fleet.nodes import NodeFacts
-from ecoserve.fleet.pools import Pool, UnknownNode, pools_from_nodes
+from ecoserve.fleet.pools import UnknownNode, pools_from_nodes
 from ecoserve.fleet.snapshot import Snapshot, Zone
 from ecoserve.performance import Role, Slo
 from ecoserve.units import parse_duration
@@ -129,16 +129,6 @@ def with_intensity(snapshot: Snapshot, grams_per_kwh: Mapping[str, float]) -> Sn
         for z in snapshot.zones
     )
     return replace(snapshot, zones=tuple(zones))
-
-
-def without_nodes(snapshot: Snapshot, taken: Mapping[str, int]) -> Snapshot:
-    """Return the snapshot with so many nodes fewer, by pool; empty pools go."""
-    left: list[Pool] = []
-    for pool in snapshot.pools:
-        names = pool.node_names[taken.get(pool.name, 0) :]
-        if names:
-            left.append(replace(pool, node_names=names))
-    return replace(snapshot, pools=tuple(left))
 
 
 def _zones(readings: Iterable[ZoneReading]) -> dict[str, Zone]:

@@ -35,6 +35,7 @@ class Pool:
     `node_names` are the nodes the plan may use and `node_resources` what each of them has free at least.
     `selector` lists labels with their value, or None for a label that must not be there. `shapes` are leaner
     ones in which its nodes can be ordered; `ordered` is the one a plan counts with, None for nodes as they stand.
+    `part_of` is the pool of which these nodes are some that are on for others: what is left of each is free here.
     """
 
     name: str
@@ -51,6 +52,17 @@ class Pool:
     shapes: tuple[HostShape, ...] = ()
     ordered: HostShape | None = None
     taints: tuple[Taint, ...] = ()
+    part_of: "Pool | None" = None
+
+    @property
+    def whole(self) -> "Pool":
+        """The pool as it was before others took parts of its nodes."""
+        return self.part_of or self
+
+    @property
+    def title(self) -> str:
+        """Its name for people: what is left on nodes in use is told from whole nodes."""
+        return self.name if self.part_of is None else f"{self.part_of.name} (on nodes in use)"
 
     @property
     def nodes(self) -> int:

@@ -5,7 +5,7 @@ Cores on a GPU node that is on for its devices so carry nothing of it, and the p
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ecoserve.planner.build import Problem
 from ecoserve.planner.instance import InstanceSpec, PlanningResult
@@ -24,18 +24,10 @@ class Part:
     cost_per_hour: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attribution:
-    """Parts by configuration name, and what stands on each node by pool."""
-
-    parts: Mapping[str, Part] = field(default_factory=dict)
-    contents: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
-
-
-def attribute(problem: Problem, result: PlanningResult | None) -> Attribution:
-    """Split a result's carbon, power and price over its configurations."""
+def attribute(problem: Problem, result: PlanningResult | None) -> Mapping[str, Part]:
+    """Split a result's carbon, power and price over its configurations; return the parts by name."""
     if problem.instance is None or result is None:
-        return Attribution()
+        return {}
     spec = problem.instance.spec
     zones = {zone.name: zone for zone in spec.zones}
     pools = {pool.name: pool for pool in spec.pools}
@@ -60,7 +52,7 @@ def attribute(problem: Problem, result: PlanningResult | None) -> Attribution:
             + nodes * pool.node.embodied_grams_per_hour,
             cost_per_hour=replicas * item.cost_per_hour + nodes * pool.node.cost_per_hour,
         )
-    return Attribution(parts=parts, contents=_contents(spec, result))
+    return parts
 
 
 def _node_shares(spec: InstanceSpec, result: PlanningResult) -> dict[str, float]:
@@ -81,7 +73,8 @@ def _node_shares(spec: InstanceSpec, result: PlanningResult) -> dict[str, float]
     return shares
 
 
-def _contents(spec: InstanceSpec, result: PlanningResult) -> dict[str, tuple[tuple[str, ...], ...]]:
+def node_contents(spec: InstanceSpec, result: PlanningResult) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Return what stands on each node that is on, by pool: an assignment that fits."""
     contents = {}
     for pool in spec.pools:
         items = [

@@ -28,7 +28,7 @@ def reuse_verdicts(
     groups: dict[tuple[str, str, str], list[Configuration]] = {}
     for item in problem.configurations.values():
         if item.engine.on_cpu:
-            groups.setdefault((item.serving, item.traffic_class, item.pool.name), []).append(item)
+            groups.setdefault((item.serving, item.traffic_class, item.pool.whole.name), []).append(item)
     verdicts = (judge.verdict(members) for _, members in sorted(groups.items()))
     return tuple(verdict for verdict in verdicts if verdict is not None)
 
@@ -61,7 +61,7 @@ class _Judge:
         return ReuseVerdict(
             serving=own.serving,
             traffic_class=own.traffic_class,
-            pool=own.pool.name,
+            pool=own.pool.whole.name,
             cpu_configuration=cpu.configuration,
             full_gpu_pool=self._pool(full),
             against_full=self._break_even(cpu, full),
@@ -94,7 +94,7 @@ class _Judge:
         return break_even_intensity(cpu, gpu, None if gpu.zone == cpu.zone else self._intensity[gpu.zone])
 
     def _pool(self, cost: RequestCost) -> str:
-        return self._problem.configurations[cost.configuration].pool.name
+        return self._problem.configurations[cost.configuration].pool.whole.name
 
     def _rank(self, cost: RequestCost) -> tuple[float, str]:
         return cost.grams(self._intensity[cost.zone]), cost.configuration

@@ -31,6 +31,7 @@ from ecoserve.planner.instance import (
     ZoneSpec,
 )
 from ecoserve.planner.levers import ALL_LEVERS, Lever
+from ecoserve.planner.packing import replicas_per_node
 from ecoserve.planner.rightsize import single_sku
 from ecoserve.planner.supply import footprint_of, node_spec
 from ecoserve.units import JOULES_PER_KWH
@@ -126,7 +127,7 @@ def build_problem(
                     slices=tuple(_slice(item) for name, item in slices.items() if name not in rejections),
                     options=tuple(options),
                     limits=tuple(_limits(snapshot.servings, configurations.values())),
-                    held={name: count for name, count in snapshot.held.items() if name in configurations},
+                    held=_held(snapshot, configurations.values()),
                     relative_gap=effort.relative_gap,
                     time_limit_seconds=effort.time_limit_seconds,
                 ),
@@ -153,15 +154,15 @@ def with_pinned(problem: Problem, pinned: Pinned) -> Problem:
     """Return the problem with replicas fixed; those of free servings stay within the limits they have."""
     if problem.instance is None:
         return problem
-    by_serving: dict[str, list[str]] = {}
+    by_serving: dict[str, dict[str, list[str]]] = {}
     for name, item in problem.configurations.items():
         if item.serving not in pinned.free:
-            by_serving.setdefault(item.serving, []).append(name)
-    fixed = {name for names in by_serving.values() for name in names}
+            by_serving.setdefault(item.serving, {}).setdefault(item.held_as, []).append(name)
+    fixed = {name: held for kinds in by_serving.values() for held, names in kinds.items() for name in names}
     spec = problem.instance.spec.model_copy(
         update={
             "configurations": tuple(
-                item.model_copy(update={"max_replicas": pinned.replicas.get(item.name, 0)})
+                item.model_copy(update={"max_replicas": pinned.replicas.get(fixed[item.name], 0)})
                 if item.name in fixed
                 else item
                 for item in problem.instance.spec.configurations
@@ -171,10 +172,18 @@ def with_pinned(problem: Problem, pinned: Pinned) -> Problem:
                 *(
                     LimitSpec(
                         name=serving,
-                        configurations=tuple(names),
-                        min_replicas=sum(pinned.replicas.get(name, 0) for name in names),
+                        configurations=tuple(name for names in kinds.values() for name in names),
+                        min_replicas=sum(pinned.replicas.get(held, 0) for held in kinds),
                     )
-                    for serving, names in by_serving.items()
+                    for serving, kinds in by_serving.items()
+                ),
+                *(
+                    LimitSpec(
+                        name=held, configurations=tuple(names), max_replicas=pinned.replicas.get(held, 0)
+                    )
+                    for kinds in by_serving.values()
+                    for held, names in kinds.items()
+                    if len(names) > 1
                 ),
             ),
         }
@@ -191,12 +200,30 @@ def with_intensities(problem: Problem, snapshot: Snapshot) -> Problem:
         update={
             "zones": _zones(snapshot),
             "configurations": tuple(_configuration(item, snapshot) for item in configurations.values()),
-            "held": {name: count for name, count in snapshot.held.items() if name in configurations},
+            "held": _held(snapshot, configurations.values()),
         }
     )
     metadata = InstanceMetadata(name=_name(snapshot, spec.objective))
     instance = problem.instance.model_copy(update={"metadata": metadata, "spec": spec})
     return replace(problem, instance=instance)
+
+
+def _held(snapshot: Snapshot, configurations: Iterable[Configuration]) -> dict[str, int]:
+    """Return what is held by configuration; on what is left of nodes first, as far as there is room."""
+    left = dict(snapshot.held)
+    held: dict[str, int] = {}
+    for item in sorted(configurations, key=lambda item: item.pool.part_of is None):
+        count = left.get(item.held_as, 0)
+        if item.pool.part_of is not None:
+            need, have = item.resources, item.pool.node_resources
+            room = replicas_per_node(
+                (need.gpu, need.cpu, need.memory_gib), (have.gpu, have.cpu, have.memory_gib)
+            )
+            count = int(min(count, room * item.pool.nodes))
+        if count:
+            held[item.name] = count
+            left[item.held_as] -= count
+    return held
 
 
 def _name(snapshot: Snapshot, objective: str) -> str:

@@ -47,6 +47,11 @@ class Configuration:
     loaded_idle_watts: float
 
     @property
+    def held_as(self) -> str:
+        """Its name in placements and among what is held, the same on whole nodes and on what is left of others."""
+        return self.name.replace(f"/{self.pool.name}/", f"/{self.pool.whole.name}/")
+
+    @property
     def shape(self) -> str:
         """Devices or cores, in words."""
         if self.engine.on_cpu:

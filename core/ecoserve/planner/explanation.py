@@ -84,7 +84,9 @@ class PlacementReasons:
         unit = _UNITS[self._spec.objective]
         other = self._problem.configurations[runner_up]
         if difference >= 0:
-            return f"least for {load}; next, {other.shape} on {other.pool.name}, adds {difference:.3g} {unit}"
+            return (
+                f"least for {load}; next, {other.shape} on {other.pool.title}, adds {difference:.3g} {unit}"
+            )
         full = self._result.nodes[other.pool.name] >= other.pool.nodes
         why = (
             "all its nodes are in use"
@@ -92,7 +94,7 @@ class PlacementReasons:
             else "whole replicas and nodes that are on anyway favour this one"
         )
         return (
-            f"serves {load}; {other.shape} on {other.pool.name} would take {-difference:.3g} {unit} less "
+            f"serves {load}; {other.shape} on {other.pool.title} would take {-difference:.3g} {unit} less "
             f"at full use, but {why}"
         )
 
@@ -199,7 +201,7 @@ def _without_room(
 ) -> Unserved:
     own = [item for item in problem.configurations.values() if item.serving == serving.name]
     replicas = sum(result.replicas[item.name] for item in own)
-    full = sorted({item.pool.name for item in own if result.nodes[item.pool.name] >= item.pool.nodes})
+    full = sorted({item.pool.whole.name for item in own if result.nodes[item.pool.name] >= item.pool.nodes})
     if replicas >= serving.max_replicas:
         reason = UnservedReason.REPLICA_LIMIT
         detail = f"maxReplicas {serving.max_replicas} is reached; raise it to serve this load"

@@ -129,7 +129,7 @@ def _but_for_intensity(snapshot: Snapshot) -> list[Zone]:
 
 def _with_totals(problem: Problem, result: PlanningResult) -> PlanningResult:
     """Return a result with the totals that its flows and replicas come to."""
-    parts = attribute(problem, result).parts.values()
+    parts = attribute(problem, result).values()
     assert problem.instance is not None  # noqa: S101 - it has a result
     spec = problem.instance.spec
     latency = {(o.slice, o.configuration, o.phase): o.latency_seconds for o in spec.options}

@@ -124,9 +124,13 @@ def explain(parts: Iterable[Solved]) -> Explanation:
         slices += own
         servings += _servings(own, Objective(instance.spec.objective))
         if result.marginals is not None:
+            rest = {
+                pool.name for pool in part.snapshot.pools if pool.part_of is not None
+            }  # nobody can buy those
             for name, value in result.marginals.nodes.items():
-                node_values[name] = max(value, node_values.get(name, 0.0))
-            binding += [_binding(part, item) for item in result.marginals.binding]
+                if name not in rest:
+                    node_values[name] = max(value, node_values.get(name, 0.0))
+            binding += [_binding(part, item) for item in result.marginals.binding if item.name not in rest]
     return Explanation(
         objectives=tuple(objectives),
         slices=tuple(sorted(slices, key=lambda item: (item.serving, -item.requests_per_second, item.slice))),
@@ -147,7 +151,7 @@ class _Slices:
         self._zone = {pool.name: pool.zone for pool in self._spec.pools}
         self._first_nodes = dict(self._nodes_to_turn_on())
         self._kinds = {
-            name: (item.pool.name, _devices(item)) for name, item in self._problem.configurations.items()
+            name: (item.pool.title, _devices(item)) for name, item in self._problem.configurations.items()
         }
 
     def _nodes_to_turn_on(self) -> Iterator[tuple[str, tuple[float, float]]]:

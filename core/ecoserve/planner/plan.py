@@ -1,7 +1,7 @@
 """The plan: which pools serve which part of each serving's load, at what carbon, and why.
 
 `make_plan` plans the servings of each objective together (carbon first, then energy, cost, performance), each
-group on the nodes the groups before left. A serving that cannot be placed is listed with its reason and never
+group on what the groups before left (`left_over`). A serving that cannot be placed is listed with its reason and never
 stops the others.
 """
 
@@ -13,18 +13,19 @@ from ecoserve.api.labels import CLASS_OFFLINE, CLASS_ONLINE, GPU_RESOURCE
 from ecoserve.api.llmserving import Objective
 from ecoserve.carbon import Signal
 from ecoserve.errors import InvalidInputError
-from ecoserve.fleet.assemble import without_nodes
 from ecoserve.fleet.pools import Pool
 from ecoserve.fleet.snapshot import Snapshot, Zone, signal_of
 from ecoserve.performance import Role
-from ecoserve.planner.attribution import Attribution, attribute
+from ecoserve.planner.attribution import Part, attribute
 from ecoserve.planner.break_even import reuse_verdicts
 from ecoserve.planner.build import Pinned, Problem, SearchEffort, build_problem, with_pinned
 from ecoserve.planner.explanation import PlacementReasons, Unserved, explain_unserved
 from ecoserve.planner.instance import PlanningInstance, PlanningResult
+from ecoserve.planner.left_over import left_over
 from ecoserve.planner.levers import ALL_LEVERS, Lever
 from ecoserve.planner.margins import Explanation
-from ecoserve.planner.reduce import Recommendation, least_in_shapes, node_need, recommend
+from ecoserve.planner.recommendations import recommendations
+from ecoserve.planner.reduce import Recommendation, least_in_shapes
 from ecoserve.planner.reuse import ReuseVerdict
 from ecoserve.planner.solved import Solved
 from ecoserve.planner.solver import solve
@@ -199,7 +200,7 @@ def make_plan(
             replace(group, pools=left.pools), chosen, levers, effort, pinned, carbon_price_per_tonne
         )
         parts.append(part)
-        left = without_nodes(left, {use.pool.name: use.nodes_on for use in part.pools})
+        left = left_over(left, part.solved[0])
     return parts[0] if len(parts) == 1 else _combined(snapshot, parts, levers)
 
 
@@ -271,7 +272,7 @@ def plan_of(solved: Solved, objective: Objective, levers: frozenset[Lever]) -> P
         pools=tuple(_pool_use(pool, problem, result) for pool in snapshot.pools),
         placements=placements,
         unserved=explain_unserved(snapshot, problem, result),
-        recommendations=_recommendations(snapshot, problem, attribution, levers),
+        recommendations=recommendations([solved]) if Lever.REDUCE in levers else (),
         reuse=reuse_verdicts(snapshot, problem, result),
         operational_grams_per_hour=sum(item.operational_grams_per_hour for item in placements),
         embodied_grams_per_hour=sum(item.embodied_grams_per_hour for item in placements),
@@ -288,7 +289,7 @@ def plan_of(solved: Solved, objective: Objective, levers: frozenset[Lever]) -> P
 
 
 def _placements(
-    snapshot: Snapshot, problem: Problem, result: PlanningResult | None, attribution: Attribution
+    snapshot: Snapshot, problem: Problem, result: PlanningResult | None, attribution: Mapping[str, Part]
 ) -> tuple[Placement, ...]:
     if problem.instance is None or result is None:
         return ()
@@ -299,38 +300,41 @@ def _placements(
     loads: dict[str, float] = {}
     moved: dict[str, float] = {}
     for flow in result.flows:
-        name = flow.configuration
-        engine, bucket = problem.configurations[name].engine, problem.slices[flow.slice].bucket
-        transfer = transfer_of(engine, bucket.input_tokens)
+        item, bucket = problem.configurations[flow.configuration], problem.slices[flow.slice].bucket
+        transfer = transfer_of(item.engine, bucket.input_tokens)
+        name = item.held_as
         rates[name] = rates.get(name, 0.0) + flow.rate
-        loads[name] = loads.get(name, 0.0) + flow.rate / options[flow.slice, name, flow.phase]
+        loads[name] = loads.get(name, 0.0) + flow.rate / options[flow.slice, flow.configuration, flow.phase]
         moved[name] = moved.get(name, 0.0) + (flow.rate * transfer.bytes if transfer else 0.0)
+    kinds: dict[str, list[str]] = {}
+    for name in sorted(result.replicas, key=lambda name: -result.replicas[name]):
+        if result.replicas[name] > 0:
+            kinds.setdefault(problem.configurations[name].held_as, []).append(name)
     made = []
-    for name, replicas in result.replicas.items():
-        if replicas == 0:
-            continue
-        item, part = problem.configurations[name], attribution.parts[name]
+    for held_as, names in kinds.items():
+        item, parts = problem.configurations[names[0]], [attribution[name] for name in names]
+        rate, load = rates.get(held_as, 0.0), loads.get(held_as, 0.0)
         made.append(
             Placement(
-                configuration=name,
+                configuration=held_as,
                 serving=item.serving,
-                pool=item.pool.name,
+                pool=item.pool.whole.name,
                 role=item.engine.role,
                 traffic_class=item.traffic_class,
                 tensor_parallel=item.engine.tensor_parallel,
                 cpu_cores=item.resources.cpu,
                 memory_gib=item.resources.memory_gib,
-                replicas=replicas,
-                requests_per_second=rates.get(name, 0.0),
-                share=rates.get(name, 0.0) / demand[item.serving],
-                operational_grams_per_hour=part.operational_grams_per_hour,
-                embodied_grams_per_hour=part.embodied_grams_per_hour,
-                watts=part.watts,
-                cost_per_hour=part.cost_per_hour,
-                kv_bytes_per_second=moved.get(name, 0.0),
-                replica_requests_per_second=rates[name] / loads[name] if loads.get(name) else 0.0,
+                replicas=sum(result.replicas[name] for name in names),
+                requests_per_second=rate,
+                share=rate / demand[item.serving],
+                operational_grams_per_hour=sum(part.operational_grams_per_hour for part in parts),
+                embodied_grams_per_hour=sum(part.embodied_grams_per_hour for part in parts),
+                watts=sum(part.watts for part in parts),
+                cost_per_hour=sum(part.cost_per_hour for part in parts),
+                kv_bytes_per_second=moved.get(held_as, 0.0),
+                replica_requests_per_second=rate / load if load else 0.0,
                 accelerator_resource=item.pool.accelerator_resource,
-                reason=reasons.sentence(name),
+                reason=reasons.sentence(names[0]),
             )
         )
     return tuple(
@@ -350,31 +354,17 @@ def _pool_use(pool: Pool, problem: Problem, result: PlanningResult | None) -> Po
     )
 
 
-def _recommendations(
-    snapshot: Snapshot, problem: Problem, attribution: Attribution, levers: frozenset[Lever]
-) -> tuple[Recommendation, ...]:
-    if Lever.REDUCE not in levers:
-        return ()
-    memory = {name: item.resources.memory_gib for name, item in problem.configurations.items()}
-    models = {
-        name: (item.engine.model, item.engine.precision) for name, item in problem.configurations.items()
-    }
-    return tuple(
-        recommend(pool, len(contents), node_need(contents, memory, models), snapshot.coefficients)
-        for pool in snapshot.pools
-        if (contents := attribution.contents.get(pool.name, ()))
-    )
-
-
 def _combined(snapshot: Snapshot, parts: list[Plan], levers: frozenset[Lever]) -> Plan:
     """Put the plans of several objectives together; the first part saw every pool."""
     nodes_on: dict[str, int] = {}
     for part in parts:
         for use in part.pools:
-            nodes_on[use.pool.name] = nodes_on.get(use.pool.name, 0) + use.nodes_on
+            if use.pool.part_of is None:  # other nodes are on already
+                nodes_on[use.pool.name] = nodes_on.get(use.pool.name, 0) + use.nodes_on
     pools: Mapping[str, PoolUse] = {use.pool.name: use for use in parts[0].pools}
     served = [sum(item.requests_per_second for item in part.placements) for part in parts]
     weighted = sum(part.latency_seconds * rate for part, rate in zip(parts, served, strict=True))
+    solved = tuple(solved for part in parts for solved in part.solved)
     return Plan(
         taken_at=snapshot.taken_at,
         objective=parts[0].objective,
@@ -384,7 +374,7 @@ def _combined(snapshot: Snapshot, parts: list[Plan], levers: frozenset[Lever]) -
         pools=tuple(replace(use, nodes_on=nodes_on[name]) for name, use in pools.items()),
         placements=tuple(item for part in parts for item in part.placements),
         unserved=tuple(item for part in parts for item in part.unserved),
-        recommendations=tuple(item for part in parts for item in part.recommendations),
+        recommendations=recommendations(solved) if Lever.REDUCE in levers else (),
         reuse=tuple(item for part in parts for item in part.reuse),
         operational_grams_per_hour=sum(part.operational_grams_per_hour for part in parts),
         embodied_grams_per_hour=sum(part.embodied_grams_per_hour for part in parts),
@@ -394,5 +384,5 @@ def _combined(snapshot: Snapshot, parts: list[Plan], levers: frozenset[Lever]) -
         bounds=None,
         gap=None,
         solve_seconds=sum(part.solve_seconds for part in parts),
-        solved=tuple(solved for part in parts for solved in part.solved),
+        solved=solved,
     )

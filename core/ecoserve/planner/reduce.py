@@ -83,7 +83,7 @@ def memory_request_gib(need: EngineResources, pool: Pool, levers: frozenset[Leve
         return need.memory_gib
     instance = pool.instance
     part = need.gpu / instance.accelerator_count if need.gpu > 0 else need.cpu / instance.vcpus
-    return max(need.memory_gib, part * pool.node_resources.memory_gib)
+    return max(need.memory_gib, part * pool.whole.node_resources.memory_gib)
 
 
 def node_need(

@@ -71,7 +71,7 @@ def _limit(main: Slice, item: Configuration, rejection: Rejection, grams: float)
         serving=main.serving,
         value=grams * main.rate_per_second * SECONDS_PER_HOUR,
         sentence=f"{_objective(main.slo, rejection.reason)} of {main.serving} keeps "
-        f"{main.bucket.input_tokens:.0f}x{main.bucket.output_tokens:.0f} from {item.shape} on {item.pool.name} "
+        f"{main.bucket.input_tokens:.0f}x{main.bucket.output_tokens:.0f} from {item.shape} on {item.pool.title} "
         f"({rejection.detail}), which without it would take {1000 * grams:.3g} gCO2e per 1,000 requests less",
     )
 

@@ -11,7 +11,7 @@ from ecoserve.api import HardwareProfile
 from ecoserve.api.gridzone import GridZone
 from ecoserve.catalog import load_catalog
 from ecoserve.errors import InvalidInputError
-from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot, without_nodes
+from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot
 from ecoserve.fleet.fleet_file import load_fleet
 from ecoserve.fleet.hardware import check_profile
 from ecoserve.fleet.nodes import NodeFacts, Resources, node_facts
@@ -190,7 +190,6 @@ def test_nodes_off_every_grid_are_explained() -> None:
     assert [pool.zone for pool in snapshot.pools] == ["west"]
     assert [zone.name for zone in snapshot.zones] == ["west"]
     assert [item.name for item in snapshot.unknown_nodes] == ["b"]
-    assert without_nodes(snapshot, {"p5-48xlarge.west": 1}).pools == ()
     with pytest.raises(InvalidInputError, match="one GridZone per zone"):
         assemble_snapshot([], [], [reading("w", ["west"]), reading("v", ["west"])], [], CATALOG, now)
 

@@ -189,8 +189,7 @@ def test_servings_of_different_objectives_share_the_nodes(
     assert {item.serving for item in plan.placements} == {"demo/green", "demo/cheap"}
     assert len(plan.instances) == 2
     assert_whole(plan)
-    pools = {item.serving: item.pool for item in plan.placements}
-    assert pools["demo/green"] != pools["demo/cheap"]
+    assert plan.nodes_on == 1
 
 
 def test_replicas_that_run_stay_where_the_gain_is_small(
