@@ -26,7 +26,7 @@ def test_api_server_takes_it(installed: Cluster, path: Path) -> None:
 
 def test_all_are_read_without_a_cluster() -> None:
     manifests = load_manifests([EXAMPLES])
-    assert {serving.metadata.name for serving in manifests.servings} == {"chat", "code"}
+    assert {serving.metadata.name for serving in manifests.servings} == {"assistant", "chat", "code"}
     assert {"us-west", "us-east", "california"} <= {zone.metadata.name for zone in manifests.grid_zones}
 
 
@@ -81,7 +81,7 @@ def plan(*paths: Path) -> dict[str, Any]:
 
 def test_examples_are_planned() -> None:
     planned = plan(EXAMPLES, EXAMPLES / "fleets" / "demo.yaml")
-    assert {placement["serving"] for placement in planned["placements"]} == {"chat", "code"}
+    assert {placement["serving"] for placement in planned["placements"]} == {"assistant", "chat", "code"}
     assert planned["unserved"] == []
 
 
