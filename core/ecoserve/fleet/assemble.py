@@ -150,7 +150,7 @@ def _traffic(load: Load, now: datetime, measured: MeasuredLoad | None) -> Traffi
         return TrafficDemand(rate_per_second=measured.requests_per_second, buckets=buckets)
     if not load.stated:
         raise InvalidInputError(
-            "load", "prometheus", "a requestsPerSecond or trace beside it where nothing has been measured"
+            "load", "prometheus", "requestsPerSecond or trace beside it, as nothing has been measured"
         )
     multiplier = daily_profile(load.profile).at_hour(now.hour + now.minute / 60)
     rate = load.requests_per_second or 0.0

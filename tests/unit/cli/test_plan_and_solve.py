@@ -47,6 +47,34 @@ def test_a_plan_in_json_is_a_placement_plan_and_its_instance_solves_to_the_same(
     assert result["kind"] == "PlanningResult"
 
 
+def test_measured_load_is_planned_for_as_the_status_tells_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    serving = {
+        "apiVersion": "ecoserve.dev/v1alpha1",
+        "kind": "LLMServing",
+        "metadata": {"name": "chat", "namespace": "default"},
+        "spec": {
+            "model": {"name": "meta-llama/Llama-3.1-8B-Instruct"},
+            "online": {"slo": {"ttft": "2s", "tpot": "100ms"}, "load": {"prometheus": {}}},
+            "policy": {"mode": "Recommend"},
+        },
+    }
+    fleet, path = tmp_path / "fleet.yaml", tmp_path / "serving.json"
+    fleet.write_text("nodes: [{sku: g6.48xlarge, count: 2, zone: z}]")
+    path.write_text(json.dumps(serving))
+    arguments = ["plan", "-f", str(path), "-f", str(fleet), "--intensity", "300", "--output", "json"]
+    assert run(arguments) == 2
+    assert "requestsPerSecond or trace beside it" in capsys.readouterr().err
+    lengths = [{"inputTokens": 500, "outputTokens": 100, "share": 1.0}]
+    told = {"requestsPerSecond": 3.5, "observedAt": "2026-06-01T12:00:00Z", "lengths": lengths}
+    path.write_text(json.dumps({**serving, "status": {"load": {"online": told}}}))
+    instance = tmp_path / "instance.json"
+    assert run([*arguments, "--instance-out", str(instance)]) == 0
+    (planned,) = json.loads(instance.read_text())["spec"]["slices"]
+    assert planned["rate"] == pytest.approx(3.5)
+
+
 def test_designs_are_compared_and_those_that_cannot_be_say_why(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

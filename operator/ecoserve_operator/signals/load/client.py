@@ -12,8 +12,7 @@ from datetime import datetime, timedelta
 from ecoserve.errors import InvalidInputError
 from ecoserve.workload.forecast import HOUR
 from ecoserve.workload.histograms import Marginal, marginal
-from ecoserve.workload.history import KEPT_HOURS
-from ecoserve.workload.measured import stepped_up
+from ecoserve.workload.history import KEPT_HOURS, steps_between
 from ecoserve_operator.signals.load.engines import MEAN, LoadQuestion
 from ecoserve_operator.signals.providers.http import Fetcher
 from ecoserve_operator.signals.providers.keys import Keys, keyed_url
@@ -59,15 +58,10 @@ class LoadAnswer:
 
     @property
     def news(self) -> object:
-        """The rate and the queue in steps: what differs by less makes no other plan."""
-        waiting = None if self.waiting is None else stepped_up(self.waiting)
-        return (
-            stepped_up(self.requests_per_second),
-            waiting,
-            self.lengths,
-            max(self.hours, default=None),
-            self.aside,
-        )
+        """The rate in steps of a quarter, the queue in powers of two: less can wait for the next look at everything."""
+        rate = steps_between(self.requests_per_second, 1.0)
+        waiting = None if self.waiting is None else math.frexp(self.waiting)[1]
+        return rate, waiting, self.lengths, max(self.hours, default=None), self.aside
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,7 +73,7 @@ class LoadClient:
     fetcher: Fetcher
     _asked: int = 0
     _lengths: Lengths | None = None
-    _hours: dict[datetime, float] = field(default_factory=dict)
+    _hours: Mapping[datetime, float] = field(default_factory=dict)
     _aside: str = ""
 
     @property
@@ -106,7 +100,7 @@ class LoadClient:
             requests_per_second=rate,
             waiting=waiting,
             lengths=self._lengths,
-            hours=dict(self._hours),
+            hours=self._hours,
             aside=self._aside,
         )
 
@@ -170,10 +164,10 @@ class LoadClient:
             "step": "3600",
         }
         series = matrix(await self._get("query_range", {"query": self.question.hourly, **span}, "history"))
-        for time, value in series[0] if len(series) == 1 else []:
-            if 0 <= value <= MOST_PER_SECOND:
-                self._hours[time - HOUR] = value
-        self._hours = {hour: rate for hour, rate in self._hours.items() if hour >= oldest}
+        told = series[0] if len(series) == 1 else []
+        fresh = {time - HOUR: value for time, value in told if 0 <= value <= MOST_PER_SECOND}
+        known = {**self._hours, **fresh}
+        self._hours = {hour: rate for hour, rate in known.items() if hour >= oldest}
 
     async def _get(self, path: str, params: Mapping[str, str], name: str) -> object:
         url, headers, auth = await self._access()

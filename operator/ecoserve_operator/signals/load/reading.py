@@ -4,7 +4,8 @@ A source that fails leaves the load as it was last planned for, however long it 
 a stream that was never measured takes the rate of its spec or, without one, waits for the first measurement.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -34,7 +35,7 @@ class LoadReading:
     """A stream's load now. `load` is what is planned for; None where it is the spec's, or (UNKNOWN) nothing yet.
 
     `observed_at` is when it was last measured; `measured_per_second` what was measured; `waiting` are requests in its queue.
-    `lengths` are those that `load` was last made with, `shifted_at` when they took the place of others.
+    `hours` are those that `history` was made of; `lengths` are those that `load` was last made with, `shifted_at` when they took the place of others.
     """
 
     freshness: LoadFreshness
@@ -45,6 +46,7 @@ class LoadReading:
     waiting: float | None = None
     lengths: Lengths | None = None
     shifted_at: datetime | None = None
+    hours: Mapping[datetime, float] = field(default_factory=dict)
     history: LoadHistory | None = None
 
     @property
@@ -84,8 +86,8 @@ def read_load(
     longest = max(3 * question.interval_seconds, question.window_seconds)
     if known.problem and (now - answer.told_at).total_seconds() > longest:
         return _held(load, known.problem, last)
-    told_already = last is not None and last.observed_at == answer.told_at
-    history = last.history if last is not None and told_already else load_history(answer.hours)
+    known_hours = last is not None and last.hours is answer.hours
+    history = last.history if last is not None and known_hours else load_history(answer.hours)
     need = answer.requests_per_second
     expected = None if history is None else history.expected(need, now)
     before = last.load if last is not None else None
@@ -95,17 +97,21 @@ def read_load(
         question.window_seconds,
     )
     lengths, buckets, shifted_at = _lengths(answer, last, now)
-    missing = f"; {answer.aside}" if answer.aside else ""
-    usual = "" if buckets or load.stated else "; its lengths are the spec's"
+    asides = (
+        "" if buckets else "its lengths are the spec's",
+        answer.aside,
+        f"no newer answer: {known.problem}" if known.problem else "",
+    )
     return LoadReading(
         freshness=LoadFreshness.MEASURED,
-        message=f"planned for {rate:.4g} requests/s{usual}{missing}",
+        message="; ".join(filter(None, (f"planned for {rate:.4g} requests/s", *asides))),
         load=MeasuredLoad(requests_per_second=rate, buckets=buckets),
         observed_at=answer.told_at,
         measured_per_second=need,
         waiting=answer.waiting,
         lengths=lengths,
         shifted_at=shifted_at,
+        hours=answer.hours,
         history=history,
     )
 
@@ -147,6 +153,7 @@ def _held(load: Load, problem: str, last: LoadReading | None) -> LoadReading:
         observed_at=last.observed_at,
         lengths=last.lengths,
         shifted_at=last.shifted_at,
+        hours=last.hours,
         history=last.history,
     )
 

@@ -295,4 +295,6 @@ def test_load_that_is_no_longer_seen_is_held_for_ever() -> None:
 
 def test_one_failure_between_answers_is_no_staleness() -> None:
     recent = LoadAnswer(told_at=now() - timedelta(seconds=60), requests_per_second=5.0)
-    assert read("no answer", answer=recent).freshness is LoadFreshness.MEASURED
+    found = read("no answer", answer=recent)
+    assert found.freshness is LoadFreshness.MEASURED
+    assert "no newer answer: no answer" in found.message
