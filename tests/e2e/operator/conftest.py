@@ -3,18 +3,23 @@
 It is not the session's shared cluster: the operator plans every node there is, whoever made it.
 """
 
+import contextlib
 import json
 import os
 import secrets
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import kubernetes.client
 import pytest
+import urllib3.exceptions
 import yaml
 
 from ecoserve.api.crds import build_crds
@@ -106,8 +111,38 @@ class World:
             time.sleep(0.2)
         return found
 
+    @contextmanager
+    def watched(self, serving: str) -> Iterator[list[float]]:
+        """Sample, until left, what the ready replicas of a serving sustain in requests/s, whenever the API server answers."""
+        samples: list[float] = []
+        over = threading.Event()
+
+        def watch(api: kubernetes.client.AppsV1Api) -> None:
+            selector = f"ecoserve.dev/serving={serving}"
+            while not over.wait(0.1):
+                with contextlib.suppress(kubernetes.client.ApiException, urllib3.exceptions.HTTPError):
+                    found = api.list_namespaced_deployment(
+                        self.namespace, label_selector=selector, _request_timeout=2
+                    )
+                    samples.append(sum(_sustained(item) for item in found.items))
+
+        with self.cluster.client() as connection:
+            connection.configuration.retries = False
+            thread = threading.Thread(target=watch, args=(kubernetes.client.AppsV1Api(connection),))
+            thread.start()
+            try:
+                yield samples
+            finally:
+                over.set()
+                thread.join()
+
     def intensity(self, west: float, east: float) -> None:
         self.apply(_zone("west", west), _zone("east", east))
+
+
+def _sustained(deployment: kubernetes.client.V1Deployment) -> float:
+    each = deployment.metadata.annotations["ecoserve.dev/replica-requests-per-second"]
+    return float(each) * (deployment.status.ready_replicas or 0)
 
 
 def _zone(name: str, grams: float) -> Body:
@@ -138,6 +173,12 @@ def operator_cluster(
 
 
 @pytest.fixture(scope="session")
+def metrics_url(operator_cluster: Cluster) -> str:
+    """Where the first operator serves its metrics."""
+    return f"http://127.0.0.1:{operator_cluster.free_port()}/metrics"
+
+
+@pytest.fixture(scope="session")
 def run_operator(operator_cluster: Cluster) -> Callable[..., Process]:
     """Start an operator as the ServiceAccount with the rights of `rbac`, or as whom a kubeconfig names."""
     account = operator_cluster.kubeconfig_for("operator", NAMESPACE)
@@ -159,8 +200,9 @@ def run_operator(operator_cluster: Cluster) -> Callable[..., Process]:
 
 
 @pytest.fixture(scope="session")
-def operator(run_operator: Callable[..., Process]) -> Process:
-    return run_operator("operator-a")
+def operator(run_operator: Callable[..., Process], metrics_url: str) -> Process:
+    port = metrics_url.rpartition(":")[2].partition("/")[0]
+    return run_operator("operator-a", f"--metrics-port={port}")
 
 
 @pytest.fixture

@@ -1,16 +1,14 @@
 """Faults of what the operator stands on: what is served stays served, things come right again, and it is told why.
 
-A watcher samples the ready replicas of a serving through each fault.
+A watcher samples through each fault what the ready replicas of a serving sustain: never less than its load.
 """
 
 import itertools
 import os
 import random
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import psutil
@@ -20,45 +18,16 @@ from ecoserve_devcluster import Process
 
 pytestmark = pytest.mark.devcluster
 
-KILLS = int(os.environ.get("ECOSERVE_KILLS", "8"))
-"""Kills at random moments; 50 take about four minutes."""
+NEEDED = 0.999
+"""Requests/s that the servings of these tests ask for, less rounding."""
+KILLS = int(os.environ.get("ECOSERVE_KILLS", "5"))
+"""Kills at random moments; ECOSERVE_KILLS=50 is for a soak."""
 
 
-@contextmanager
-def watched(world: Any, serving: str) -> Iterator[list[int]]:
-    """Sample how many replicas of a serving are ready, whenever the API server answers."""
-    from kubernetes import client
-
-    samples: list[int] = []
-    over = threading.Event()
-    selector = f"ecoserve.dev/serving={serving}"
-
-    def sample(api: Any) -> None:
-        while not over.wait(0.1):
-            try:
-                found = api.list_namespaced_deployment(
-                    world.namespace, label_selector=selector, _request_timeout=2
-                )
-            except Exception:  # noqa: BLE001, S112 - a server that is down is what some tests are about
-                continue
-            samples.append(sum(item.status.ready_replicas or 0 for item in found.items))
-
-    with world.cluster.client() as connection:
-        connection.configuration.retries = False
-        thread = threading.Thread(target=sample, args=(client.AppsV1Api(connection),))
-        thread.start()
-        try:
-            yield samples
-        finally:
-            over.set()
-            thread.join()
-
-
-def served(world: Any) -> int:
-    """Have one serving placed; returns its replicas."""
+def served(world: Any) -> None:
+    """Have one serving placed."""
     world.serve("chat")
     world.eventually(world.has_condition("chat", "Ready", "True"))
-    return int(world.get("llmserving", "chat")["status"]["readyReplicas"])
 
 
 def is_in(world: Any, zone: str) -> Callable[[], bool]:
@@ -84,10 +53,10 @@ def solver_of(operator: Process) -> psutil.Process:
 
 
 def test_all_grids_are_down(world: Any) -> None:
-    replicas = served(world)
+    served(world)
     (before,) = world.get("deployments")
     nowhere = {"configMap": {"namespace": world.namespace, "name": "nowhere"}}
-    with watched(world, "chat") as ready:
+    with world.watched("chat") as samples:
         world.apply(*(grid(zone, nowhere) for zone in ("west", "east")))
         world.eventually(world.has_condition("chat", "CarbonDataFresh", "False", "Stale"))
         world.eventually(
@@ -98,28 +67,28 @@ def test_all_grids_are_down(world: Any) -> None:
     assert "nowhere does not exist" in told
     (after,) = world.get("deployments")
     assert after["metadata"]["generation"] == before["metadata"]["generation"]
-    assert min(ready) >= replicas
+    assert min(samples) >= NEEDED
 
 
 def test_the_solver_is_killed(world: Any, operator: Process) -> None:
-    replicas = served(world)
-    with watched(world, "chat") as ready:
+    served(world)
+    with world.watched("chat") as samples:
         solver_of(operator).send_signal(signal.SIGKILL)
         world.intensity(west=700, east=20)
         world.eventually(is_in(world, "east"), seconds=40)
-    assert min(ready) >= min(replicas, ready[-1])
+    assert min(samples) >= NEEDED
 
 
 def test_the_solver_hangs(world: Any, operator: Process) -> None:
-    replicas = served(world)
-    with watched(world, "chat") as ready:
+    served(world)
+    with world.watched("chat") as samples:
         solver_of(operator).send_signal(signal.SIGSTOP)
         world.intensity(west=700, east=20)
         world.eventually(world.has_condition("chat", "Feasible", "Unknown", "PlannerFailed"), seconds=60)
         assert "longer than 30 s" in world.condition("chat", "Feasible")["message"]
         assert set(world.replicas_by_zone("chat")) == {"west"}
         world.eventually(is_in(world, "east"), seconds=60)
-    assert min(ready) >= min(replicas, ready[-1])
+    assert min(samples) >= NEEDED
     world.eventually(world.has_condition("chat", "Feasible", "True"))
 
 
@@ -133,17 +102,17 @@ def test_the_api_server_is_away(world: Any, operator: Process) -> None:
     assert "could not be renewed" in operator.tail(200)
     (after,) = world.get("deployments")
     assert after["spec"] == before["spec"]
-    with watched(world, "chat") as ready:
+    with world.watched("chat") as samples:
         operator.restart()
         world.intensity(west=700, east=20)
         world.eventually(is_in(world, "east"), seconds=60)
-    assert min(ready) >= 1
+    assert min(samples) >= NEEDED
 
 
 def test_etcd_is_slow(world: Any, operator: Process) -> None:
     served(world)
     etcd = psutil.Process(world.cluster.process("etcd").pid)
-    with watched(world, "chat") as ready:
+    with world.watched("chat") as samples:
         world.intensity(west=700, east=20)
         for _ in range(12):
             etcd.suspend()
@@ -153,14 +122,14 @@ def test_etcd_is_slow(world: Any, operator: Process) -> None:
         if not operator.running:  # its Lease may have run out; a pod would be started again
             operator.restart()
         world.eventually(is_in(world, "east"), seconds=60)
-    assert min(ready) >= 1
+    assert min(samples) >= NEEDED
 
 
 def test_a_serving_is_deleted_in_the_middle_of_its_change(world: Any, operator: Process) -> None:
     served(world)
     world.serve("other")
     world.eventually(world.has_condition("other", "Ready", "True"))
-    with watched(world, "other") as ready:
+    with world.watched("other") as samples:
         world.intensity(west=700, east=20)
         world.eventually(lambda: len(world.get("deployments")) > 2)
         world.cluster.kubectl("delete", "llmserving", "chat", "-n", world.namespace)
@@ -172,7 +141,7 @@ def test_a_serving_is_deleted_in_the_middle_of_its_change(world: Any, operator: 
             seconds=60,
         )
         world.eventually(lambda: set(world.replicas_by_zone("other")) == {"east"})
-    assert min(ready) >= 1
+    assert min(samples) >= NEEDED
     assert operator.running
 
 
@@ -180,7 +149,7 @@ def test_the_operator_is_killed_at_random_moments(world: Any, operator: Process)
     served(world)
     moments = random.Random(7)  # noqa: S311 - the same moments each time
     zones = itertools.cycle([(700, 20), (20, 700)])
-    with watched(world, "chat") as ready:
+    with world.watched("chat") as samples:
         for _ in range(KILLS):
             west, east = next(zones)
             world.intensity(west=west, east=east)
@@ -190,7 +159,7 @@ def test_the_operator_is_killed_at_random_moments(world: Any, operator: Process)
         world.intensity(west=700, east=20)
         world.eventually(is_in(world, "east"), seconds=60)
         world.eventually(world.has_condition("chat", "Ready", "True"))
-    assert min(ready) >= 1
+    assert min(samples) >= NEEDED
     assert len(world.get("deployments")) == 1
 
 
@@ -203,14 +172,14 @@ def test_two_operators_act_by_mistake(
         "operator-by-mistake", f"--namespace={namespace}", kubeconfig=world.cluster.kubeconfig
     )
     try:
-        with watched(world, "chat") as ready:
+        with world.watched("chat") as samples:
             world.eventually(lambda: "and acts" in second.log.read_text())
             world.intensity(west=700, east=20)
             world.eventually(is_in(world, "east"), seconds=60)
             world.eventually(lambda: "planned in" in second.log.read_text())
             settled = world.get("deployments")
             time.sleep(5)
-        assert min(ready) >= 1
+        assert min(samples) >= NEEDED
         unmoved = [item["metadata"]["generation"] for item in world.get("deployments")]
         assert unmoved == [item["metadata"]["generation"] for item in settled]
         assert operator.running
@@ -219,10 +188,10 @@ def test_two_operators_act_by_mistake(
 
 
 def test_five_hundred_servings_at_once(world: Any, operator: Process) -> None:
-    replicas = served(world)
+    served(world)
     load = {"requestsPerSecond": 0.01, "inputTokens": 256, "outputTokens": 64}
     online = {"slo": {"ttft": "2s", "tpot": "100ms"}, "load": load}
-    with watched(world, "chat") as ready:
+    with world.watched("chat") as samples:
         world.serve_many(
             [f"crowd-{number}" for number in range(500)], online=online, policy={"mode": "Recommend"}
         )
@@ -233,5 +202,5 @@ def test_five_hundred_servings_at_once(world: Any, operator: Process) -> None:
             return len(plans.split()) == 501
 
         world.eventually(told, seconds=180)
-    assert min(ready) >= replicas
+    assert min(samples) >= NEEDED
     assert operator.running

@@ -1,9 +1,6 @@
 """Changes under a watcher: what is ready sustains what is needed at every moment, and room is made step by step."""
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -14,36 +11,6 @@ pytestmark = pytest.mark.devcluster
 def online(rate: float, tpot: str) -> dict[str, Any]:
     load = {"requestsPerSecond": rate, "inputTokens": 1000, "outputTokens": 130}
     return {"slo": {"ttft": "2s", "tpot": tpot}, "load": load}
-
-
-@contextmanager
-def watched(world: Any, serving: str) -> Iterator[list[float]]:
-    """Sample, until left, what the ready replicas of a serving sustain in requests/s."""
-    samples: list[float] = []
-    stopped = threading.Event()
-
-    def watch() -> None:
-        while not stopped.wait(0.05):
-            found = [
-                d
-                for d in world.get("deployments")
-                if d["metadata"]["labels"]["ecoserve.dev/serving"] == serving
-            ]
-            samples.append(sum(sustained(each) for each in found))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield samples
-    finally:
-        stopped.set()
-        watcher.join()
-
-
-def sustained(deployment: Any) -> float:
-    ready = deployment.get("status", {}).get("readyReplicas", 0)
-    each = deployment["metadata"]["annotations"]["ecoserve.dev/replica-requests-per-second"]
-    return float(each) * int(ready)
 
 
 def shapes(world: Any) -> dict[str, int]:
@@ -57,7 +24,7 @@ def shapes(world: Any) -> dict[str, int]:
 def test_replicas_that_move_between_zones_never_sustain_less_than_is_needed(world: Any) -> None:
     world.serve("chat", online=online(7.0, "120ms"))
     world.eventually(world.has_condition("chat", "Ready", "True", "Placed"))
-    with watched(world, "chat") as samples:
+    with world.watched("chat") as samples:
         world.intensity(west=700, east=20)
         world.eventually(lambda: set(world.replicas_by_zone("chat")) == {"east"})
         world.eventually(world.has_condition("chat", "Ready", "True", "Placed"))
@@ -71,7 +38,7 @@ def test_where_the_new_does_not_fit_beside_the_old_room_is_made_step_by_step(wor
     world.serve("chat", online=online(6.0, "120ms"), placement=west)
     world.eventually(world.has_condition("chat", "Ready", "True", "Placed"))
     assert shapes(world) == {"tp2": 3}
-    with watched(world, "chat") as samples:
+    with world.watched("chat") as samples:
         world.serve("chat", online=online(3.3, "60ms"), placement=west)
         world.eventually(lambda: shapes(world) == {"tp4": 1})
     assert min(samples) >= 3.3 * 0.999
@@ -82,7 +49,7 @@ def test_an_operator_that_dies_in_the_middle_of_a_change_goes_on_where_it_stood(
 ) -> None:
     world.serve("chat", online=online(7.0, "120ms"))
     world.eventually(world.has_condition("chat", "Ready", "True", "Placed"))
-    with watched(world, "chat") as samples:
+    with world.watched("chat") as samples:
         world.intensity(west=700, east=20)
         world.eventually(lambda: len(world.get("deployments")) == 2)
         operator.kill()
