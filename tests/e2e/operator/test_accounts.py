@@ -28,16 +28,16 @@ def test_what_is_saved_is_counted_over_a_restart(world: Any, operator: Process, 
     def told(field: str) -> Any:
         return world.get("llmserving", "chat").get("status", {}).get(field)
 
-    levers = world.eventually(lambda: told("levers"))
+    levers = world.eventually(lambda: told("levers"), seconds=90)
     assert {item["lever"] for item in levers} == {"reduce", "reuse", "rightsize", "recycle"}
     world.intensity(west=51, east=600)
-    world.eventually(lambda: told("account"))
-    before = world.eventually(lambda: account(world))
+    world.eventually(lambda: told("account"), seconds=60)
+    before = world.eventually(lambda: account(world), seconds=90)
     assert {point["objective"] for point in before["against"]} == {"carbon", "energy", "cost", "performance"}
     assert counted(metrics_url, "planned") >= before["grams"] > 0
 
     operator.restart()
-    world.eventually(lambda: account(world)["asOf"] > before["asOf"])
+    world.eventually(lambda: account(world)["asOf"] > before["asOf"], seconds=90)
     after = account(world)
     assert after["since"] == before["since"]
     assert after["grams"] >= before["grams"]
