@@ -13,6 +13,7 @@ from performance.fitting import group_of
 from performance.measurements import JOULES, PREFILL, QUANTITIES, RATE, TPOT, Measured
 
 from ecoserve.catalog import Catalog, load_catalog
+from ecoserve.catalog.loading import split_precision
 from ecoserve.performance import efficiency
 from ecoserve.performance.efficiency import AcceleratorConstants
 from ecoserve.performance.expected_error import class_of
@@ -120,7 +121,7 @@ def _errors_of_rows(known: Catalog, outcomes: Iterable[Outcome]) -> list[dict[st
     for outcome in outcomes:
         point = outcome.row.point
         if outcome.row.source == "ML.ENERGY":
-            name = names.setdefault(known.model(point.model).parameters, point.model)
+            name = names.setdefault(known.model(point.model).parameters, split_precision(point.model)[0])
             found[name, point.precision, point.device] += _absolute(outcome.log_errors.values())
     return [
         {

@@ -155,8 +155,7 @@ class AcceleratorSteps:
     def _bytes_of_an_expert(self) -> float:
         """Bytes of one expert of each layer, as one device holds them."""
         engine = self.engine
-        split = engine.devices / self._expert_parts  # devices that share each expert
-        return engine.model.expert_parameters * BYTES_PER_WEIGHT[engine.precision] / split
+        return engine.model.expert_parameters * BYTES_PER_WEIGHT[engine.precision] / self._expert_split
 
     @functools.cached_property
     def _unpacking(self) -> float:
@@ -171,34 +170,48 @@ class AcceleratorSteps:
         """Devices that hold experts of their own; one group of devices splits each expert instead."""
         return self.engine.devices if self.engine.expert_parallel > 1 else 1
 
+    @property
+    def _expert_split(self) -> float:
+        """Devices that share each expert."""
+        return self.engine.devices / self._expert_parts
+
     def _work_seconds(self, tokens: float) -> float:
         """Matrices, experts and exchanges of a step over that many tokens."""
-        c, model, engine = self.constants, self.engine.model, self.engine
-        memory = self._always_bytes / self._bytes_per_second
-        narrow = model.narrow_always_parameters(engine.precision)
-        wide = model.always_read_parameters - narrow
-        flop_seconds = narrow / self._flops_per_second(engine.precision) + wide / self._flops_per_second(
-            "bf16"
-        )
-        seconds = _soft_max(memory, 2.0 * tokens / engine.devices * flop_seconds)
-        if model.experts:
-            flops = 2.0 * model.expert_parameters * model.experts_per_token * tokens / engine.devices
+        seconds = _soft_max(self._always_bytes / self._bytes_per_second, self._always_flop_seconds * tokens)
+        if self.engine.model.experts:
+            read = self._bytes_of_an_expert * self._experts_read(tokens)
             seconds += self._block_seconds + _soft_max(
-                self._bytes_of_an_expert
-                * self._experts_read(tokens)
-                / (self._bytes_per_second * c.expert_bandwidth_share),
-                flops / (self._flops_per_second(engine.precision) * c.expert_compute_share),
+                read / (self._bytes_per_second * self.constants.expert_bandwidth_share),
+                self._expert_flop_seconds * tokens,
             )
         return seconds + self._exchange_transfer_seconds(tokens)
 
     @functools.cached_property
+    def _always_flop_seconds(self) -> float:
+        """Time per token of the multiplications that every token passes."""
+        model, precision = self.engine.model, self.engine.precision
+        narrow = model.narrow_always_parameters(precision)
+        wide = model.always_read_parameters - narrow
+        seconds = narrow / self._flops_per_second(precision) + wide / self._flops_per_second("bf16")
+        return 2.0 * seconds / self.engine.devices
+
+    @functools.cached_property
+    def _expert_flop_seconds(self) -> float:
+        """Time per token of the multiplications in its experts."""
+        model = self.engine.model
+        rate = self._flops_per_second(self.engine.precision) * self.constants.expert_compute_share
+        return 2.0 * model.expert_parameters * model.experts_per_token / self.engine.devices / rate
+
+    @functools.cached_property
     def _block_seconds(self) -> float:
-        """Time of a step that block-scaled kernels spend on the experts a device holds, used or not."""
+        """Time of a step that block-scaled kernels spend on padding the experts a device holds, used or not."""
         model = self.engine.model
         if self.engine.precision != "fp8" or model.fp8_scheme != "block":
             return 0.0
-        held = model.experts / self._expert_parts
-        return model.expert_layers * held * self.constants.block_expert_seconds
+        held = model.expert_layers * model.experts / self._expert_parts
+        width = model.hidden_size + model.intermediate_size / self._expert_split
+        padding = self.constants.block_padding_rows * width * _ACTIVATION_BYTES
+        return held * padding / self._bytes_per_second
 
     def _prompt_attention_seconds(self, tokens: float) -> float:
         rate = (

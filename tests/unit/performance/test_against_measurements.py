@@ -85,7 +85,7 @@ def errors() -> dict[tuple[str, str], list[float]]:
         ("aiconfigurator", RATE, 0.10),
         ("Nemotron (hybrid) bf16 h100-sxm", TPOT, 0.08),
         ("Llama 4 fp8 h100-sxm", TPOT, 0.08),
-        ("Qwen3 235B MoE fp8 b200-sxm", JOULES, 0.10),
+        ("Qwen3 235B MoE fp8 b200-sxm", JOULES, 0.18),
         ("Llama 8B bf16 h100-sxm", TPOT, 0.06),
         ("Llama 70B bf16 h100-sxm", RATE, 0.06),
         ("Llama 70B bf16 b200-sxm", TPOT, 0.08),

@@ -64,7 +64,9 @@ def test_block_scaled_experts_cost_time_and_power_by_the_experts_a_device_holds(
         steps("block", devices).decode_seconds(8, 1000) - steps("channel", devices).decode_seconds(8, 1000)
         for devices in (4, 8)
     ]
-    of_one = 94 * efficiency.ACCELERATOR.block_expert_seconds
+    known = efficiency.ACCELERATOR
+    padding = known.block_padding_rows * (4096 + 1536) * 2
+    of_one = 94 * padding / (3350e9 * known.bandwidth_efficiency)
     assert spent == pytest.approx([32 * of_one, 16 * of_one])
     assert steps("block", 4).decode_watts(8, 1000) > steps("channel", 4).decode_watts(8, 1000)
 
