@@ -79,8 +79,8 @@ def write_constants(constants: AcceleratorConstants) -> None:
     path = Path(efficiency.__file__)
     text = path.read_text(encoding="utf-8")
     for field in fields(constants):
-        value = getattr(constants, field.name)
-        text, found = re.subn(rf"(    {field.name}: float = )\S+", rf"\g<1>{value:.3g}", text)
+        value = float(f"{getattr(constants, field.name):.3g}")
+        text, found = re.subn(rf"(    {field.name}: float = )\S+", rf"\g<1>{value!r}", text)
         assert found == 1, field.name
     path.write_text(text, encoding="utf-8")
 

@@ -37,7 +37,7 @@ class AcceleratorConstants:
     routing_evenness: float = 0.866
     """Shape of the gamma distribution of experts' popularity: infinite where all are chosen alike."""
 
-    block_padding_rows: float = 1.45e+03
+    block_padding_rows: float = 1450.0
     """Rows of activations that block-scaled fp8 kernels move for each expert a device holds, used or not.
 
     They pad the tokens of an expert to 128 rows, and write and read them for each kernel.
