@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -163,10 +164,26 @@ def vllm() -> Iterator[VllmExporter]:
 
 
 @pytest.fixture
-def prometheus(
+def start_prometheus(
     binaries: Callable[[str], Path], tmp_path: Path, vllm: VllmExporter
-) -> Iterator[PrometheusServer]:
+) -> Iterator[Callable[..., PrometheusServer]]:
+    """Give a function that starts a real Prometheus, which scrapes `vllm`; `past` is OpenMetrics of before."""
+    with ExitStack() as stack:
+
+        def start(past: str = "") -> PrometheusServer:
+            if past:
+                file = tmp_path / "past.txt"
+                file.write_text(past)
+                blocks = ["tsdb", "create-blocks-from", "openmetrics", file, tmp_path / "data"]
+                subprocess.run([binaries("promtool"), *blocks], check=True, capture_output=True)
+            server = PrometheusServer(binaries("prometheus"), tmp_path, vllm.port)
+            stack.callback(server.stop)
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def prometheus(start_prometheus: Callable[..., PrometheusServer]) -> PrometheusServer:
     """Give a real Prometheus that scrapes `vllm`."""
-    server = PrometheusServer(binaries("prometheus"), tmp_path, vllm.port)
-    yield server
-    server.stop()
+    return start_prometheus()

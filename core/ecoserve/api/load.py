@@ -4,6 +4,7 @@ A rate or trace beside `prometheus` is the fallback until something has been mea
 engine that tells none.
 """
 
+import re
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -15,6 +16,9 @@ from ecoserve.api.gridsource import Account, Url
 _ONE_LOAD = "give requestsPerSecond or trace, not both, or prometheus with or without one of them"
 _ONE_LENGTH = "with requestsPerSecond give either lengths, or both inputTokens and outputTokens"
 _ONE_ADDRESS = "give url or account, not both: an account's address stands beside its key"
+
+_LABELS = "selector must hold label names as Prometheus has them: letters, digits and _, no digit first"
+_LABEL_NAME = "^[a-zA-Z_][a-zA-Z0-9_]*$"
 
 PromQl = Annotated[str, Field(min_length=1, max_length=4096, description="PromQL.")]
 
@@ -58,7 +62,10 @@ class PrometheusLoad(ApiModel):
     """Load as engines' or a gateway's metrics in a Prometheus tell it."""
 
     model_config = ConfigDict(
-        json_schema_extra=rules(cel("!has(self.url) || !has(self.account)", _ONE_ADDRESS))
+        json_schema_extra=rules(
+            cel("!has(self.url) || !has(self.account)", _ONE_ADDRESS),
+            cel(f"!has(self.selector) || self.selector.all(name, name.matches('{_LABEL_NAME}'))", _LABELS),
+        )
     )
 
     url: Annotated[Url, Field(description="The operator's --prometheus-url where absent.")] | None = None
@@ -92,9 +99,11 @@ class PrometheusLoad(ApiModel):
         return self.url, self.account, self.engine, self.selector, self.queries.requests
 
     @model_validator(mode="after")
-    def _one_address(self) -> Self:
+    def _consistent(self) -> Self:
         if self.url is not None and self.account is not None:
             raise one_of(_ONE_ADDRESS)
+        if not all(re.search(_LABEL_NAME, name) for name in self.selector):
+            raise one_of(_LABELS)
         return self
 
 

@@ -84,7 +84,7 @@ def _feasible(record: ServingRecord, choice: Choice | None) -> Verdict:
     if choice.problem:
         kept = choice.taken is Taken.HELD and choice.placements
         message = choice.problem + ("; the last good placement stays" if kept else "")
-        unknown = choice.reason == Reason.PLANNER_FAILED
+        unknown = choice.reason in (Reason.PLANNER_FAILED, Reason.LOAD_NOT_MEASURED)
         return Verdict(
             aspect=Aspect.FEASIBLE,
             status="Unknown" if unknown else "False",

@@ -222,6 +222,11 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"spec.online.load.prometheus": {"url": "http://prometheus:9090", "account": "prom"}},
         "give url or account, not both",
     ),
+    "a selector that is none": (
+        SERVING,
+        {"spec.online.load.prometheus": {"selector": {"ecoserve.dev/serving": "chat"}}},
+        "selector must hold label names as Prometheus has them",
+    ),
     "an engine nobody knows": (
         SERVING,
         {"spec.online.load.prometheus": {"engine": "ollama"}},

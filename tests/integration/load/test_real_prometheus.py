@@ -4,14 +4,17 @@ Time runs some hundred times faster than in a cluster: scrapes every quarter of 
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from statistics import fmean
 from typing import Any
 
 import pytest
 
 from ecoserve.api.load import Engine, Load, PrometheusLoad
+from ecoserve.workload.history import KEPT_HOURS, load_history
 from ecoserve.workload.lengths import length_distribution
 from ecoserve_operator.signals.load.client import LoadAnswer, LoadClient
 from ecoserve_operator.signals.load.engines import METRICS, LoadQuestion, question_of
@@ -115,6 +118,53 @@ def test_requests_that_wait_count_as_load_before_they_end(prometheus: Any, vllm:
     assert answer.waiting is not None
     assert answer.waiting > 800
     assert answer.requests_per_second == pytest.approx(80.0, rel=0.3)
+
+
+def past(begin: datetime, hours: int, rate: Callable[[datetime], float]) -> str:
+    """vLLM's counters every five minutes, as OpenMetrics; the engine is started anew each day."""
+    done = 0.0
+    counters, waiting, running = [], [], []
+    labels = '{model_name="m",finished_reason="stop"}'
+    for step in range(hours * 12 + 1):
+        time = begin + timedelta(minutes=5 * step)
+        done = 0.0 if step % 288 == 0 else done + 300.0 * rate(time)
+        counters.append(f"vllm:request_success_total{labels} {done} {time.timestamp()}")
+        waiting.append(f'vllm:num_requests_waiting{{model_name="m"}} 0 {time.timestamp()}')
+        running.append(f'vllm:num_requests_running{{model_name="m"}} 3 {time.timestamp()}')
+    lines = [
+        "# TYPE vllm:request_success counter", *counters,
+        "# TYPE vllm:num_requests_waiting gauge", *waiting,
+        "# TYPE vllm:num_requests_running gauge", *running, "# EOF", "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def test_a_restart_finds_two_weeks_of_history_and_what_drifted_in_it(
+    start_prometheus: Callable[..., Any], vllm: Any
+) -> None:
+    whole = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    begin, drifted = whole - timedelta(hours=16 * 24), whole - timedelta(hours=30)
+
+    def rate(time: datetime) -> float:
+        daily = 10.0 * (1.0 + math.cos(2 * math.pi * (time.hour - 18) / 24) / 3)
+        return daily * (0.4 if time.weekday() >= 5 else 1.0) * (2.0 if time > drifted else 1.0)
+
+    prometheus = start_prometheus(past(begin, 16 * 24, rate))
+    vllm.play("azure-code-2023", requests_per_second=5.0)
+    answer = eventually(lambda: ask(asked(prometheus.url, Engine.VLLM)).answer)
+    assert len(answer.hours) == KEPT_HOURS
+    assert max(answer.hours) == whole - timedelta(hours=1)
+    errors = [abs(told / rate(hour + timedelta(minutes=30)) - 1.0) for hour, told in answer.hours.items()]
+    assert fmean(errors) < 0.06, "means of hours, but for what a restart takes out of one"
+    history = load_history(answer.hours)
+    assert history is not None
+    assert history.drift is not None
+    assert abs(history.drift.since - drifted) <= timedelta(hours=2)
+    assert history.drift.factor == pytest.approx(2.0, rel=0.15)
+    usual = rate(whole - timedelta(days=7))
+    expected = history.expected(2 * usual, whole)
+    assert expected is not None
+    assert expected >= 1.8 * usual
 
 
 @pytest.mark.parametrize("engine", METRICS)

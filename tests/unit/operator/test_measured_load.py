@@ -182,6 +182,20 @@ def test_a_template_that_tells_no_engine_falls_back_and_says_so() -> None:
     assert reading.freshness is LoadFreshness.FALLBACK
     assert "prometheus.engine" in reading.message
     assert play.followed.wanted == []
+    own = serving(
+        {
+            "prometheus": {"queries": {"requests": "gateway_rps"}},
+            "requestsPerSecond": 3.0,
+            "lengths": "azure-code-2023",
+        }
+    )
+    assert own.serving is not None
+    without = own.serving.model_copy(update={"spec": own.serving.spec.model_copy(update={"template": None})})
+    asks = Play(replace(own, serving=without))
+    asks.read()
+    assert [question.requests for question in asks.followed.wanted] == ["gateway_rps"], (
+        "own queries need no engine"
+    )
 
 
 def test_a_restart_goes_on_from_the_status_until_prometheus_answers() -> None:

@@ -155,7 +155,7 @@ class LoadClient:
         """Learn the hours that have ended since: at first all that are kept, later one at a time."""
         whole = now.replace(minute=0, second=0, microsecond=0)
         oldest = whole - KEPT_HOURS * HOUR
-        start = max(self._hours, default=oldest) + HOUR
+        start = max(self._hours) + HOUR if self._hours else oldest
         if start >= whole:
             return
         span = {

@@ -79,7 +79,7 @@ _TRACES = {
 class LoadQuestion:
     """What is asked of which Prometheus; streams that say the same ask once. Empty queries are not asked.
 
-    `requests` tells requests/s now, `hourly` the mean of the hour before its time, `running` whether there is anybody to
+    A rate of one's own is not mixed with an engine's queue, which need not be there. `requests` tells requests/s now, `hourly` the mean of the hour before its time, `running` whether there is anybody to
     tell; `waiting` counts requests in a queue.
     """
 
@@ -99,10 +99,11 @@ def question_of(load: PrometheusLoad, selector: Mapping[str, str], engine: Engin
     """Return what is asked for a stream; `url` is the operator's default address."""
     metrics, own = METRICS[engine], load.queries
     matched = _matchers(load.selector or selector)
-    waiting = own.waiting or _first(metrics.waiting, lambda name: f"sum({name}{matched})")
+    queue = _first(metrics.waiting, lambda name: f"sum({name}{matched})")
     running = _first(metrics.running, lambda name: f"sum({name}{matched})")
-    if own.waiting is None and not metrics.queues:
-        waiting = f"({waiting}) or 0 * ({running})"
+    if not metrics.queues:
+        queue = f"({queue}) or 0 * ({running})"
+    waiting = own.waiting or ("" if own.requests else queue)
 
     def arrivals(window_seconds: int) -> str:
         window = f"[{window_seconds}s]"

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ecoserve.api import LLMServing
 from ecoserve.api.labels import CLASS_OFFLINE, CLASS_ONLINE
-from ecoserve.api.load import Load, LoadsStatus, LoadStatus
+from ecoserve.api.load import Engine, Load, LoadsStatus, LoadStatus
 from ecoserve.errors import InvalidInputError
 from ecoserve.workload.forecast import Forecast
 from ecoserve.workload.measured import MeasuredLoad
@@ -84,7 +84,9 @@ class LoadSignals:
         try:
             engine = measured.engine or engine_of(serving.spec.template)
         except InvalidInputError as error:
-            return None, str(error)
+            if measured.queries.requests is None:
+                return None, str(error)
+            engine = Engine.VLLM  # asked for lengths only, and only those that no query of one's own tells
         selector = default_selector(engine, record.namespace, record.name, serving.spec.model.name)
         return question_of(measured, selector, engine, self._url), ""
 

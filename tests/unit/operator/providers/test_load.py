@@ -230,6 +230,7 @@ def test_own_queries_take_the_place_of_built_in_ones() -> None:
     assert (own.requests, own.waiting, own.running) == ("gateway_rps", "queue_depth", "")
     assert own.hourly == "avg_over_time((gateway_rps)[1h:5m])"
     assert "vllm:request_prompt_tokens_bucket" in own.input_tokens
+    assert asked(queries={"requests": "gateway_rps"}).waiting == "", "no queue of another source"
     queued = asked(queries={"waiting": "queue_depth"})
     assert "sum(queue_depth)" in queued.requests, "an engine's rate grows by the queue in front of it"
 
