@@ -49,7 +49,7 @@ class _NodeList(Struct):
 class _ExtenderArgs(Struct, rename="pascal"):
     pod: Pod | None = None
     nodes: _NodeList | None = None
-    node_names: list[str] | None = None
+    node_names: tuple[str, ...] | None = None
 
 
 class _NodesReply(Struct):
@@ -86,7 +86,7 @@ def decode_request(body: bytes) -> Request:
         if args.node_names is None and args.nodes is not None:
             nodes = {_node.decode(raw).metadata.name: raw for raw in args.nodes.items or ()}
             return Request(pod, tuple(nodes), nodes)
-        return Request(pod, tuple(dict.fromkeys(args.node_names or ())), None)
+        return Request(pod, args.node_names or (), None)
     except (msgspec.MsgspecError, InvalidInputError, UnicodeError) as error:
         raise MalformedRequestError(f"body: {error}") from None
     except RecursionError:
