@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import typer
 
-from ecoserve.api.labels import CURRENT_PLAN, DECISION, GROUP, PLAN_ID, POOL, SERVING
+from ecoserve.api.labels import CURRENT_PLAN, DECISION, GROUP, HELD, HELD_UNTIL, PLAN_ID, POOL, SERVING
 from ecoserve.errors import EcoserveError, InvalidInputError, UnknownNameError
 from ecoserve_operator.kubectl_tables import (
     UNITS,
@@ -221,8 +221,10 @@ def explain_pod(name: str, namespace: NamespaceOption = "", output: OutputOption
     found = _get("pods", name, namespace)
     metadata = found["metadata"]
     remembered = _remembered(f"{metadata['namespace']}/{name}")
-    text = (metadata.get("annotations") or {}).get(DECISION)
-    if text is None and remembered is None:
+    annotations = metadata.get("annotations") or {}
+    text = annotations.get(DECISION)
+    held = annotations.get(HELD_UNTIL) if HELD in (metadata.get("labels") or {}) else None
+    if text is None and remembered is None and held is None:
         raise InvalidInputError(
             "pod",
             name,
@@ -239,7 +241,7 @@ def explain_pod(name: str, namespace: NamespaceOption = "", output: OutputOption
             if remembered
             else {}
         )
-        _print_json({**decision, **seen})
+        _print_json({**decision, **seen} | ({"held": held} if held else {}))
         return
     labels = metadata.get("labels") or {}
     table = new_table("WHAT", "VALUE")
@@ -247,6 +249,7 @@ def explain_pod(name: str, namespace: NamespaceOption = "", output: OutputOption
         "pod": f"{metadata['namespace']}/{name}",
         "serving": labels.get(SERVING),
         "planned pool": labels.get(POOL),
+        "held": held,
         **decision,
     }.items():
         if value is not None:

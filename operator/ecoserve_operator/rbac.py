@@ -1,7 +1,8 @@
 """The rights the operator needs: exactly the verbs it uses, from which the chart's roles are made.
 
 Watching takes `list` and `watch` only, applying `patch` (and `create`, as server-side apply creates what is
-missing). ConfigMaps are read by name (`get`), never listed; those that are written are the instances behind the plan
+missing). Pods are patched to take away the gate of those that were held; whoever may write Deployments can do no more by it.
+ConfigMaps are read by name (`get`), never listed; those that are written are the instances behind the plan
 and the weights for routers, which stand in the servings' namespaces, so that no name or namespace can be given. Of Secrets only the one with the accounts at providers of
 grid intensity, in the operator's own namespace.
 """
@@ -18,7 +19,8 @@ def build_operator_rules() -> list[dict[str, Any]]:
         _rule([GROUP], ["llmservings", "gridzones", "hardwareprofiles"], ["list", "watch"]),
         _rule([GROUP], ["llmservings/status", "gridzones/status", "placementplans/status"], ["patch"]),
         _rule([GROUP], ["placementplans"], ["list", "create", "patch", "delete"]),
-        _rule([""], ["nodes", "pods"], ["list", "watch"]),
+        _rule([""], ["nodes"], ["list", "watch"]),
+        _rule([""], ["pods"], ["list", "watch", "patch"]),
         _rule([""], ["configmaps"], ["get", "create", "patch"]),
         _rule([""], ["services"], ["create", "patch"]),
         _rule([""], ["events"], ["create"]),

@@ -1,13 +1,14 @@
-"""Lets held Jobs go: looks at all of them every few seconds, decides anew each time, and writes what changed.
+"""Lets held work go: looks at all of it every few seconds, decides anew each time, and writes what changed.
 
-Deciding anew costs next to nothing and heeds a forecast that has changed: an hour that was to be clean may no longer be. A Job whose
+Deciding anew costs next to nothing and heeds a forecast that has changed: an hour that was to be clean may no longer be. Work whose
 annotations can't be understood starts at once, and an event says what was wrong; no mistake may keep work from being
-done. The rights needed are small: of a suspended Job little can be changed but that it is suspended.
+done. A Job is let go by ending its suspension, a pod by taking its gate away; gates of others stay.
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,8 +17,8 @@ from ecoserve.errors import EcoserveError, InvalidInputError
 from ecoserve.planner.starting import Start, best_start
 from ecoserve.workload.forecast import HOUR, Forecast, expect, of_intensity
 from ecoserve_operator.clock import Clock
-from ecoserve_operator.holding.jobs import held_job
-from ecoserve_operator.kube import EVENT, JOB, ApiRefusedError, KubeApi
+from ecoserve_operator.holding.work import held_work
+from ecoserve_operator.kube import EVENT, JOB, POD, ApiRefusedError, Kind, KubeApi
 from ecoserve_operator.reporting.events import event_about
 from ecoserve_operator.signals.grid import GridSignals
 from ecoserve_operator.watch.world import World
@@ -31,8 +32,29 @@ _LONGEST = timedelta(days=7)
 Body = Mapping[str, Any]
 
 
+def _unsuspended(_spec: Body) -> Body:
+    return {"suspend": False}
+
+
+def _ungated(spec: Body) -> Body:
+    others = [gate for gate in spec.get("schedulingGates") or () if gate["name"] != HELD]
+    return {"schedulingGates": others or None}
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A kind of work that is held, and what of its spec lets it go."""
+
+    name: str
+    where: Kind
+    let_go: Callable[[Body], Body]
+
+
+_KINDS = (_Held("Job", JOB, _unsuspended), _Held("Pod", POD, _ungated))
+
+
 class Holder:
-    """Decides on held Jobs while this operator leads."""
+    """Decides on held work while this operator leads."""
 
     def __init__(self, api: KubeApi, world: World, signals: GridSignals, clock: Clock) -> None:
         self._api = api
@@ -47,29 +69,27 @@ class Holder:
             try:
                 await self._look()
             except EcoserveError as error:
-                logger.warning("held Jobs are looked at again in %g s: %s", _LOOK_SECONDS, error)
+                logger.warning("held work is looked at again in %g s: %s", _LOOK_SECONDS, error)
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _look(self) -> None:
-        bodies = await self._api.list(JOB, f"{HELD}=true")
-        if not bodies:
-            return
+        held = [(kind, body) for kind in _KINDS for body in await self._api.list(kind.where, f"{HELD}=true")]
         now = self._clock.now()
         forecasts: dict[int, dict[str, Forecast]] = {}
-        for body in bodies:
+        for kind, body in held:
             try:
-                job = held_job(body, self._clock.at)
+                work = held_work(body, self._clock.at)
             except InvalidInputError as error:
-                await self._release(body, f"starts now: {error}", warning=True)
+                await self._release(kind, body, f"starts now: {error}", warning=True)
                 continue
-            hours = max(1, min(job.deadline - now, _LONGEST) // HOUR + 1)
+            hours = max(1, min(work.deadline - now, _LONGEST) // HOUR + 1)
             if hours not in forecasts:
                 forecasts[hours] = self._forecasts(now, hours)
-            start = best_start(now, min(job.deadline, now + _LONGEST), job.duration, forecasts[hours])
+            start = best_start(now, min(work.deadline, now + _LONGEST), work.duration, forecasts[hours])
             if start.at <= now:
-                await self._release(body, start.sentence)
-            elif job.told != start.sentence:
-                await self._tell(body, start)
+                await self._release(kind, body, start.sentence)
+            elif work.told != start.sentence:
+                await self._tell(kind, body, start)
 
     def _forecasts(self, now: datetime, hours: int) -> dict[str, Forecast]:
         """Return a forecast for each zone with CPU nodes; zones with a constant have none."""
@@ -82,29 +102,29 @@ class Holder:
             if zone in zones
         }
 
-    async def _tell(self, body: Body, start: Start) -> None:
-        if await self._patched(body, {"metadata": {"annotations": {HELD_UNTIL: start.sentence}}}):
-            await self._event(body, start.reason.value, start.sentence, warning=False)
+    async def _tell(self, kind: _Held, body: Body, start: Start) -> None:
+        if await self._patched(kind, body, {"metadata": {"annotations": {HELD_UNTIL: start.sentence}}}):
+            await self._event(kind, body, start.reason.value, start.sentence, warning=False)
 
-    async def _release(self, body: Body, sentence: str, *, warning: bool = False) -> None:
+    async def _release(self, kind: _Held, body: Body, sentence: str, *, warning: bool = False) -> None:
         metadata = {"labels": {HELD: None}, "annotations": {HELD_UNTIL: sentence}}
-        if await self._patched(body, {"metadata": metadata, "spec": {"suspend": False}}):
-            await self._event(body, "Released", sentence, warning=warning)
+        if await self._patched(kind, body, {"metadata": metadata, "spec": kind.let_go(body["spec"])}):
+            await self._event(kind, body, "Released", sentence, warning=warning)
 
-    async def _patched(self, body: Body, patch: dict[str, Any]) -> bool:
-        """Patch this very Job; False where it is gone or was made anew."""
+    async def _patched(self, kind: _Held, body: Body, patch: dict[str, Any]) -> bool:
+        """Patch this very object; False where it is gone or was made anew."""
         metadata = body["metadata"]
         patch["metadata"] = {**patch["metadata"], "uid": metadata["uid"]}
         try:
-            await self._api.merge(JOB, metadata["name"], metadata["namespace"], patch)
+            await self._api.merge(kind.where, metadata["name"], metadata["namespace"], patch)
         except ApiRefusedError as error:
             if error.status in (404, 409):
                 return False
             raise
         return True
 
-    async def _event(self, body: Body, reason: str, message: str, *, warning: bool) -> None:
+    async def _event(self, kind: _Held, body: Body, reason: str, message: str, *, warning: bool) -> None:
         metadata = body["metadata"]
         about = {name: metadata[name] for name in ("name", "namespace", "uid")}
-        job = {"apiVersion": "batch/v1", "kind": "Job", **about}
-        await self._api.create(EVENT, event_about(job, reason, message, warning=warning))
+        regarding = {"apiVersion": kind.where.api_version, "kind": kind.name, **about}
+        await self._api.create(EVENT, event_about(regarding, reason, message, warning=warning))

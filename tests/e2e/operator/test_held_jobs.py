@@ -1,4 +1,4 @@
-"""Jobs with a deadline: held by the API server as they are made, let go by the operator at the planned hour."""
+"""Jobs and pods with a deadline: held by the API server as they are made, let go by the operator at the planned hour."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -103,3 +103,50 @@ def test_a_job_waits_for_the_clean_hour_says_so_and_starts_in_it(world: Any) -> 
         )
     )
     assert found("suspended-by-its-owner")["spec"]["suspend"] is True
+
+
+def pod(world: Any, name: str, **changes: Any) -> dict[str, Any]:
+    made = job(world, name)
+    metadata = made["metadata"] | {"labels": {CLASS: "offline"}} | changes.pop("metadata", {})
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": metadata,
+        "spec": made["spec"]["template"]["spec"] | changes,
+    }
+
+
+def test_a_pod_of_its_own_waits_behind_a_gate_and_says_so(world: Any) -> None:
+    def found(name: str) -> Any:
+        return world.get("pod", name)
+
+    def told(name: str) -> str:
+        return found(name)["metadata"].get("annotations", {}).get(HELD_UNTIL, "")
+
+    def gates(name: str) -> list[str]:
+        return [gate["name"] for gate in found(name)["spec"].get("schedulingGates", [])]
+
+    grid(world, 600, 600, 600, 20, 20, 600)
+    uid = world.get("configmap", "west")["metadata"]["uid"]
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "west", "uid": uid}
+    world.apply(
+        pod(world, "patient"),
+        pod(world, "owned", metadata={"ownerReferences": [owner]}),
+        pod(world, "gated-by-its-owner", schedulingGates=[{"name": "example.com/mine"}]),
+        pod(world, "online", metadata={"labels": {CLASS: "online"}}),
+        pod(world, "not-ours", schedulerName="default-scheduler"),
+    )
+    assert gates("patient") == [HELD]
+    assert [gates(name) for name in ("owned", "online", "not-ours")] == [[], [], []]
+    assert gates("gated-by-its-owner") == ["example.com/mine"]
+    hour = (datetime.now(UTC) + timedelta(hours=3)).replace(minute=0, second=0, microsecond=0)
+    world.eventually(lambda: told("patient").startswith(f"starts at {hour:%Y-%m-%d %H:%M} UTC"), 60)
+    assert gates("patient") == [HELD]
+
+    grid(world, 20)
+    world.eventually(lambda: gates("patient") == [])
+    assert told("patient").startswith("starts now: no hour before its deadline")
+    assert HELD not in found("patient")["metadata"]["labels"]
+    assert gates("gated-by-its-owner") == ["example.com/mine"]
+    events = [e for e in world.get("events") if e["involvedObject"]["name"] == "patient"]
+    assert {"WaitsForCleanerHour", "Released"} <= {e["reason"] for e in events}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ecoserve.api.labels import DECISION
+from ecoserve.api.labels import DECISION, HELD, HELD_UNTIL
 from ecoserve_operator.kubectl import app
 
 DECIDED = {"node": "n1", "runnerUp": "n2", "gramsPerHour": 1.5, "gramsPerHourDifference": 2.0, "plan": "p1"}
@@ -72,6 +72,15 @@ def test_a_pod_that_waits_is_explained_by_what_the_extender_remembers(explain):
     shown = explain({PROXY: REMEMBERED, "--selector": {"items": [EXTENDER]}, "get pods job": pod()})
     assert shown.exit_code == 0
     assert "refused: 7 node(s) are busy" in shown.output
+
+
+def test_a_held_pod_says_until_when_and_why(explain):
+    waiting = pod(**{HELD_UNTIL: "starts at 03:00 UTC: cleaner"})
+    answers = {"get pods job": waiting}
+    assert explain(answers).exit_code != 0
+    waiting["metadata"]["labels"] = {HELD: "true"}
+    assert "starts at 03:00 UTC: cleaner" in explain(answers).output
+    assert json.loads(explain(answers, "-o", "json").output) == {"held": "starts at 03:00 UTC: cleaner"}
 
 
 def test_the_annotation_alone_is_enough(explain):

@@ -1,4 +1,4 @@
-"""A held Job as its decision needs it, read off the API object."""
+"""Held work, a Job or a pod of its own, as its decision needs it, read off the API object."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,30 +11,24 @@ from ecoserve.units import parse_duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeldJob:
-    """One Job that waits; `told` is what its annotation says already."""
+class HeldWork:
+    """One Job or pod that waits; `told` is what its annotation says already."""
 
-    namespace: str
-    name: str
-    uid: str
     deadline: datetime
     duration: timedelta | None
     told: str
 
 
-def held_job(body: Mapping[str, Any], at: Callable[[datetime], datetime]) -> HeldJob:
-    """Read a Job; `at` turns real times into the operator's.
+def held_work(body: Mapping[str, Any], at: Callable[[datetime], datetime]) -> HeldWork:
+    """Read a Job or a pod; `at` turns real times into the operator's. A Job's pods may carry its annotations.
 
     Raises InvalidInputError where a deadline or duration can't be understood.
     """
     metadata = body["metadata"]
-    template = body["spec"]["template"].get("metadata") or {}
+    template = body["spec"].get("template", {}).get("metadata") or {}
     annotations = {**(template.get("annotations") or {}), **(metadata.get("annotations") or {})}
     created = at(datetime.fromisoformat(metadata["creationTimestamp"]))
-    return HeldJob(
-        namespace=metadata["namespace"],
-        name=metadata["name"],
-        uid=metadata["uid"],
+    return HeldWork(
         deadline=_deadline(annotations.get(DEADLINE, ""), created),
         duration=_duration(annotations.get(DURATION), body["spec"].get("activeDeadlineSeconds")),
         told=annotations.get(HELD_UNTIL, ""),
@@ -42,7 +36,7 @@ def held_job(body: Mapping[str, Any], at: Callable[[datetime], datetime]) -> Hel
 
 
 def _deadline(text: str, created: datetime) -> datetime:
-    """A time, or a duration from when the Job was made."""
+    """A time, or a duration from when the work was made."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -58,7 +52,7 @@ def _deadline(text: str, created: datetime) -> datetime:
 
 
 def _duration(text: str | None, active_deadline_seconds: object) -> timedelta | None:
-    """What the Job says it takes, or else the most that it may take."""
+    """What the work says it takes, or else the most that it may take."""
     if text is not None:
         return timedelta(seconds=parse_duration(text, f"annotation {DURATION}"))
     if isinstance(active_deadline_seconds, int) and active_deadline_seconds > 0:
