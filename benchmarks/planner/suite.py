@@ -44,6 +44,11 @@ def cases(*, quick: bool) -> list[Case]:
         Case("100×60×60, load 1.8", partial(roofline, 100, 60, 60, load=1.8), (1,)),
         Case("400×60×60", partial(roofline, 400, 60, 60), (1, 2)),
         Case("400×60×60, varied", partial(roofline, 400, 60, 60, **varied), (1, 2)),
+        Case("400×60×60, varied widely", partial(roofline, 400, 60, 60, spread=0.6, most_nodes=4), (1, 2)),
+        Case(
+            "100×200×200, varied", partial(roofline, 100, 200, 200, load=0.25, spread=0.3, most_nodes=2), (1,)
+        ),
+        Case("400×120×60, varied", partial(roofline, 400, 120, 60, **varied), (1,)),
         Case("400×400×200", partial(roofline, 400, 400, 200), (1,), rivals=False),
         Case("Mélange, divisible", split, (1, 2), 0.0, published=True),
         Case("Mélange, indivisible", whole, (1, 2), 0.0, published=True),

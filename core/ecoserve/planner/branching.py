@@ -6,8 +6,9 @@ on from the last basis, and options come in where prices call for them (`pricing
 holds for all options though few are in the program. Rounded up, each point is a plan. Slices can go unserved, at more
 than a whole plan costs, so that each node has prices, and none is given up for lack of an option.
 
-The most promising child is followed first, until it falls behind the least open bound. Whole numbers are branched on
-that raise the bound most on both sides, by what they did before (pseudo-costs).
+The more promising child is followed first, until it falls behind the least open bound. What is branched on is the
+number whose rounding up raises the bound most, by what it did before (pseudo-costs) and at first by its price: one
+child is closed soon, and the other has learned that it must do with fewer.
 """
 
 import time
@@ -34,8 +35,8 @@ _FINE_GAP = 1e-4
 _WHOLE = 1e-6
 _TOLERANCE_SHARE = 0.02
 """What options left out may make a bound worse, as a share of the gap."""
-_BEHIND = 0.3
-"""A dive ends where its bound is nearer to the best plan than this share of the way from the least bound."""
+_BEHIND = 0.6
+"""A dive ends where its bound is this share of the way from the least open bound to the best plan."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, order=False)
@@ -67,8 +68,8 @@ class Branching:
         self._gap = gap
         self._integers: Indices = np.flatnonzero(priced.session.program.integer & priced.session.program.open)
         self._prices = self._objective[self._integers]
-        self._raises = np.zeros((2, len(self._integers)))
-        self._tries = np.zeros((2, len(self._integers)))
+        self._raises = np.zeros(len(self._integers))
+        self._tries = np.zeros(len(self._integers))
         self._programs = 0
         self._turns = count()
         self.bound = relaxed.bound
@@ -128,15 +129,8 @@ class Branching:
         broken = np.flatnonzero(parts > _WHOLE)
         if not len(broken):
             return None
-        rates = np.where(self._tries > 0, self._raises / np.maximum(self._tries, 1), self._guesses())
-        down, up = rates[0, broken] * parts[broken], rates[1, broken] * (1 - parts[broken])
-        return int(broken[np.argmax(np.maximum(down, 1e-9) * np.maximum(up, 1e-9))])
-
-    def _guesses(self) -> Vector:
-        """Return what a whole number not yet branched on may raise the bound by: the mean of others, or its price."""
-        tried = self._tries.sum(axis=1, keepdims=True)
-        means: Vector = self._raises.sum(axis=1, keepdims=True) / np.maximum(tried, 1)
-        return np.where(tried > 0, means, self._prices)
+        rates = np.where(self._tries > 0, self._raises / np.maximum(self._tries, 1), self._prices)
+        return int(broken[np.argmax(rates[broken] * (1 - parts[broken]))])
 
     def _child(self, node: _Node, place: int, up: bool) -> _Node | None:
         """Return one side of a node, None where it is closed by its bound."""
@@ -155,9 +149,9 @@ class Branching:
             self._closed = min(self._closed, node.bound)
             return None
         bound = max(node.bound, solution.bound)
-        step = abs((lower if up else upper)[place] - value)
-        self._raises[int(up), place] += (bound - node.bound) / step
-        self._tries[int(up), place] += 1
+        if up:
+            self._raises[place] += (bound - node.bound) / (lower[place] - value)
+            self._tries[place] += 1
         self._consider(solution)
         if bound >= self._enough():
             self._closed = min(self._closed, bound)
