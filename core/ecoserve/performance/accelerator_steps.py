@@ -112,7 +112,7 @@ class AcceleratorSteps:
         expert_bytes = touched * self._bytes_of_an_expert * self._unpacking
         moved = self._always_bytes + expert_bytes + self._kv_bytes_read(batch, context_tokens)
         return self._dynamic_watts(
-            moved / seconds, flops / seconds / self._peak_flops, self._block_seconds / seconds
+            moved / seconds, flops / seconds / self._peak_flops, self._block_seconds(passed) / seconds
         )
 
     def _dynamic_watts(self, bytes_per_second: float, compute: float, in_block_kernels: float) -> float:
@@ -180,7 +180,7 @@ class AcceleratorSteps:
         seconds = _soft_max(self._always_bytes / self._bytes_per_second, self._always_flop_seconds * tokens)
         if self.engine.model.experts:
             read = self._bytes_of_an_expert * self._experts_read(tokens)
-            seconds += self._block_seconds + _soft_max(
+            seconds += self._block_seconds(tokens) + _soft_max(
                 read / (self._bytes_per_second * self.constants.expert_bandwidth_share),
                 self._expert_flop_seconds * tokens,
             )
@@ -202,16 +202,13 @@ class AcceleratorSteps:
         rate = self._flops_per_second(self.engine.precision) * self.constants.expert_compute_share
         return 2.0 * model.expert_parameters * model.experts_per_token / self.engine.devices / rate
 
-    @functools.cached_property
-    def _block_seconds(self) -> float:
-        """Time of a step that block-scaled kernels spend on padding the experts a device holds, used or not."""
+    def _block_seconds(self, tokens: float) -> float:
+        """Time of a step that block-scaled kernels spend on padding the experts they read."""
         model = self.engine.model
-        if self.engine.precision != "fp8" or model.fp8_scheme != "block":
+        if not model.experts or self.engine.precision != "fp8" or model.fp8_scheme != "block":
             return 0.0
-        held = model.expert_layers * model.experts / self._expert_parts
         width = model.hidden_size + model.intermediate_size / self._expert_split
-        padding = self.constants.block_padding_rows * width * _ACTIVATION_BYTES
-        return held * padding / self._bytes_per_second
+        return model.expert_layers * self._experts_read(tokens) * width * self.constants.block_value_seconds
 
     def _prompt_attention_seconds(self, tokens: float) -> float:
         rate = (
