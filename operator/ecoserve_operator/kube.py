@@ -53,6 +53,7 @@ EVENT: Final = Kind("v1", "events", namespaced=True)
 AUTOSCALER: Final = Kind("autoscaling/v2", "horizontalpodautoscalers", namespaced=True)
 SCALED_OBJECT: Final = Kind("keda.sh/v1alpha1", "scaledobjects", namespaced=True)
 """KEDA's kind, where its CRD is installed."""
+BUDGET: Final = Kind("policy/v1", "poddisruptionbudgets", namespaced=True)
 SERVICE: Final = Kind("v1", "services", namespaced=True)
 HTTP_ROUTE: Final = Kind("gateway.networking.k8s.io/v1", "httproutes", namespaced=True)
 """The Gateway API's kind, where its CRDs are installed."""

@@ -23,6 +23,7 @@ def build_operator_rules() -> list[dict[str, Any]]:
         _rule([""], ["pods"], ["list", "watch", "patch"]),
         _rule([""], ["configmaps"], ["get", "create", "patch"]),
         _rule([""], ["services"], ["create", "patch"]),
+        _rule(["policy"], ["poddisruptionbudgets"], ["create", "patch"]),
         _rule([""], ["events"], ["create"]),
         _rule(["batch"], ["jobs"], ["list", "patch"]),
         _rule(["apps"], ["deployments"], ["get", "list", "watch", "create", "patch", "delete"]),

@@ -10,10 +10,12 @@ from ecoserve.api.llmserving import Mode
 from ecoserve.errors import InvalidInputError
 from ecoserve.fleet.pools import Selector
 from ecoserve_operator.acting.apply import Done, carry_out
+from ecoserve_operator.acting.budgets import build_budgets
 from ecoserve_operator.acting.deployments import wanted_of
 from ecoserve_operator.acting.router import Router
 from ecoserve_operator.acting.template import check_templates
-from ecoserve_operator.kube import ApiRefusedError, KubeApi
+from ecoserve_operator.acting.written import Written
+from ecoserve_operator.kube import BUDGET, ApiRefusedError, KubeApi
 from ecoserve_operator.planning.decision import Choice, Taken
 from ecoserve_operator.planning.snapshot import mode_of
 from ecoserve_operator.reporting.conditions import Aspect, Reason, Status, Verdict
@@ -40,6 +42,15 @@ class Acted:
     """Replicas that are to be, by Deployment."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Around:
+    """What all servings are acted on amid: labels of the pools, who else scales, which replicas are to leave nodes."""
+
+    selectors: Mapping[str, Selector]
+    scalers: Mapping[Key, ScalerRecord]
+    leaving: Mapping[Key, int]
+
+
 class Actor:
     """Remembers since when each serving's raised replicas are awaited."""
 
@@ -49,19 +60,24 @@ class Actor:
         self._metrics = metrics
         self._timeout_seconds = settings.progress_timeout_seconds
         self._surge_fraction = settings.surge_percent / 100
-        self._router = Router(api)
+        self._written = Written(api)
+        self._router = Router(api, self._written)
         self._waiting_since: dict[str, float] = {}
 
     async def act(self, choices: Mapping[str, Choice], selectors: Mapping[str, Selector]) -> dict[str, Acted]:
         """Act on all servings; one that the API server refuses does not stop the others."""
         gate = asyncio.Semaphore(_AT_ONCE)
         running = self._world.deployments_by_owner()
-        scalers = scalers_by_target(self._world.autoscalers.values(), self._world.scaled_objects.values())
+        around = _Around(
+            selectors=selectors,
+            scalers=scalers_by_target(self._world.autoscalers.values(), self._world.scaled_objects.values()),
+            leaving=self._world.leaving(),
+        )
 
         async def one(record: ServingRecord) -> Acted:
             async with gate:
                 observed = running.get(record.uid, {})
-                return await self._act(record, choices.get(record.full_name), selectors, observed, scalers)
+                return await self._act(record, choices.get(record.full_name), observed, around)
 
         records = list(self._world.servings.values())
         results = await asyncio.gather(*(one(record) for record in records))
@@ -88,9 +104,8 @@ class Actor:
         self,
         record: ServingRecord,
         choice: Choice | None,
-        selectors: Mapping[str, Selector],
         observed: Mapping[Key, DeploymentRecord],
-        scalers: Mapping[Key, ScalerRecord],
+        around: _Around,
     ) -> Acted:
         mode = mode_of(record)
         if mode is Mode.PAUSED:
@@ -103,16 +118,26 @@ class Actor:
             check_templates(record.serving.spec)
         except InvalidInputError as error:
             return _told("False", Reason.TEMPLATE_INVALID, str(error))
-        wanted = wanted_of(choice.placements, selectors)
+        scalers = around.scalers
+        wanted = wanted_of(choice.placements, around.selectors)
         try:
             done = await carry_out(
-                self._api, record.serving, wanted, observed, self._surge_fraction, scalers.keys()
+                self._api,
+                record.serving,
+                wanted,
+                observed,
+                self._surge_fraction,
+                scalers.keys(),
+                around.leaving,
             )
             for written in done.applied:
                 self._world.deployments[written.key] = written
             gone = {each.key for each in done.deleted}
             running = {**observed, **{each.key: each for each in done.applied}}
             left = {key: each for key, each in running.items() if key not in gone}
+            late = self._waited_too_long(record.full_name) and bool(done.waiting)
+            for budget in build_budgets(wanted, left, scalers.keys(), waited_too_long=late):
+                await self._written.apply(BUDGET, budget)
             astray = await self._router.route(record.serving, wanted, left, changing=bool(done.waiting))
         except ApiRefusedError as error:
             logger.warning("LLMServing %s: the API server refuses: %s", record.full_name, error)
@@ -136,6 +161,10 @@ class Actor:
             desired=desired,
         )
 
+    def _waited_too_long(self, name: str) -> bool:
+        now = time.monotonic()
+        return now - self._waiting_since.get(name, now) >= self._timeout_seconds
+
     def _progress(self, name: str, done: Done, deployments: int, others: list[str]) -> Verdict:
         """How far a serving's change is; `others` tell who else scales its Deployments."""
         if not done.waiting:
@@ -144,12 +173,12 @@ class Actor:
                 left = "its replicas are left alone, and ecoserve_desired_replicas tells the planned ones"
                 return _verdict("True", Reason.SCALED_BY_OTHERS, f"{placed}; {', '.join(others)}: {left}")
             return _verdict("True", Reason.PLACED, placed)
-        since = self._waiting_since.setdefault(name, time.monotonic())
+        self._waiting_since.setdefault(name, time.monotonic())
         awaited = (
             f"waiting for {', '.join(done.waiting)} to be ready; of what ran before stays what those that are ready "
             "can't carry"
         )
-        if time.monotonic() - since < self._timeout_seconds:
+        if not self._waited_too_long(name):
             return _verdict("False", Reason.PROGRESSING, awaited)
         return _verdict(
             "False", Reason.PROGRESS_TIMEOUT, f"{awaited} (longer than {self._timeout_seconds:g} s)"

@@ -41,13 +41,14 @@ async def carry_out(
     observed: Mapping[Key, DeploymentRecord],
     surge_fraction: float,
     scaled: Container[Key] = (),
+    leaving: Mapping[Key, int] | None = None,
 ) -> Done:
     """Take a serving's next steps; raises ApiRefusedError or ApiUnreachableError with what was done kept.
 
     Raising comes before taking away, so that an error on the way never leaves less than before. Raises
     LeaseLostError where another leader acts.
     """
-    steps = next_steps(wanted, observed, surge_fraction, scaled)
+    steps = next_steps(wanted, observed, surge_fraction, scaled, leaving)
     applied: list[DeploymentRecord] = []
     conflicts: list[str] = []
     for each, replicas in steps.apply:

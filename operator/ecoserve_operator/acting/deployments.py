@@ -29,10 +29,9 @@ from ecoserve.api.labels import (
 from ecoserve.fleet.pools import Selector
 from ecoserve.planner.plan import Placement
 from ecoserve_operator.acting import template as placeholders
-from ecoserve_operator.watch.records import CAPACITY, CONFIGURATION, DIGEST, DeploymentRecord, Key
+from ecoserve_operator.watch.records import CAPACITY, CONFIGURATION, DIGEST, INSTANCE, DeploymentRecord, Key
 
 ENGINE_CONTAINER = "engine"
-INSTANCE = "app.kubernetes.io/instance"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 _LONGEST_NAME = 52  # a pod's name adds a ReplicaSet's hash and its own: 63 with both
 

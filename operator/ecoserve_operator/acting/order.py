@@ -11,7 +11,7 @@ sustains is the plan's figure or, of Deployments no longer planned, the one they
 """
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from ecoserve.api.labels import CLASS_ONLINE
@@ -69,12 +69,18 @@ def next_steps(
     observed: Mapping[Key, DeploymentRecord],
     surge_fraction: float = 1.0,
     scaled: Container[Key] = (),
+    leaving: Mapping[Key, int] | None = None,
 ) -> Steps:
     """The next steps of one serving, from its wanted Deployments and those of its that run.
 
     `surge_fraction` of a Deployment's replicas, at least one, are started at a time. Those in `scaled` are scaled by
-    others: they count with what is ready, are neither awaited nor taken away from.
+    others: they count with what is ready, are neither awaited nor taken away from. `leaving` tells how many of a
+    Deployment's replicas stand on nodes that are cordoned: so many more are started, and stay until those have gone.
     """
+    gone = leaving or {}
+    wanted = [
+        replace(each, replicas=each.replicas + min(each.replicas, gone.get(each.key, 0))) for each in wanted
+    ]
     others = {each.key for each in wanted if each.key in scaled}
     keys = {each.key for each in wanted}
     superfluous = [record for key, record in sorted(observed.items()) if key not in keys]

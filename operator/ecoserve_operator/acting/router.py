@@ -1,21 +1,22 @@
 """Telling routers how to split a serving's requests: Services, a ConfigMap of weights, and an HTTPRoute's backends."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ecoserve.api import LLMServing
 from ecoserve_operator.acting.deployments import Wanted
 from ecoserve_operator.acting.weights import Backend, backends_of, build_service, build_weights, routed_rules
-from ecoserve_operator.kube import CONFIG_MAP, HTTP_ROUTE, SERVICE, Kind, KubeApi
+from ecoserve_operator.acting.written import Written
+from ecoserve_operator.kube import CONFIG_MAP, HTTP_ROUTE, SERVICE, KubeApi
 from ecoserve_operator.watch.records import DeploymentRecord, Key
 
 
 class Router:
-    """Remembers what it wrote last, so that a quiet cluster gets no requests."""
+    """Remembers the weights it gave each HTTPRoute."""
 
-    def __init__(self, api: KubeApi) -> None:
+    def __init__(self, api: KubeApi, written: Written) -> None:
         self._api = api
-        self._written: dict[tuple[str, str | None, str], Any] = {}
+        self._written = written
+        self._weighed: dict[tuple[str | None, str], Sequence[Backend]] = {}
 
     async def route(
         self,
@@ -33,24 +34,16 @@ class Router:
         if routing is None:
             return ""
         for record in running.values():
-            await self._apply(SERVICE, build_service(serving, record, routing.port))
+            await self._written.apply(SERVICE, build_service(serving, record, routing.port))
         backends = backends_of(wanted, running, changing=changing)
-        await self._apply(CONFIG_MAP, build_weights(serving, backends, routing.port))
+        await self._written.apply(CONFIG_MAP, build_weights(serving, backends, routing.port))
         if routing.http_route is None:
             return ""
         return await self._weigh(serving, routing.http_route, backends, routing.port)
 
-    async def _apply(self, kind: Kind, manifest: Mapping[str, Any]) -> None:
-        metadata = manifest["metadata"]
-        place = (kind.plural, metadata["namespace"], metadata["name"])
-        if self._written.get(place) != manifest:
-            await self._api.apply(kind, manifest)
-            self._written[place] = manifest
-
     async def _weigh(self, serving: LLMServing, name: str, backends: Sequence[Backend], port: int) -> str:
         namespace = serving.metadata.namespace
-        place = (HTTP_ROUTE.plural, namespace, name)
-        if self._written.get(place) == backends:
+        if self._weighed.get((namespace, name)) == backends:
             return ""
         route = await self._api.get(HTTP_ROUTE, name, namespace)
         if route is None:
@@ -62,5 +55,5 @@ class Router:
             await self._api.merge(
                 HTTP_ROUTE, name, namespace, {"metadata": version, "spec": {"rules": rules}}
             )
-        self._written[place] = backends
+        self._weighed[namespace, name] = backends
         return ""

@@ -12,9 +12,9 @@ from typing import Any
 
 from ecoserve.api import LLMServing
 from ecoserve.api.labels import FIELD_MANAGER, SERVING
-from ecoserve_operator.acting.deployments import INSTANCE, MANAGED_BY, Wanted, owner_of
+from ecoserve_operator.acting.deployments import MANAGED_BY, Wanted, owner_of
 from ecoserve_operator.acting.order import ready_replicas
-from ecoserve_operator.watch.records import DeploymentRecord, Key
+from ecoserve_operator.watch.records import INSTANCE, DeploymentRecord, Key
 
 _PERCENT = 100
 
@@ -72,14 +72,6 @@ def percents(amounts: Sequence[float]) -> list[int]:
 
 def build_service(serving: LLMServing, record: DeploymentRecord, port: int) -> dict[str, Any]:
     """The Service in front of one Deployment, which goes when that does."""
-    owner = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "name": record.name,
-        "uid": record.uid,
-        "controller": True,
-        "blockOwnerDeletion": False,
-    }
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -87,12 +79,24 @@ def build_service(serving: LLMServing, record: DeploymentRecord, port: int) -> d
             "name": record.name,
             "namespace": record.namespace,
             "labels": {SERVING: serving.metadata.name, MANAGED_BY: FIELD_MANAGER},
-            "ownerReferences": [owner],
+            "ownerReferences": [owner_of_deployment(record)],
         },
         "spec": {
             "selector": {INSTANCE: record.name},
             "ports": [{"name": "http", "port": port, "targetPort": port}],
         },
+    }
+
+
+def owner_of_deployment(record: DeploymentRecord) -> dict[str, Any]:
+    """The reference by which what stands before a Deployment goes when that does."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "name": record.name,
+        "uid": record.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
     }
 
 

@@ -33,6 +33,9 @@ CAPACITY = "ecoserve.dev/replica-requests-per-second"
 WRITTEN_BY = "ecoserve.dev/leader"
 """Annotation of our Deployments: the Lease's number of transitions when they were written, by which leaders differ."""
 
+INSTANCE = "app.kubernetes.io/instance"
+"""Label of our Deployments' pods: the Deployment's name."""
+
 _LONGEST_LABEL_VALUE = 63
 
 
@@ -94,6 +97,8 @@ class PodRecord:
     node: str
     requests: Resources
     serving: Key | None
+    deployment: str = ""
+    """Which of the serving's Deployments it is of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,11 +218,13 @@ def pod_record(body: Mapping[str, Any]) -> PodRecord | None:
     if not node or (body.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
         return None
     metadata = body["metadata"]
-    serving = (metadata.get("labels") or {}).get(SERVING)
+    labels = metadata.get("labels") or {}
+    serving = labels.get(SERVING)
     return PodRecord(
         node=node,
         requests=pod_requests(spec, f"pod {metadata['namespace']}/{metadata['name']}"),
         serving=(metadata["namespace"], serving) if serving else None,
+        deployment=labels.get(INSTANCE, "") if serving else "",
     )
 
 

@@ -101,6 +101,16 @@ class World:
             for node in self.nodes.values()
         )
 
+    def leaving(self) -> dict[Key, int]:
+        """How many pods of each of our Deployments are on nodes that are cordoned, and so about to be drained."""
+        cordoned = {node.name for node in self.nodes.values() if not node.schedulable}
+        found: dict[Key, int] = {}
+        for pod in self.pods.values() if cordoned else ():
+            if pod.node in cordoned and pod.serving is not None and pod.deployment:
+                key = (pod.serving[0], pod.deployment)
+                found[key] = found.get(key, 0) + 1
+        return found
+
     def cpu_zones(self) -> frozenset[str]:
         """Zones in which nodes without accelerators stand."""
         return frozenset(

@@ -27,7 +27,9 @@ class _Api:
         self.applied: list[str] = []
 
     async def apply(self, kind: Kind, manifest: Mapping[str, Any], *, force: bool = True) -> dict[str, Any]:
-        assert not force, "nobody else has taken a field"
+        if kind.plural == "poddisruptionbudgets":
+            assert force
+            return dict(manifest)
         assert kind.plural == "deployments"
         if self.refuses and manifest["metadata"]["name"].startswith(self.refuses):
             raise ApiRefusedError(422, "image is required")

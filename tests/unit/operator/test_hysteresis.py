@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from math import sqrt
 from random import Random
 
 from ecoserve.api import GridZone
@@ -12,6 +13,7 @@ from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot, serving_dema
 from ecoserve.fleet.nodes import NodeFacts, Resources
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.planner.plan import Plan
+from ecoserve.workload.measured import settled
 from ecoserve_operator.planning.session import Answer, PlanningSession, Route
 from ecoserve_operator.settings import Settings
 
@@ -73,10 +75,19 @@ class Played:
         self.session, self.snapshot = PlanningSession(), fleet()
         self.answers: list[Answer] = []
 
-    def at(self, grams: Mapping[str, float], load: float = 1.0) -> Answer:
+    def at(
+        self, grams: Mapping[str, float], load: float = 1.0, rates: Mapping[str, float] | None = None
+    ) -> Answer:
+        """`load` is a factor on the rates of all, `rates` are some servings' instead."""
         asked = with_intensity(self.snapshot, grams)
         servings = tuple(
-            replace(each, online=replace(each.online, rate_per_second=each.online.rate_per_second * load))
+            replace(
+                each,
+                online=replace(
+                    each.online,
+                    rate_per_second=(rates or {}).get(each.name, each.online.rate_per_second * load),
+                ),
+            )
             for each in asked.servings
             if each.online is not None
         )
@@ -142,6 +153,25 @@ def test_a_day_of_steady_grid_with_noise_changes_nothing() -> None:
     for _ in range(96):
         noisy = {zone: mean * random.gauss(1.0, 0.015) for zone, mean in means.items()}
         assert replicas(played.at(noisy).plan) == first
+
+
+def test_a_day_of_steady_load_and_grid_with_noise_changes_nothing() -> None:
+    """As above, with load measured over five minutes: Poisson counts, planned for as `settled` has it.
+
+    The first hour may find a step of load above its first measurement; the day after it changes nothing.
+    """
+    played, random = Played(), Random(3)  # noqa: S311 - noise, no secret
+    grams, loads = {"a1": 300.0, "a2": 306.0, "b1": 300.0, "b2": 306.0}, {"n/a": 2.0, "n/b": 12.0}
+    planned: dict[str, float] = {}
+    placed = []
+    for _ in range(4 + 96):
+        for name, mean in loads.items():
+            counted = random.gauss(mean * 300, sqrt(mean * 300)) / 300
+            planned[name] = settled(counted, planned.get(name), 300)
+        noisy = {zone: mean * random.gauss(1.0, 0.015) for zone, mean in grams.items()}
+        placed.append(replicas(played.at(noisy, rates=planned).plan))
+    assert not played.answers[-1].plan.unserved
+    assert all(each == placed[4] for each in placed[4:])
 
 
 def test_a_step_of_the_grid_settles_at_once_and_swings_no_more() -> None:

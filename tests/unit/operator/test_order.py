@@ -178,6 +178,17 @@ def test_what_others_scale_is_neither_awaited_nor_taken_away() -> None:
     assert (counts(steps), steps.waiting) == ({"mine": 2, "theirs": None, "old": 0}, ())
 
 
+def test_replicas_on_cordoned_nodes_are_doubled_until_they_have_gone() -> None:
+    plan = [wanted("a", 4)]
+    key = plan[0].key
+    before = next_steps(plan, dict([runs(plan[0], 4, 4)]), leaving={key: 3})
+    assert (counts(before), before.waiting) == ({"a": 7}, ("3 of 7 replicas of Deployment s-a-both-tp1",))
+    ready = next_steps(plan, dict([runs(plan[0], 7, 7)]), leaving={key: 3})
+    assert (counts(ready), ready.waiting) == ({"a": 7}, ())
+    assert counts(next_steps(plan, dict([runs(plan[0], 7, 7)]), leaving={key: 1})) == {"a": 5}
+    assert counts(next_steps(plan, dict([runs(plan[0], 5, 5)]))) == {"a": 4}
+
+
 @dataclass
 class Cluster:
     """Deployments on devices that are all alike; what finds no device is pending."""

@@ -15,6 +15,7 @@ from ecoserve.errors import InvalidInputError
 from ecoserve_operator.acting.deployments import Wanted
 from ecoserve_operator.acting.router import Router
 from ecoserve_operator.acting.weights import Backend, backends_of, percents, routed_rules
+from ecoserve_operator.acting.written import Written
 from ecoserve_operator.kube import Kind
 from ecoserve_operator.watch.records import DeploymentRecord, Key
 
@@ -169,7 +170,7 @@ def route(router: Router, routing: dict[str, Any], ready: int = 2) -> str:
 
 def test_services_weights_and_route_are_written_once() -> None:
     api = _Api({"metadata": {"resourceVersion": "7"}, "spec": {"rules": [{}]}})
-    router = Router(api)  # type: ignore[arg-type]  # a fake of three methods
+    router = Router(api, Written(api))  # type: ignore[arg-type]  # a fake of three methods
     for _ in range(2):
         assert not route(router, {"port": 9000, "httpRoute": "r"})
     name = wanted("a", 2, rate=3.0).key[1]
@@ -185,7 +186,7 @@ def test_services_weights_and_route_are_written_once() -> None:
 
 def test_a_route_that_is_not_there_is_told_and_the_weights_are_written() -> None:
     api = _Api()
-    assert "there is no HTTPRoute r" in route(Router(api), {"httpRoute": "r"})  # type: ignore[arg-type]
+    assert "there is no HTTPRoute r" in route(Router(api, Written(api)), {"httpRoute": "r"})  # type: ignore[arg-type]
     assert ("configmaps", "s-weights") in api.writes
 
 
@@ -194,7 +195,7 @@ def test_without_routing_nothing_is_written() -> None:
     item = wanted("a", 2, rate=3.0)
     plain = serving(port=1)
     plain = plain.model_copy(update={"spec": plain.spec.model_copy(update={"routing": None})})
-    router = Router(api)  # type: ignore[arg-type]
+    router = Router(api, Written(api))  # type: ignore[arg-type]
     assert not asyncio.run(router.route(plain, [item], dict([runs(item, 2)]), changing=False))
     assert not api.writes
 
