@@ -118,7 +118,9 @@ class Actor:
             check_templates(record.serving.spec)
         except InvalidInputError as error:
             return _told("False", Reason.TEMPLATE_INVALID, str(error))
-        scalers = around.scalers
+        scalers, partial = around.scalers, choice.taken is Taken.PART
+        if partial:
+            self._waiting_since.setdefault(record.full_name, time.monotonic())
         wanted = wanted_of(choice.placements, around.selectors)
         try:
             done = await carry_out(
@@ -129,13 +131,15 @@ class Actor:
                 self._surge_fraction,
                 scalers.keys(),
                 around.leaving,
+                partial=partial,
             )
             for written in done.applied:
-                self._world.deployments[written.key] = written
+                self._world.note_written(written)
             gone = {each.key for each in done.deleted}
             running = {**observed, **{each.key: each for each in done.applied}}
             left = {key: each for key, each in running.items() if key not in gone}
-            late = self._waited_too_long(record.full_name) and bool(done.waiting)
+            waits = bool(done.waiting) or partial
+            late = waits and self._waited_too_long(record.full_name)
             for budget in build_budgets(wanted, left, scalers.keys(), waited_too_long=late):
                 await self._written.apply(BUDGET, budget)
             astray = await self._router.route(record.serving, wanted, left, changing=bool(done.waiting))
@@ -157,7 +161,7 @@ class Actor:
         return Acted(
             applied=verdict,
             writes=len(done.applied) + len(done.deleted),
-            waits=bool(done.waiting),
+            waits=waits,
             desired=desired,
         )
 

@@ -42,13 +42,15 @@ async def carry_out(
     surge_fraction: float,
     scaled: Container[Key] = (),
     leaving: Mapping[Key, int] | None = None,
+    *,
+    partial: bool = False,
 ) -> Done:
     """Take a serving's next steps; raises ApiRefusedError or ApiUnreachableError with what was done kept.
 
     Raising comes before taking away, so that an error on the way never leaves less than before. Raises
     LeaseLostError where another leader acts.
     """
-    steps = next_steps(wanted, observed, surge_fraction, scaled, leaving)
+    steps = next_steps(wanted, observed, surge_fraction, scaled, leaving, partial=partial)
     applied: list[DeploymentRecord] = []
     conflicts: list[str] = []
     for each, replicas in steps.apply:

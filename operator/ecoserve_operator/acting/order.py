@@ -70,12 +70,15 @@ def next_steps(
     surge_fraction: float = 1.0,
     scaled: Container[Key] = (),
     leaving: Mapping[Key, int] | None = None,
+    *,
+    partial: bool = False,
 ) -> Steps:
     """The next steps of one serving, from its wanted Deployments and those of its that run.
 
     `surge_fraction` of a Deployment's replicas, at least one, are started at a time. Those in `scaled` are scaled by
     others: they count with what is ready, are neither awaited nor taken away from. `leaving` tells how many of a
     Deployment's replicas stand on nodes that are cordoned: so many more are started, and stay until those have gone.
+    `partial` says that the plan meets the demand in part: then nothing goes that is ready.
     """
     gone = leaving or {}
     wanted = [
@@ -90,11 +93,11 @@ def next_steps(
         for each in wanted
         if each.key not in others and ready_replicas(observed.get(each.key)) < each.replicas
     ]
-    if not late:
+    if not late and not partial:
         end = tuple((each, None if each.key in others else each.replicas) for each in wanted)
         return Steps(apply=end, lower=(), delete=tuple(removable), waiting=())
     surplus = _surplus([each for each in wanted if each.key not in others], removable, observed)
-    _take_away(surplus, _floors(wanted, superfluous, observed), {each.pool for each in late})
+    _take_away(surplus, _floors(wanted, superfluous, observed, partial=partial), {each.pool for each in late})
     left = {item.record.key: item.left for item in surplus}
     return Steps(
         apply=tuple(
@@ -155,6 +158,8 @@ def _floors(
     wanted: Sequence[Wanted],
     superfluous: Sequence[DeploymentRecord],
     observed: Mapping[Key, DeploymentRecord],
+    *,
+    partial: bool,
 ) -> list[_Floor]:
     floors = [
         _Floor(phase, online_only, counts)
@@ -174,7 +179,7 @@ def _floors(
             floor.ready += ready_replicas(record) * floor.amount(
                 record.role, record.traffic_class, record.replica_requests_per_second or 0.0
             )
-        floor.least = min(floor.ready, need)
+        floor.least = floor.ready if partial else min(floor.ready, need)
     return floors
 
 

@@ -101,6 +101,12 @@ class World:
             for node in self.nodes.values()
         )
 
+    def note_written(self, record: DeploymentRecord) -> None:
+        """Take over what the API server answered to a write, unless a watch has told of something later meanwhile."""
+        known = self.deployments.get(record.key)
+        if known is None or known.uid != record.uid or _version(known) < _version(record):
+            self.deployments[record.key] = record
+
     def leaving(self) -> dict[Key, int]:
         """How many pods of each of our Deployments are on nodes that are cordoned, and so about to be drained."""
         cordoned = {node.name for node in self.nodes.values() if not node.schedulable}
@@ -125,6 +131,11 @@ class World:
         for key, record in self.deployments.items():
             owned.setdefault(record.owner_uid, {})[key] = record
         return owned
+
+
+def _version(record: DeploymentRecord) -> int:
+    """The version as a number, by which versions of one object may be compared (Kubernetes 1.35 guarantees it)."""
+    return int(record.resource_version) if record.resource_version.isdigit() else 0
 
 
 def _sum(amounts: list[Resources]) -> Resources:

@@ -1,4 +1,4 @@
-"""A drained node gives its replicas up only as others get ready, through the budgets that the operator keeps."""
+"""A drained node gives its replicas up only as others get ready, and a cordoned one keeps those that find no room."""
 
 import threading
 from typing import Any
@@ -28,11 +28,20 @@ def test_a_drain_waits_for_what_replaces_it(world: Any) -> None:
     twin = {**node, "metadata": {k: node["metadata"][k] for k in ("labels", "annotations")}}
     twin["metadata"]["name"] = "twin"
     twin["metadata"]["labels"] = {**twin["metadata"]["labels"], "kubernetes.io/hostname": "twin"}
-    world.apply({key: twin[key] for key in ("apiVersion", "kind", "metadata")})
+    status = {key: node["status"][key] for key in ("capacity", "allocatable")}
+    world.apply({**{key: twin[key] for key in ("apiVersion", "kind", "metadata")}, "status": status})
+    world.eventually(lambda: ready(world.get("node", "twin")))
     try:
         drained(world)
     finally:
         world.cluster.kubectl("delete", "node", "twin", "--wait=false")
+
+
+def ready(node: Any) -> bool:
+    """Whether a node takes pods."""
+    return any(
+        each["type"] == "Ready" and each["status"] == "True" for each in node["status"].get("conditions", [])
+    )
 
 
 def drained(world: Any) -> None:
@@ -58,10 +67,12 @@ def drained(world: Any) -> None:
         world.cluster.kubectl("drain", home, "--ignore-daemonsets", "--timeout=90s")
         world.eventually(lambda: home not in {pod["spec"]["nodeName"] for pod in world.get("pods")})
         world.eventually(world.has_condition("chat", "Ready", "True", "Placed"))
+        world.cluster.kubectl("cordon", "twin")
+        world.eventually(world.has_condition("chat", "Feasible", "False"))
     finally:
         stopped.set()
         watcher.join()
-        world.cluster.kubectl("uncordon", home)
+        world.cluster.kubectl("uncordon", home, "twin")
     assert min(samples) >= NEED * 0.999
     world.eventually(
         lambda: (

@@ -1,5 +1,6 @@
 """PodDisruptionBudgets: as many as the plan wants, no eviction beyond, and no drain that never ends."""
 
+from collections.abc import Callable
 from typing import Any
 
 from ecoserve.fleet.nodes import NodeFacts, Resources
@@ -8,38 +9,8 @@ from ecoserve_operator.acting.deployments import Wanted
 from ecoserve_operator.watch.records import DeploymentRecord, Key, pod_record
 from ecoserve_operator.watch.world import Nudges, World
 
-
-def wanted(pool: str, replicas: int, traffic_class: str = "online") -> Wanted:
-    return Wanted(
-        namespace="n",
-        serving="s",
-        configuration=f"n/s/{pool}/both/tp1/{traffic_class}",
-        pool=pool,
-        selector=(),
-        role="both",
-        traffic_class=traffic_class,
-        scheduling_class="online",
-        tensor_parallel=1,
-        cpu_cores=1.0,
-        memory_gib=1.0,
-        replicas=replicas,
-    )
-
-
-def runs(item: Wanted, replicas: int) -> tuple[Key, DeploymentRecord]:
-    return item.key, DeploymentRecord(
-        namespace="n",
-        name=item.key[1],
-        uid=f"uid-{item.pool}",
-        owner_uid="u",
-        pool=item.pool,
-        configuration=item.configuration,
-        replicas=replicas,
-        ready=replicas,
-        settled=True,
-        digest="",
-        traffic_class=item.traffic_class,
-    )
+WantedOn = Callable[..., Wanted]
+Runs = Callable[..., tuple[Key, DeploymentRecord]]
 
 
 def least(*wanted_now: Wanted, state: dict[Key, DeploymentRecord], **options: Any) -> dict[str, int]:
@@ -48,28 +19,33 @@ def least(*wanted_now: Wanted, state: dict[Key, DeploymentRecord], **options: An
     return {budget["metadata"]["name"]: budget["spec"]["minAvailable"] for budget in budgets}
 
 
-def test_online_replicas_keep_what_the_plan_wants_and_offline_ones_have_no_budget() -> None:
-    a, b = wanted("a", 3), wanted("b", 2, "offline")
-    assert least(a, b, state=dict([runs(a, 5), runs(b, 2)])) == {"s-a-both-tp1": 3}
+def test_online_replicas_keep_what_the_plan_wants_and_offline_ones_have_no_budget(
+    wanted_on: WantedOn, runs: Runs
+) -> None:
+    a, b = wanted_on("a", 3), wanted_on("b", 2, traffic_class="offline")
+    assert least(a, b, state=dict([runs(a, 5, 5), runs(b, 2)])) == {"s-a-both-tp1": 3}
 
 
-def test_what_is_no_longer_wanted_keeps_what_a_change_has_left_of_it() -> None:
-    new, old = wanted("new", 3), wanted("old", 4)
-    assert least(new, state=dict([runs(new, 1), runs(old, 2)])) == {"s-new-both-tp1": 3, "s-old-both-tp1": 2}
+def test_what_is_no_longer_wanted_keeps_what_a_change_has_left_of_it(wanted_on: WantedOn, runs: Runs) -> None:
+    new, old = wanted_on("new", 3), wanted_on("old", 4)
+    assert least(new, state=dict([runs(new, 1), runs(old, 2, 2)])) == {
+        "s-new-both-tp1": 3,
+        "s-old-both-tp1": 2,
+    }
 
 
-def test_where_no_room_is_found_for_long_one_at_a_time_may_go() -> None:
-    a = wanted("a", 3)
-    assert least(a, state=dict([runs(a, 4)]), waited_too_long=True) == {"s-a-both-tp1": 2}
+def test_where_no_room_is_found_for_long_one_at_a_time_may_go(wanted_on: WantedOn, runs: Runs) -> None:
+    a = wanted_on("a", 3)
+    assert least(a, state=dict([runs(a, 4, 4)]), waited_too_long=True) == {"s-a-both-tp1": 2}
 
 
-def test_what_others_scale_keeps_one() -> None:
-    a = wanted("a", 3)
-    assert least(a, state=dict([runs(a, 1)]), scaled={a.key}) == {"s-a-both-tp1": 1}
+def test_what_others_scale_keeps_one(wanted_on: WantedOn, runs: Runs) -> None:
+    a = wanted_on("a", 3)
+    assert least(a, state=dict([runs(a, 1, 1)]), scaled={a.key}) == {"s-a-both-tp1": 1}
 
 
-def test_a_budget_is_of_one_deployments_pods_and_goes_with_it() -> None:
-    a = wanted("a", 3)
+def test_a_budget_is_of_one_deployments_pods_and_goes_with_it(wanted_on: WantedOn, runs: Runs) -> None:
+    a = wanted_on("a", 3)
     (budget,) = build_budgets([a], dict([runs(a, 3)]), (), waited_too_long=False)
     assert budget["spec"]["selector"] == {"matchLabels": {"app.kubernetes.io/instance": "s-a-both-tp1"}}
     (owner,) = budget["metadata"]["ownerReferences"]

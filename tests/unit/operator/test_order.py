@@ -189,6 +189,13 @@ def test_replicas_on_cordoned_nodes_are_doubled_until_they_have_gone() -> None:
     assert counts(next_steps(plan, dict([runs(plan[0], 5, 5)]))) == {"a": 4}
 
 
+def test_a_plan_that_meets_a_part_takes_nothing_away_that_is_ready() -> None:
+    gone = dict([runs(wanted("cordoned", 3), 3, 3), runs(wanted("lost", 2), 2, 0)])
+    assert counts(next_steps([], gone, partial=True)) == {"lost": 0}
+    some = wanted("some", 1)
+    assert counts(next_steps([some], gone | dict([runs(some, 1, 1)]), partial=True)) == {"some": 1, "lost": 0}
+
+
 @dataclass
 class Cluster:
     """Deployments on devices that are all alike; what finds no device is pending."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -19,65 +19,42 @@ from ecoserve_operator.acting.written import Written
 from ecoserve_operator.kube import Kind
 from ecoserve_operator.watch.records import DeploymentRecord, Key
 
-
-def wanted(pool: str, replicas: int, rate: float, each: float = 2.0, role: str = "both") -> Wanted:
-    return Wanted(
-        namespace="n",
-        serving="s",
-        configuration=f"n/s/{pool}/{role}/tp1/online",
-        pool=pool,
-        selector=(),
-        role=role,
-        traffic_class="online",
-        scheduling_class="online",
-        tensor_parallel=1,
-        cpu_cores=1.0,
-        memory_gib=1.0,
-        replicas=replicas,
-        requests_per_second=rate,
-        replica_requests_per_second=each,
-    )
+WantedOn = Callable[..., Wanted]
+Runs = Callable[..., tuple[Key, DeploymentRecord]]
 
 
-def runs(item: Wanted, ready: int) -> tuple[Key, DeploymentRecord]:
-    return item.key, DeploymentRecord(
-        namespace="n",
-        name=item.key[1],
-        uid=item.pool,
-        owner_uid="u",
-        pool=item.pool,
-        configuration=item.configuration,
-        replicas=item.replicas,
-        ready=ready,
-        settled=True,
-        digest="",
-        role=item.role,
-        replica_requests_per_second=item.replica_requests_per_second,
-    )
+@pytest.fixture
+def wanted(wanted_on: WantedOn) -> WantedOn:
+    """Replicas that sustain two requests per second each, with a rate planned on all of them."""
+
+    def make(pool: str, replicas: int, rate: float, role: str = "both") -> Wanted:
+        return wanted_on(pool, replicas, requests_per_second=rate, replica_requests_per_second=2.0, role=role)
+
+    return make
 
 
 def weights(backends: tuple[Backend, ...]) -> dict[str, int]:
     return {item.pool: item.weight for item in backends}
 
 
-def test_when_nothing_changes_the_plan_is_the_weight() -> None:
+def test_when_nothing_changes_the_plan_is_the_weight(wanted: WantedOn, runs: Runs) -> None:
     a, b = wanted("a", 2, rate=3.0), wanted("b", 4, rate=1.0)
     assert weights(backends_of([a, b], dict([runs(a, 2), runs(b, 4)]), changing=False)) == {"a": 75, "b": 25}
 
 
-def test_while_it_changes_what_is_ready_is_the_weight() -> None:
+def test_while_it_changes_what_is_ready_is_the_weight(wanted: WantedOn, runs: Runs) -> None:
     new, old = wanted("new", 4, rate=8.0), wanted("old", 3, rate=0.0)
     state = dict([runs(new, 1), runs(old, 3)])
     assert weights(backends_of([new], state, changing=True)) == {"new": 25, "old": 75}
 
 
-def test_what_is_not_ready_gets_nothing_unless_nothing_is() -> None:
+def test_what_is_not_ready_gets_nothing_unless_nothing_is(wanted: WantedOn, runs: Runs) -> None:
     a, b = wanted("a", 2, rate=3.0), wanted("b", 2, rate=1.0)
     assert weights(backends_of([a, b], dict([runs(a, 0), runs(b, 1)]), changing=True)) == {"a": 0, "b": 100}
     assert weights(backends_of([a, b], dict([runs(a, 0), runs(b, 0)]), changing=True)) == {"a": 50, "b": 50}
 
 
-def test_roles_are_weighed_apart() -> None:
+def test_roles_are_weighed_apart(wanted: WantedOn, runs: Runs) -> None:
     p, d = wanted("p", 1, rate=3.0, role="prefill"), wanted("d", 2, rate=3.0, role="decode")
     assert weights(backends_of([p, d], dict([runs(p, 1), runs(d, 2)]), changing=False)) == {
         "p": 100,
@@ -163,17 +140,17 @@ class _Api:
         self.route = {**self.route, "spec": patch["spec"]}
 
 
-def route(router: Router, routing: dict[str, Any], ready: int = 2) -> str:
-    item = wanted("a", 2, rate=3.0)
-    return asyncio.run(router.route(serving(**routing), [item], dict([runs(item, ready)]), changing=False))
+def route(router: Router, item: Wanted, running: tuple[Key, DeploymentRecord], **routing: Any) -> str:
+    return asyncio.run(router.route(serving(**routing), [item], dict([running]), changing=False))
 
 
-def test_services_weights_and_route_are_written_once() -> None:
+def test_services_weights_and_route_are_written_once(wanted: WantedOn, runs: Runs) -> None:
     api = _Api({"metadata": {"resourceVersion": "7"}, "spec": {"rules": [{}]}})
     router = Router(api, Written(api))  # type: ignore[arg-type]  # a fake of three methods
+    item = wanted("a", 2, rate=3.0)
     for _ in range(2):
-        assert not route(router, {"port": 9000, "httpRoute": "r"})
-    name = wanted("a", 2, rate=3.0).key[1]
+        assert not route(router, item, runs(item, 2), port=9000, httpRoute="r")
+    name = item.key[1]
     assert api.writes == [("services", name), ("configmaps", "s-weights"), ("httproutes", "r")]
     service = api.objects["services", name]
     assert service["spec"]["selector"] == {"app.kubernetes.io/instance": name}
@@ -184,13 +161,15 @@ def test_services_weights_and_route_are_written_once() -> None:
     assert (ref["name"], ref["port"], ref["weight"]) == (name, 9000, 100)
 
 
-def test_a_route_that_is_not_there_is_told_and_the_weights_are_written() -> None:
+def test_a_route_that_is_not_there_is_told_and_the_weights_are_written(wanted: WantedOn, runs: Runs) -> None:
     api = _Api()
-    assert "there is no HTTPRoute r" in route(Router(api, Written(api)), {"httpRoute": "r"})  # type: ignore[arg-type]
+    item = wanted("a", 2, rate=3.0)
+    router = Router(api, Written(api))  # type: ignore[arg-type]
+    assert "there is no HTTPRoute r" in route(router, item, runs(item, 2), httpRoute="r")
     assert ("configmaps", "s-weights") in api.writes
 
 
-def test_without_routing_nothing_is_written() -> None:
+def test_without_routing_nothing_is_written(wanted: WantedOn, runs: Runs) -> None:
     api = _Api()
     item = wanted("a", 2, rate=3.0)
     plain = serving(port=1)
