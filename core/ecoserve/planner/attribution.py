@@ -31,10 +31,10 @@ def attribute(problem: Problem, result: PlanningResult | None) -> Mapping[str, P
     spec = problem.instance.spec
     zones = {zone.name: zone for zone in spec.zones}
     pools = {pool.name: pool for pool in spec.pools}
-    joules = {(o.slice, o.configuration, o.phase): o.energy_per_request_joules for o in spec.options}
     flow_watts: dict[str, float] = {}
     for flow in result.flows:
-        watts = flow.rate * joules[flow.slice, flow.configuration, flow.phase]
+        option = problem.options[flow.slice, flow.configuration, flow.phase]
+        watts = flow.rate * option.energy_per_request_joules
         flow_watts[flow.configuration] = flow_watts.get(flow.configuration, 0.0) + watts
     node_shares = _node_shares(spec, result)
     parts: dict[str, Part] = {}

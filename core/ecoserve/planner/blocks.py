@@ -100,9 +100,7 @@ def blocks_of(
     duals = _coupling(formulation, relaxed.duals[: len(program.row_lower)])
     costs = program.reduced_costs(objective, duals)
     offered = formulation.offered
-    replicas = np.array(
-        [formulation.replicas.get(c.name, -1) for c in formulation.spec.configurations], np.int64
-    )
+    replicas = formulation.replica_columns
     prices = np.where(replicas >= 0, costs[replicas], 0.0)
     starts = np.zeros(len(prices))
     for place, item in enumerate(formulation.spec.configurations):

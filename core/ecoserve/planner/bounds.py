@@ -6,13 +6,11 @@ pool's configurations: counting the largest ratio of each configuration separate
 where one configuration fills its devices and another its cores, and would be no lower bound.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
 from ecoserve.planner.formulation import Formulation
-from ecoserve.planner.instance import ConfigurationSpec, PoolSpec
 from ecoserve.planner.offers import BOTH, PHASES, PREFILL
 from ecoserve.planner.program import Indices, Vector
 
@@ -108,30 +106,21 @@ def _slice_costs(formulation: Formulation) -> Vector:
 
 def binding_resources(formulation: Formulation) -> dict[str, int]:
     """Return of each pool the resource that binds for most of its configurations, by its place."""
-    spec = formulation.spec
-    pools = {pool.name: pool for pool in spec.pools}
-    votes: dict[str, Counter[int]] = {}
-    for item in spec.configurations:
-        if item.name in formulation.replicas:
-            ratios = _ratios(item, pools[item.pool])
-            votes.setdefault(item.pool, Counter())[ratios.index(max(ratios))] += 1
-    return {name: min(found, key=lambda index: (-found[index], index)) for name, found in votes.items()}
+    ratios, pools = formulation.ratios, formulation.spec.pools
+    resources = ratios.shape[1]
+    placed = formulation.replica_columns >= 0
+    keys = formulation.pool_places[placed] * resources + ratios[placed].argmax(axis=1)
+    votes = np.bincount(keys, minlength=len(pools) * resources).reshape(len(pools), resources)
+    most = votes.argmax(axis=1).tolist()
+    return {pool.name: most[place] for place, pool in enumerate(pools) if votes[place].any()}
 
 
 def replica_costs(formulation: Formulation, objective: Vector) -> Vector:
     """Return what a replica of each configuration costs with its part of a node; 0 where it cannot be placed."""
-    spec = formulation.spec
-    pools = {pool.name: pool for pool in spec.pools}
     binding = binding_resources(formulation)
-    costs = np.zeros(len(spec.configurations))
-    for place, item in enumerate(spec.configurations):
-        if item.name in formulation.replicas:
-            share = _ratios(item, pools[item.pool])[binding[item.pool]]
-            node_cost = objective[formulation.nodes[item.pool]]
-            costs[place] = objective[formulation.replicas[item.name]] + share * node_cost
+    resources = np.array([binding.get(pool.name, 0) for pool in formulation.spec.pools], np.int64)
+    nodes = objective[[formulation.nodes[pool.name] for pool in formulation.spec.pools]]
+    pools, columns = formulation.pool_places, formulation.replica_columns
+    shares = formulation.ratios[np.arange(len(pools)), resources[pools]]
+    costs: Vector = np.where(columns >= 0, objective[columns] + shares * nodes[pools], 0.0)
     return costs
-
-
-def _ratios(item: ConfigurationSpec, pool: PoolSpec) -> list[float]:
-    capacity = pool.node.resources.amounts()
-    return [a / c if c > 0 else 0.0 for a, c in zip(item.resources.amounts(), capacity, strict=True)]

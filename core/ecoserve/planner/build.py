@@ -53,6 +53,12 @@ class Problem:
     """By slice without any option: why each configuration was refused; empty where there was none."""
 
     @cached_property
+    def options(self) -> Mapping[tuple[str, str, str], OptionSpec]:
+        """The options by slice, configuration and phase; none without an instance."""
+        options = () if self.instance is None else self.instance.spec.options
+        return {(option.slice, option.configuration, option.phase): option for option in options}
+
+    @cached_property
     def drop_costs(self) -> DropCosts:
         """What slices cost on their options, bought by the drop; only of a problem with an instance."""
         assert self.instance is not None  # noqa: S101 - who asks has a result

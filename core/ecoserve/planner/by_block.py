@@ -58,14 +58,9 @@ def plan_by_block(blocks: Blocks, objective: Vector, seconds: float) -> Candidat
     best = ways.kept(chosen)
     values = np.zeros(formulation.program.columns)
     np.add.at(values, formulation.offered.first + best.shares[1], best.shares[2])
-    np.add.at(values, _columns(formulation)[best.replicas[1]], best.replicas[2])
+    np.add.at(values, formulation.replica_columns[best.replicas[1]], best.replicas[2])
     made = candidate(formulation, values)
     return made if made.fits(formulation) else None
-
-
-def _columns(formulation: Formulation) -> Indices:
-    """Return the column of each configuration's replicas, -1 where it cannot be placed."""
-    return np.array([formulation.replicas.get(c.name, -1) for c in formulation.spec.configurations], np.int64)
 
 
 class _Filling:
@@ -184,7 +179,7 @@ def _within_limits(formulation: Formulation, ways: _Ways) -> _Ways:
         counts[firsts] += np.maximum(0.0, limit.min_replicas - total[of[firsts]])
         if limit.max_replicas is not None:
             good &= total <= limit.max_replicas
-    good[of[counts > formulation.program.upper[_columns(formulation)[places]]]] = False
+    good[of[counts > formulation.program.upper[formulation.replica_columns[places]]]] = False
     return replace(ways, replicas=(of, places, counts)).kept(good)
 
 
@@ -193,15 +188,13 @@ def _chosen(blocks: Blocks, ways: _Ways, objective: Vector, seconds: float) -> F
     formulation = blocks.formulation
     spec, size = formulation.spec, len(ways.blocks)
     of, places, counts = ways.replicas
-    columns = _columns(formulation)
+    columns = formulation.replica_columns
     held = np.array([float(spec.held.get(item.name, 0)) for item in spec.configurations])
     costs = np.bincount(of, counts * objective[columns[places]], size)
     costs += np.bincount(of, np.maximum(0.0, counts - held[places]) * blocks.start_costs[places], size)
     costs += np.bincount(
         ways.shares[0], ways.shares[2] * formulation.offered.within(objective)[ways.shares[1]], size
     )
-    pools = {pool.name: place for place, pool in enumerate(spec.pools)}
-    pool_of = np.array([pools[item.pool] for item in spec.configurations], np.int64)
     amounts = np.array([item.resources.amounts() for item in spec.configurations])
     builder = ProgramBuilder()
     builder.block(np.ones(size), integer=True)
@@ -209,7 +202,7 @@ def _chosen(blocks: Blocks, ways: _Ways, objective: Vector, seconds: float) -> F
     keys, rows, _ = distinct(ways.blocks)
     builder.rows(rows, np.arange(size), np.ones(size), np.ones(len(keys)), np.ones(len(keys)))
     for place, pool in enumerate(spec.pools):
-        here = pool_of[places] == place
+        here = formulation.pool_places[places] == place
         for index, have in enumerate(pool.node.resources.amounts()):
             used = np.bincount(of[here], counts[here] * amounts[places[here], index], size)
             if have > 0 and used.any():

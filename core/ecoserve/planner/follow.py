@@ -132,9 +132,11 @@ def _with_totals(problem: Problem, result: PlanningResult) -> PlanningResult:
     parts = attribute(problem, result).values()
     assert problem.instance is not None  # noqa: S101 - it has a result
     spec = problem.instance.spec
-    latency = {(o.slice, o.configuration, o.phase): o.latency_seconds for o in spec.options}
     rate = sum(item.rate for item in spec.slices)
-    waited = sum(flow.rate * latency[flow.slice, flow.configuration, flow.phase] for flow in result.flows)
+    waited = sum(
+        flow.rate * problem.options[flow.slice, flow.configuration, flow.phase].latency_seconds
+        for flow in result.flows
+    )
     return result.model_copy(
         update={
             "operational_grams_per_hour": sum(part.operational_grams_per_hour for part in parts),

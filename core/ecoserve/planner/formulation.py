@@ -76,6 +76,25 @@ class Formulation:
         """The configurations by name."""
         return {item.name: item for item in self.spec.configurations}
 
+    @cached_property
+    def replica_columns(self) -> Indices:
+        """The column of each configuration's replicas, -1 where it cannot be placed."""
+        return np.array([self.replicas.get(item.name, -1) for item in self.spec.configurations], np.int64)
+
+    @cached_property
+    def pool_places(self) -> Indices:
+        """The pool of each configuration, by its place."""
+        places = {pool.name: place for place, pool in enumerate(self.spec.pools)}
+        return np.array([places[item.pool] for item in self.spec.configurations], np.int64)
+
+    @cached_property
+    def ratios(self) -> Vector:
+        """The part of a node that a replica takes, by configuration and resource."""
+        amounts = np.array([item.resources.amounts() for item in self.spec.configurations])
+        capacity = np.array([pool.node.resources.amounts() for pool in self.spec.pools])[self.pool_places]
+        ratios: Vector = np.divide(amounts, capacity, out=np.zeros_like(amounts), where=capacity > 0)
+        return ratios
+
     def objective(self) -> Vector:
         """Return the coefficients of the instance's objective; a price makes $ of its carbon."""
         total = self.combined(*OBJECTIVE_METRICS[self.spec.objective])

@@ -24,6 +24,7 @@ from pydantic import (
 from ecoserve.api.base import ApiModel
 from ecoserve.documents import read_document
 from ecoserve.errors import InvalidInputError, UnknownNameError
+from ecoserve.planner.refusals import first_problem
 from ecoserve.units import MOST_CORES, MOST_DEVICES, MOST_GRAMS_PER_KWH, MOST_MEMORY_GIB
 
 MAX_SLICES = 100_000
@@ -41,31 +42,6 @@ _LONGEST: Mapping[str, int] = {
     "held": 100_000,
 }
 """Longer lists are refused before any of their items is looked at."""
-
-_UNITS: Mapping[str, str] = {
-    "carbonIntensity": "in gCO2e/kWh; grids have 10 to 1,500",
-    "pue": "a factor such as 1.12, not percent",
-    "nodes": "a number of nodes",
-    "rate": "in requests per second",
-    "maxRate": "in requests per second and replica",
-    "energyPerRequestJoules": "in joules",
-    "latencySeconds": "in seconds",
-    "powerWatts": "in watts",
-    "embodiedGramsPerHour": "in grams per hour",
-    "coldStartGrams": "in grams",
-    "costPerHour": "in $ per hour",
-    "carbonPricePerTonne": "in $ per tonne",
-    "gpu": "in devices",
-    "cpu": "in cores",
-    "memoryGiB": "in GiB",
-    "headroom": "a share such as 0.2, not percent",
-    "relativeGap": "a share such as 0.01, not percent",
-    "timeLimitSeconds": "in seconds",
-    "minReplicas": "a number of replicas",
-    "maxReplicas": "a number of replicas",
-    "churnBudget": "a number of replicas",
-}
-"""What a number means, told where one is refused: most often it is one in another unit."""
 
 Objective = Literal["carbon", "energy", "cost", "performance"]
 TrafficClass = Literal["online", "offline"]
@@ -337,7 +313,7 @@ def parse_instance(document: object) -> PlanningInstance:
     try:
         return PlanningInstance.model_validate(document)
     except ValidationError as error:
-        raise _first_problem(error) from None
+        raise first_problem(error) from None
 
 
 def load_instance(path: Path) -> PlanningInstance:
@@ -391,21 +367,3 @@ def _every_slice_has_options(slices: Iterable[SliceSpec], options: Iterable[Opti
                 item.name,
                 "it needs at least one option that serves it whole, or one of phase prefill and one of decode",
             )
-
-
-def _first_problem(error: ValidationError) -> InvalidInputError:
-    """Return the first finding as a sentence; an unknown field first, as misspelt it leaves another missing."""
-    findings = error.errors(include_url=False)
-    detail = next((each for each in findings if each["type"] == "extra_forbidden"), findings[0])
-    field = "".join(
-        f".{part}" if isinstance(part, str) and part.isidentifier() else f"[{part!r}]"
-        for part in detail["loc"]
-    ).lstrip(".")
-    value = detail["input"]
-    if detail["type"] == "missing":
-        return InvalidInputError(field, None, "this field is required")
-    if detail["type"] == "extra_forbidden":
-        return InvalidInputError(field, value, "no field of this name is known here")
-    message = detail["msg"][:1].lower() + detail["msg"][1:]
-    unit = next((_UNITS[str(part)] for part in reversed(detail["loc"]) if part in _UNITS), "")
-    return InvalidInputError(field or "instance", value, f"{message}, {unit}" if unit else message)

@@ -192,13 +192,11 @@ def make_plan(
         raise InvalidInputError(
             "carbon price per tonne", carbon_price_per_tonne, "a price goes with the objective cost"
         )
-    groups = _groups(snapshot, objective)
     left = snapshot
     parts: list[Plan] = []
-    for chosen, group in groups:
-        part = _plan_group(
-            replace(group, pools=left.pools), chosen, levers, effort, pinned, carbon_price_per_tonne
-        )
+    for chosen, group in _groups(snapshot, objective):
+        question = _Question(chosen, levers, effort, pinned, carbon_price_per_tonne)
+        part = question.plan(replace(group, pools=left.pools))
         parts.append(part)
         left = left_over(left, part.solved[0])
     return parts[0] if len(parts) == 1 else _combined(snapshot, parts, levers)
@@ -215,47 +213,40 @@ def _groups(snapshot: Snapshot, objective: Objective | None) -> list[tuple[Objec
     return groups
 
 
-def _plan_group(
-    snapshot: Snapshot,
-    objective: Objective,
-    levers: frozenset[Lever],
-    effort: SearchEffort | None,
-    pinned: Pinned | None,
-    carbon_price_per_tonne: float,
-) -> Plan:
-    """Plan servings of one objective, with nodes in the shapes that serve them best where Reduce may choose."""
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked of the servings of one objective."""
 
-    def plan(shaped: Snapshot) -> Plan:
-        return _plan_as_shaped(shaped, objective, levers, effort, pinned, carbon_price_per_tonne)
+    objective: Objective
+    levers: frozenset[Lever]
+    effort: SearchEffort | None
+    pinned: Pinned | None
+    carbon_price_per_tonne: float
 
-    def rank(found: Plan) -> tuple[float, ...]:
+    def plan(self, snapshot: Snapshot) -> Plan:
+        """Plan with nodes in the shapes that serve best where Reduce may choose."""
+        if Lever.REDUCE not in self.levers:
+            return self._as_shaped(snapshot)
+        return least_in_shapes(
+            snapshot, self._as_shaped, lambda plan: {r.pool: r.need for r in plan.recommendations}, self._rank
+        )
+
+    def _as_shaped(self, snapshot: Snapshot) -> Plan:
+        free = build_problem(snapshot, self.objective, self.levers, self.effort, self.carbon_price_per_tonne)
+        problem = free if self.pinned is None else with_pinned(free, self.pinned)
+        result = None if problem.instance is None else solve(problem.instance)
+        solved = Solved(snapshot=snapshot, problem=problem, free=free, result=result)
+        return plan_of(solved, self.objective, self.levers)
+
+    def _rank(self, found: Plan) -> tuple[float, ...]:
         value = {
             Objective.CARBON: found.grams_per_hour,
             Objective.ENERGY: found.watts,
             Objective.COST: found.cost_per_hour
-            + found.grams_per_hour / GRAMS_PER_TONNE * carbon_price_per_tonne,
+            + found.grams_per_hour / GRAMS_PER_TONNE * self.carbon_price_per_tonne,
             Objective.PERFORMANCE: found.latency_seconds,
-        }[objective]
+        }[self.objective]
         return (round(found.unserved_requests_per_second, 6), len(found.unserved), value)
-
-    if Lever.REDUCE not in levers:
-        return plan(snapshot)
-    return least_in_shapes(snapshot, plan, lambda p: {r.pool: r.need for r in p.recommendations}, rank)
-
-
-def _plan_as_shaped(
-    snapshot: Snapshot,
-    objective: Objective,
-    levers: frozenset[Lever],
-    effort: SearchEffort | None,
-    pinned: Pinned | None,
-    carbon_price_per_tonne: float,
-) -> Plan:
-    free = build_problem(snapshot, objective, levers, effort, carbon_price_per_tonne)
-    problem = free if pinned is None else with_pinned(free, pinned)
-    result = None if problem.instance is None else solve(problem.instance)
-    solved = Solved(snapshot=snapshot, problem=problem, free=free, result=result)
-    return plan_of(solved, objective, levers)
 
 
 def plan_of(solved: Solved, objective: Objective, levers: frozenset[Lever]) -> Plan:
@@ -295,16 +286,15 @@ def _placements(
         return ()
     reasons = PlacementReasons(problem, problem.instance, result)
     demand = {serving.name: serving.rate_per_second for serving in snapshot.servings}
-    options = {(o.slice, o.configuration, o.phase): o.max_rate for o in problem.instance.spec.options}
     rates: dict[str, float] = {}
     loads: dict[str, float] = {}
     moved: dict[str, float] = {}
     for flow in result.flows:
         item, bucket = problem.configurations[flow.configuration], problem.slices[flow.slice].bucket
         transfer = transfer_of(item.engine, bucket.input_tokens)
-        name = item.held_as
+        name, option = item.held_as, problem.options[flow.slice, flow.configuration, flow.phase]
         rates[name] = rates.get(name, 0.0) + flow.rate
-        loads[name] = loads.get(name, 0.0) + flow.rate / options[flow.slice, flow.configuration, flow.phase]
+        loads[name] = loads.get(name, 0.0) + flow.rate / option.max_rate
         moved[name] = moved.get(name, 0.0) + (flow.rate * transfer.bytes if transfer else 0.0)
     kinds: dict[str, list[str]] = {}
     for name in sorted(result.replicas, key=lambda name: -result.replicas[name]):
