@@ -10,7 +10,7 @@ pytestmark = pytest.mark.devcluster
 
 ONLINE = {
     "slo": {"ttft": "2s", "tpot": "120ms"},
-    "load": {"requestsPerSecond": 7.0, "inputTokens": 1000, "outputTokens": 130},
+    "load": {"requestsPerSecond": 6.5, "inputTokens": 1000, "outputTokens": 130},
 }
 
 

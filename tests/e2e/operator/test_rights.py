@@ -14,13 +14,15 @@ from ecoserve_operator.rbac import build_operator_lease_rules, build_operator_ru
 pytestmark = pytest.mark.devcluster
 
 ACCOUNT = "system:serviceaccount:ecoserve-system:operator"
+_KEDA = "watched where KEDA is installed as the operator starts: not in these tests"
 NEEDED_ALL_THE_SAME = {
+    ("keda.sh", "scaledobjects", "list"): _KEDA,
+    ("keda.sh", "scaledobjects", "watch"): _KEDA,
     (
-        "keda.sh",
-        "scaledobjects",
-        "list",
-    ): "watched where KEDA is installed as the operator starts: not in these tests",
-    ("keda.sh", "scaledobjects", "watch"): "the same",
+        "apps",
+        "deployments",
+        "get",
+    ): "read again only where one changes between being seen and being written: a race",
 }
 
 
@@ -42,4 +44,4 @@ def test_every_right_of_the_operator_is_used(
         pytest.skip(f"rights may be used by tests that were not run: {', '.join(sorted(missing))}")
     accesses = (each for each in read_audit(operator_cluster.audit_log) if each.user == ACCOUNT)
     granted = rights_of([*build_operator_rules(), *build_operator_lease_rules()])
-    assert granted - rights_used(accesses) == set(NEEDED_ALL_THE_SAME)
+    assert granted - rights_used(accesses) <= NEEDED_ALL_THE_SAME.keys() <= granted
