@@ -86,10 +86,11 @@ KIND_CONFIG_CHECK = Binary("kind-config-check", "0.33.0", module="kind-config-ch
 _PROMETHEUS = "github.com/prometheus/prometheus/cmd"
 PROMETHEUS = Binary("prometheus", "3.9.1", module="prometheus", package=f"{_PROMETHEUS}/prometheus")
 PROMTOOL = Binary("promtool", "3.9.1", module="prometheus", package=f"{_PROMETHEUS}/promtool")
+METRICS_SERVER = Binary("metrics-server", "0.9.0", package="sigs.k8s.io/metrics-server/cmd/metrics-server")
 
 _BY_COMMAND = {
     command: each
-    for each in (CONTROL_PLANE, KWOK, HELM, KIND_CONFIG_CHECK, PROMETHEUS, PROMTOOL)
+    for each in (CONTROL_PLANE, KWOK, HELM, KIND_CONFIG_CHECK, METRICS_SERVER, PROMETHEUS, PROMTOOL)
     for command in (*each.commands, each.name)
 }
 

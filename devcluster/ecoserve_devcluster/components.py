@@ -204,6 +204,7 @@ def kwok(program: Path, folder: Path, stages: Path, ports: Ports, credentials: C
         "manage-nodes-with-annotation-selector": f"{FAKE_NODE_ANNOTATION}=fake",
         "node-lease-duration-seconds": _NODE_LEASE_SECONDS,
         "node-ip": "127.0.0.1",
+        "node-port": ports.kwok,
         "server-address": f"127.0.0.1:{ports.kwok}",
     }
     health = f"http://127.0.0.1:{ports.kwok}/healthz"

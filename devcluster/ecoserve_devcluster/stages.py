@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from ecoserve_devcluster.kubelet_metrics import kubelet_metrics
+
 SERVING_LABEL = "ecoserve.dev/serving"
 DURATION_ANNOTATION = "ecoserve.dev/simulated-duration"
 
@@ -54,6 +56,7 @@ _NODE_READY = (
 addresses:
 - {type: InternalIP, address: {{ NodeIP | Quote }}}
 - {type: Hostname, address: {{ .metadata.name | Quote }}}
+daemonEndpoints: {kubeletEndpoint: {Port: {{ NodePort }}}}
 nodeInfo:
   architecture: {{ $architecture | Quote }}
   operatingSystem: linux
@@ -118,6 +121,7 @@ def stages(serving_start_seconds: float, job_seconds: float) -> str:
         ),
         _stage("pod-complete", "Pod", [*running, job, _one_of(ready, "True")], _completed(), duration),
         _stage("pod-delete", "Pod", [_exists(".metadata.deletionTimestamp", True)], None),
+        *kubelet_metrics(),
     ]
     return yaml.safe_dump_all(documents, sort_keys=False)
 
