@@ -3,15 +3,16 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from ecoserve.api import LLMServing
 from ecoserve.api.llmserving import Mode
 from ecoserve.errors import InvalidInputError
 from ecoserve.fleet.pools import Selector
 from ecoserve_operator.acting.apply import Done, carry_out
 from ecoserve_operator.acting.budgets import build_budgets
-from ecoserve_operator.acting.deployments import wanted_of
+from ecoserve_operator.acting.deployments import Wanted, wanted_of
 from ecoserve_operator.acting.router import Router
 from ecoserve_operator.acting.template import check_templates
 from ecoserve_operator.acting.written import Written
@@ -118,31 +119,12 @@ class Actor:
             check_templates(record.serving.spec)
         except InvalidInputError as error:
             return _told("False", Reason.TEMPLATE_INVALID, str(error))
-        scalers, partial = around.scalers, choice.taken is Taken.PART
-        if partial:
-            self._waiting_since.setdefault(record.full_name, time.monotonic())
         wanted = wanted_of(choice.placements, around.selectors)
+        partial = choice.taken is Taken.PART
         try:
-            done = await carry_out(
-                self._api,
-                record.serving,
-                wanted,
-                observed,
-                self._surge_fraction,
-                scalers.keys(),
-                around.leaving,
-                partial=partial,
+            done, astray = await self._carry_out(
+                record, record.serving, wanted, observed, around, partial=partial
             )
-            for written in done.applied:
-                self._world.note_written(written)
-            gone = {each.key for each in done.deleted}
-            running = {**observed, **{each.key: each for each in done.applied}}
-            left = {key: each for key, each in running.items() if key not in gone}
-            waits = bool(done.waiting) or partial
-            late = waits and self._waited_too_long(record.full_name)
-            for budget in build_budgets(wanted, left, scalers.keys(), waited_too_long=late):
-                await self._written.apply(BUDGET, budget)
-            astray = await self._router.route(record.serving, wanted, left, changing=bool(done.waiting))
         except ApiRefusedError as error:
             logger.warning("LLMServing %s: the API server refuses: %s", record.full_name, error)
             return _told("False", Reason.APPLY_REFUSED, f"the API server refuses: {error}")
@@ -150,7 +132,8 @@ class Actor:
         self._metrics.writes.labels("delete").inc(len(done.deleted))
         desired = dict.fromkeys(observed, 0) | {each.key: each.replicas for each in wanted}
         others = [
-            f"{scalers[key]} scales Deployment {key[1]}" for key in sorted(desired.keys() & scalers.keys())
+            f"{around.scalers[key]} scales Deployment {key[1]}"
+            for key in sorted(desired.keys() & around.scalers.keys())
         ]
         verdict = self._progress(record.full_name, done, len(wanted), others)
         if astray and verdict.status == "True":
@@ -161,9 +144,43 @@ class Actor:
         return Acted(
             applied=verdict,
             writes=len(done.applied) + len(done.deleted),
-            waits=waits,
+            waits=bool(done.waiting) or partial,
             desired=desired,
         )
+
+    async def _carry_out(
+        self,
+        record: ServingRecord,
+        serving: LLMServing,
+        wanted: Sequence[Wanted],
+        observed: Mapping[Key, DeploymentRecord],
+        around: _Around,
+        *,
+        partial: bool,
+    ) -> tuple[Done, str]:
+        """Take the next steps, then bring budgets and weights up to what they left; what is wrong with the route."""
+        scaled = around.scalers.keys()
+        done = await carry_out(
+            self._api,
+            serving,
+            wanted,
+            observed,
+            self._surge_fraction,
+            scaled,
+            around.leaving,
+            partial=partial,
+        )
+        for written in done.applied:
+            self._world.note_written(written)
+        gone = {each.key for each in done.deleted}
+        running = {**observed, **{each.key: each for each in done.applied}}
+        left = {key: each for key, each in running.items() if key not in gone}
+        if done.waiting or partial:
+            self._waiting_since.setdefault(record.full_name, time.monotonic())
+        late = (bool(done.waiting) or partial) and self._waited_too_long(record.full_name)
+        for budget in build_budgets(wanted, left, scaled, waited_too_long=late):
+            await self._written.apply(BUDGET, budget)
+        return done, await self._router.route(serving, wanted, left, changing=bool(done.waiting))
 
     def _waited_too_long(self, name: str) -> bool:
         now = time.monotonic()
@@ -177,7 +194,6 @@ class Actor:
                 left = "its replicas are left alone, and ecoserve_desired_replicas tells the planned ones"
                 return _verdict("True", Reason.SCALED_BY_OTHERS, f"{placed}; {', '.join(others)}: {left}")
             return _verdict("True", Reason.PLACED, placed)
-        self._waiting_since.setdefault(name, time.monotonic())
         awaited = (
             f"waiting for {', '.join(done.waiting)} to be ready; of what ran before stays what those that are ready "
             "can't carry"
