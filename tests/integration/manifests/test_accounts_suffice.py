@@ -16,6 +16,20 @@ from ecoserve_extender.rbac import build_extender_rules
 EXAMPLES = Path(__file__).parents[3] / "examples"
 NAMESPACE = "ecoserve-system"
 
+NEEDED_ALL_THE_SAME = {
+    (
+        "",
+        "pods/eviction",
+        "create",
+    ): "offline pods are evicted where online load grows, not here",
+    (
+        "",
+        "pods/status",
+        "patch",
+    ): "refused pods are called back once there is room, and none is refused here",
+    ("", "pods", "get"): "read where it is not known whether a bind came through",
+}
+
 eventually = retry(stop=stop_after_delay(20), wait=wait_fixed(0.2), reraise=True)
 
 
@@ -70,10 +84,9 @@ def test_scheduler_and_extender(installed: Cluster, work: str) -> None:
     log = list(read_audit(installed.audit_log))
     account = f"system:serviceaccount:{NAMESPACE}:ecoserve-scheduler"
     assert [access for access in log if access.user == account and not access.allowed] == []
-    unused = rights_of(build_extender_rules()) - rights_used(each for each in log if each.user == account)
-    assert unused == {("", "pods/eviction", "create")}, (
-        "it evicts where online load grows; test_thinning.py does"
-    )
+    granted = rights_of(build_extender_rules())
+    unused = granted - rights_used(each for each in log if each.user == account)
+    assert unused <= NEEDED_ALL_THE_SAME.keys() <= granted
 
 
 def test_operator(installed: Cluster) -> None:
