@@ -13,8 +13,8 @@ read plans. What callers use:
                           now: datetime, held: Mapping[str, int] | None = None) -> Snapshot
                       with_intensity(snapshot, {zone: grams_per_kwh}) -> Snapshot
     fleet.pools       Pool(name, zone, instance, supply, installed, lifetimes, node_names, node_resources, selector,
-                          profile, stated_years, shapes, ordered, taints): .shapes can be ordered, .ordered is what
-                          the plan counts with
+                          profile, stated_years, shapes, ordered, taints, part_of): .shapes can be ordered, .ordered is what
+                          the plan counts with; .part_of is the pool of which it is what others left on nodes in use
                       UnknownNode(name, reason)
     planner.levers    Lever, ALL_LEVERS, levers_without(["reduce", …]) -> frozenset[Lever]
     planner.build     SearchEffort(relative_gap=…, time_limit_seconds=…)
