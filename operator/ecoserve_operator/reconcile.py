@@ -90,6 +90,7 @@ class Reconciler:
         await self.reporter.report_plan_status(
             _phase(decision, acted), decision, self.comparer.latest, self.accounts.account(WHOLE)
         )
+        self.planner.note_carried_out()
         until_due = self._seconds_until_due(now, readings, decision)
         return min(until_due, _PLAN_RETRY_SECONDS) if decision.failure else until_due
 

@@ -45,6 +45,7 @@ class Planner:
         self._hysteresis = settings.hysteresis
         self._process = PlannerProcess(settings.plan_limit_seconds)
         self._last: Decision | None = None
+        self._carried_out = True
 
     async def start(self) -> None:
         """Have the child import the planner before the first question."""
@@ -60,7 +61,7 @@ class Planner:
     async def decide(
         self, view: View, running: Mapping[str, Iterable[DeploymentRecord]]
     ) -> tuple[Decision, bool]:
-        """Decide for every serving of a view, and tell whether the question was a new one.
+        """Decide for every serving of a view, and tell whether the decision has not been carried out and told yet.
 
         `running` are the Deployments of each serving, by its full name.
         """
@@ -76,7 +77,12 @@ class Planner:
         else:
             decision = replace(last, choices=self._with_refused(last.choices, view))
         self._last = decision
-        return decision, is_new
+        self._carried_out = self._carried_out and not is_new
+        return decision, not self._carried_out
+
+    def note_carried_out(self) -> None:
+        """Take down that a pass over the last decision has ended well: until then its retries are as the first."""
+        self._carried_out = True
 
     async def export(self) -> Exported:
         """The instances behind the last plan."""

@@ -21,9 +21,10 @@ from ecoserve.planner.plan import Plan, make_plan
 from ecoserve_operator.planning.calls import compare_objectives
 from ecoserve_operator.planning.decision import Choice, Taken, choose, hold, missing_pool
 from ecoserve_operator.planning.emission import emissions
+from ecoserve_operator.planning.planner import Planner
 from ecoserve_operator.planning.process import PlannerFailedError, PlannerProcess
 from ecoserve_operator.planning.session import PlanningSession, Route, same_replicas
-from ecoserve_operator.planning.snapshot import same_question
+from ecoserve_operator.planning.snapshot import View, same_question
 from ecoserve_operator.settings import Settings
 from ecoserve_operator.watch.records import DeploymentRecord
 
@@ -263,3 +264,18 @@ def test_an_exception_in_the_planner_is_told_in_one_sentence() -> None:
 def test_what_a_solver_prints_does_not_disturb_the_answers(printed: str) -> None:
     written, total = _played((os.write, 1, printed.encode()), (sum, [1, 2]))
     assert (written, total) == (len(printed), 3)
+
+
+def test_a_decision_is_a_new_one_until_a_pass_over_it_has_ended_well() -> None:
+    """A pass that the API server interrupts is made again; what it was to tell and to ask for must not be lost."""
+
+    async def run() -> list[bool]:
+        planner, view, new = Planner(Settings()), View(snapshot=snapshot(), refused={}), []
+        for carried_out in (False, True, False):
+            new.append((await planner.decide(view, {}))[1])
+            if carried_out:
+                planner.note_carried_out()
+        await planner.close()
+        return new
+
+    assert asyncio.run(run()) == [True, True, False]
