@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 from fit import fitted
-from grid import Outcome, cells, checked
+from grid import MixedOutcome, Outcome, cells, checked, checked_mix, mixes
 from rich.console import Console
 from rich.progress import track
 
@@ -43,7 +43,8 @@ def main() -> None:
     with ProcessPoolExecutor(arguments.jobs) as pool:
         done = pool.map(partial(checked, requests=requests), chosen, chunksize=4)
         outcomes = list(track(done, "simulating", total=len(chosen), console=progress))
-    table = "\n".join([*_table(outcomes), "", *_worst(outcomes)])
+        mixed = [] if arguments.quick else list(pool.map(partial(checked_mix, requests=requests), mixes()))
+    table = "\n".join([*_table(outcomes), "", *_worst(outcomes), "", *_mixed(mixed)])
     print(table)
     if arguments.write:
         text = arguments.write.read_text(encoding="utf-8")
@@ -103,6 +104,14 @@ def _worst(outcomes: list[Outcome]) -> list[str]:
             f"({item.capacity.limit}, load {item.capacity.load:.0%})"
         )
     return rows
+
+
+def _mixed(outcomes: list[MixedOutcome]) -> list[str]:
+    rows = ["| replica, p90 with 2 s and 100 ms | lengths | attained |", "|---|---|---|"]
+    for item in outcomes:
+        share, error = item.met.share, item.met.half_width
+        rows.append(f"| {item.name} | {item.mixed.lengths} | {share:.1%} ± {error:.1%} |")
+    return rows if outcomes else []
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Fit the constants of `ecoserve.performance.load` to simulated quantiles of TTFT and TPOT.
 
 Engines, lengths, arrivals and loads are random; none of the grid's lengths is among them by intent. Each cell is
-simulated once; the fit minimises the error of the predicted shares at the simulated quantiles, weighted by how
+simulated once, on lanes; the fit minimises the error of the predicted shares at the simulated quantiles, weighted by how
 well a share can be known, and damped for cells that no constants fit.
 """
 
@@ -19,15 +19,15 @@ from ecoserve.catalog import load_catalog
 from ecoserve.errors import EcoserveError
 from ecoserve.performance import Engine
 from ecoserve.performance.load import FITTED, LoadConstants, LoadedReplica
+from ecoserve.performance.lockstep import Lanes, run_lanes, step_table
 from ecoserve.performance.steps import engine_steps
+from ecoserve.performance.streams import arrivals, gaps
 from ecoserve.performance.work import Work, work_of
-from ecoserve.simulation.arrivals import Stream
-from ecoserve.simulation.attainment import simulate_replica
-from ecoserve.workload.lengths import single_length
 
 QUANTILES = np.array([0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 0.99])
 _WEIGHTS = 0.5 / np.sqrt(QUANTILES * (1 - QUANTILES) + 0.01)
 _UNLOADED = 1.15  # times its own prefill and steps: a TTFT below says nothing about waiting
+_LANES, _REQUESTS, _WARM_UP = 40, 600, 800
 _FIXED = ("together",)  # fitted on the grid's shares by hand: quantiles don't show it
 
 
@@ -86,16 +86,27 @@ def _sample(seed: int) -> Sample | None:
     work = work_of(steps, engine.role, inputs, outputs)
     load = 1.0 - exp(rng.uniform(log(0.03), log(0.97)))  # from 3 to 97 %
     cv = float(rng.choice([1.0, 1.0, 1.5, 2.0, 3.0]))
-    stream = Stream(
-        requests_per_second=load * work.saturation, buckets=single_length(inputs, outputs), arrival_cv=cv
+    rate = load * work.saturation
+    before = int(min(4.0 * work.batch_at(rate) + 100.0, _WARM_UP))
+    times = arrivals(gaps(_LANES, _REQUESTS, cv), rate, before, 0)
+    [(first, finish)] = run_lanes(
+        [
+            Lanes(
+                table=step_table(steps, engine.role, inputs, outputs),
+                arrivals=times,
+                residents=0,
+                counted=before + _REQUESTS,
+            )
+        ]
     )
-    run = simulate_replica(engine, stream, requests=int(min(15_000 / (1 - load) ** 0.5, 60_000)), seed=seed)
+    ttft = (first - times)[:, before:] + work.latency_seconds
+    tpot = (finish - first)[:, before:] / work.decode_steps
     return Sample(
         work=work,
-        rate=stream.requests_per_second,
+        rate=rate,
         arrival_cv=cv,
-        ttft=np.quantile(run.ttft_seconds, QUANTILES),
-        tpot=np.quantile(run.tpot_seconds, QUANTILES),
+        ttft=np.quantile(ttft, QUANTILES),
+        tpot=np.quantile(tpot, QUANTILES),
     )
 
 

@@ -80,6 +80,16 @@ class OnlineSpec(ApiModel):
 
     slo: SloSpec
     load: Load
+    burstiness: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=5,
+            strict=True,
+            description="Coefficient of variation of the gaps between the requests that reach one replica: 1 is Poisson, "
+            "more comes in bursts and leaves a replica less to sustain.",
+        ),
+    ] = 1
 
 
 class OfflineSpec(ApiModel):

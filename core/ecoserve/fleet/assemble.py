@@ -101,7 +101,11 @@ def serving_demand(
         precision=spec.model.precision,
         online=None
         if online is None
-        else replace(_traffic(online.load, now, loads.get("online")), slo=_slo(online.slo)),
+        else replace(
+            _traffic(online.load, now, loads.get("online")),
+            slo=_slo(online.slo),
+            arrival_cv=online.burstiness,
+        ),
         offline=None
         if offline is None
         else replace(

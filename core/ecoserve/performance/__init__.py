@@ -1,6 +1,12 @@
 """Performance: step times, power and SLO-feasible capacity of a model on accelerators or on a host's cores."""
 
-from ecoserve.performance.capacity import CapacityLimit, ReplicaCapacity, replica_capacity
+from ecoserve.performance.capacity import (
+    CapacityLimit,
+    Question,
+    ReplicaCapacity,
+    replica_capacities,
+    replica_capacity,
+)
 from ecoserve.performance.engine import (
     Engine,
     EngineResources,
@@ -22,6 +28,7 @@ __all__ = [
     "OperatingPoint",
     "PointPrediction",
     "Prediction",
+    "Question",
     "Rejection",
     "RejectionReason",
     "ReplicaCapacity",
@@ -32,5 +39,6 @@ __all__ = [
     "engine_resources",
     "predict",
     "predict_point",
+    "replica_capacities",
     "replica_capacity",
 ]

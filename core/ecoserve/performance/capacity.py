@@ -1,7 +1,7 @@
 """The highest request rate one replica sustains within its latency objective, and what a request costs there.
 
 Online, the rate is sought at which the share of requests that meet both the TTFT and the TPOT is the objective's
-percentile, by bisection on the distributions of `load`. Where that share is still above it just below saturation,
+percentile, on simulated streams (`search`). Where that share is still above it just below saturation,
 queues bound the rate and not the objective. Offline work has no objective: all slots are in use.
 
 Not in the model: prefix caching, speculative decoding, KV transfer between prefill and decode replicas. Capacity at
@@ -9,27 +9,24 @@ one length is offered per length bucket: requests of other lengths beside them a
 bucket count by their means alone.
 """
 
-import functools
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-import numpy as np
-
 from ecoserve.errors import InvalidInputError
 from ecoserve.performance.engine import Engine, Rejection, RejectionReason, Role, Slo
-from ecoserve.performance.load import LoadedReplica
+from ecoserve.performance.lockstep import step_table
+from ecoserve.performance.search import Case, Found, search_all
 from ecoserve.performance.steps import Steps, engine_steps
-from ecoserve.performance.work import Floats, SlotLimit, Work, work_of
+from ecoserve.performance.work import SlotLimit, Work, work_of
 
 _LEAST_BATCH = 0.05  # a replica that may be in use a twentieth of the time only is no option worth offering
 _MOST_LOAD = 0.998  # of saturation: closer to it, queues take days to settle
-_BISECTIONS = 15  # of a factor of at most some 10,000 between the least and the most rate: to 0.03 %
 MOST_ARRIVAL_CV = 5.0
 """Burstier arrivals than this have not been simulated."""
-_QUANTILE_POINTS = 129
-_FED_LOAD = 0.9  # from here chunked prefill, where it bounds the batch, is what prompts wait for
+_FULL = 0.7  # of the slots in use on average: from here it is them that requests wait for
+_SAME = 1e-6
 _REMEMBERED = 1 << 16  # a re-plan asks for the same engines and lengths again
 
 
@@ -64,42 +61,91 @@ class ReplicaCapacity:
     limit: CapacityLimit
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What capacity is asked for: an engine, requests of one length, the objective (None offline), the arrivals.
+
+    `arrival_cv` is the coefficient of variation of the gaps between a replica's arrivals: 1 is Poisson, above it
+    requests come in bursts. Raises InvalidInputError where a length isn't at least 1, or the variation isn't from 0 to 5.
+    """
+
+    engine: Engine
+    input_tokens: float
+    output_tokens: float
+    slo: Slo | None
+    arrival_cv: float = 1.0
+
+    def __post_init__(self) -> None:
+        for field, tokens in (("inputTokens", self.input_tokens), ("outputTokens", self.output_tokens)):
+            if not 1 <= tokens < math.inf:
+                raise InvalidInputError(field, tokens, "a number of tokens of 1 or more")
+        if not 0 <= self.arrival_cv <= MOST_ARRIVAL_CV:
+            raise InvalidInputError(
+                "arrivalCv", self.arrival_cv, f"a coefficient of variation from 0 to {MOST_ARRIVAL_CV:g}"
+            )
+
+
 def replica_capacity(
     engine: Engine, input_tokens: float, output_tokens: float, slo: Slo | None, arrival_cv: float = 1.0
 ) -> ReplicaCapacity | Rejection:
     """The highest rate at which `slo` holds on one replica of `engine`; without one, the offline rate.
 
-    `arrival_cv` is the coefficient of variation of the gaps between a replica's arrivals: 1 is Poisson, above it
-    requests come in bursts. Returns a Rejection where the engine can't run, or no rate meets the objective.
-    Raises InvalidInputError where a length isn't at least 1, or the variation isn't from 0 to 5.
+    Returns a Rejection where the engine can't run, or no rate meets the objective; raises as `Question` does.
     """
-    for field, tokens in (("inputTokens", input_tokens), ("outputTokens", output_tokens)):
-        if not 1 <= tokens < math.inf:
-            raise InvalidInputError(field, tokens, "a number of tokens of 1 or more")
-    if not 0 <= arrival_cv <= MOST_ARRIVAL_CV:
-        raise InvalidInputError(
-            "arrivalCv", arrival_cv, f"a coefficient of variation from 0 to {MOST_ARRIVAL_CV:g}"
-        )
-    return _capacity(engine, input_tokens, output_tokens, slo, arrival_cv)
+    question = Question(
+        engine=engine, input_tokens=input_tokens, output_tokens=output_tokens, slo=slo, arrival_cv=arrival_cv
+    )
+    return replica_capacities([question])[0]
 
 
-@functools.lru_cache(maxsize=_REMEMBERED)
-def _capacity(
-    engine: Engine, input_tokens: float, output_tokens: float, slo: Slo | None, arrival_cv: float
-) -> ReplicaCapacity | Rejection:
+def replica_capacities(questions: Sequence[Question]) -> list[ReplicaCapacity | Rejection]:
+    """The capacities of many replicas: what `replica_capacity` tells of each, several times as fast."""
+    new = [question for question in dict.fromkeys(questions) if question not in _answers]
+    if len(_answers) + len(new) > _REMEMBERED:
+        _answers.clear()
+        new = list(dict.fromkeys(questions))
+    searched: list[tuple[Question, Case]] = []
+    for question in new:
+        answer = _without_search(question)
+        if isinstance(answer, Case):
+            searched.append((question, answer))
+        else:
+            _answers[question] = answer
+    for (question, case), found in zip(searched, search_all([case for _, case in searched]), strict=True):
+        _answers[question] = _online(question, case, found)
+    return [_answers[question] for question in questions]
+
+
+_answers: dict[Question, ReplicaCapacity | Rejection] = {}
+
+
+def _without_search(question: Question) -> ReplicaCapacity | Rejection | Case:
+    """The answer where none has to be searched; what to search otherwise."""
+    engine, slo = question.engine, question.slo
     steps = engine_steps(engine)
+    tokens = question.input_tokens + question.output_tokens
     rejection = steps.rejection()
     if rejection is not None:
         return rejection
     if steps.kv_tokens <= 0:
-        return _too_small(engine, steps, input_tokens + output_tokens)
-    work = work_of(steps, engine.role, input_tokens, output_tokens)
+        return _too_small(engine, steps, tokens)
+    work = work_of(steps, engine.role, question.input_tokens, question.output_tokens)
     if work.slots == 0:
-        return _too_small(engine, steps, input_tokens + output_tokens)
-    context = input_tokens + output_tokens / 2.0
+        return _too_small(engine, steps, tokens)
     if slo is None:
-        return _offline(steps, work, context)
-    return _online(steps, work, context, slo, arrival_cv)
+        return _offline(steps, work, question.input_tokens + question.output_tokens / 2.0)
+    alone = work.latency_seconds + work.prefill_seconds
+    if alone > slo.ttft_seconds:
+        return _unreachable(work, slo, late=1.0, slow=0.0)
+    if work.role is not Role.PREFILL and work.step_at(1.0) > slo.tpot_seconds:
+        return _unreachable(work, slo, late=0.0, slow=1.0)
+    table = step_table(steps, engine.role, question.input_tokens, question.output_tokens)
+    lone = work.prefill_seconds + work.decode_steps * work.step_at(1.0) * (work.role is not Role.PREFILL)
+    highest = _MOST_LOAD * work.saturation
+    lowest = min(_LEAST_BATCH / lone, 0.9 * highest)
+    return Case(
+        work=work, table=table, slo=slo, arrival_cv=question.arrival_cv, lowest=lowest, highest=highest
+    )
 
 
 def _too_small(engine: Engine, steps: Steps, tokens: float) -> Rejection:
@@ -134,69 +180,37 @@ def _offline(steps: Steps, work: Work, context: float) -> ReplicaCapacity:
     )
 
 
-def _online(
-    steps: Steps, work: Work, context: float, slo: Slo, arrival_cv: float
-) -> ReplicaCapacity | Rejection:
-    target = slo.percentile / 100.0
-
-    def share(load: float) -> float:
-        replica = LoadedReplica(work, load * work.saturation, arrival_cv)
-        return replica.within_both(slo.ttft_seconds, slo.tpot_seconds)
-
-    lone = work.prefill_seconds + work.decode_steps * work.step_at(1.0) * (work.role is not Role.PREFILL)
-    low = min(_LEAST_BATCH / lone / work.saturation, _MOST_LOAD)
-    if share(low) < target:
-        return _unreachable(LoadedReplica(work, low * work.saturation, arrival_cv), slo)
-    high = _MOST_LOAD
-    if share(high) >= target:
-        low = high
-    for _ in range(_BISECTIONS):
-        middle = math.sqrt(low * high)
-        low, high = (middle, high) if share(middle) >= target else (low, middle)
-    return _at(steps, context, LoadedReplica(work, low * work.saturation, arrival_cv), slo)
-
-
-def _at(steps: Steps, context: float, replica: LoadedReplica, slo: Slo) -> ReplicaCapacity:
-    work = replica.work
-    ttft = 0.0 if work.role is Role.DECODE else _quantile(replica.within_ttft, slo.ttft_seconds, slo)
-    tpot = 0.0 if work.role is Role.PREFILL else _quantile(replica.within_tpot, slo.tpot_seconds, slo)
-    batch = replica.mean_batch
+def _online(question: Question, case: Case, found: Found) -> ReplicaCapacity | Rejection:
+    work, slo = case.work, case.slo
+    if found.requests_per_second <= case.lowest * (1.0 + _SAME) and found.share < case.target:
+        return _unreachable(work, slo, late=found.late, slow=found.slow)
+    ttft, tpot = min(found.ttft_seconds, slo.ttft_seconds), min(found.tpot_seconds, slo.tpot_seconds)
+    context = question.input_tokens + question.output_tokens / 2.0
     return ReplicaCapacity(
-        max_requests_per_second=replica.requests_per_second,
-        batch=batch,
+        max_requests_per_second=found.requests_per_second,
+        batch=found.batch,
         ttft_seconds=ttft,
         tpot_seconds=tpot,
-        energy_per_request_joules=_energy_joules(steps, work, context, batch),
+        energy_per_request_joules=_energy_joules(engine_steps(question.engine), work, context, found.batch),
         latency_seconds=ttft + work.decode_steps * tpot,
-        load=replica.load,
-        limit=_limit(replica, slo),
+        load=found.requests_per_second / work.saturation,
+        limit=_limit(case, found),
     )
 
 
-def _quantile(within: Callable[[Floats], Floats], most: float, slo: Slo) -> float:
-    """The time within which the objective's share of requests is; at the capacity it is at most `most`."""
-    times = np.linspace(0.0, most, _QUANTILE_POINTS)
-    shares = np.maximum.accumulate(within(times))
-    reached = int(np.searchsorted(shares, slo.percentile / 100.0))
-    if not 0 < reached < len(times):
-        return most
-    below, above = float(shares[reached - 1]), float(shares[reached])
-    part = (slo.percentile / 100.0 - below) / max(above - below, 1e-12)
-    return float(times[reached - 1] + part * (times[reached] - times[reached - 1]))
-
-
-def _limit(replica: LoadedReplica, slo: Slo) -> CapacityLimit:
-    """What most requests miss at the capacity; the slots, where it is for them that the TTFT is missed."""
-    if replica.load > _MOST_LOAD * (1.0 - 1e-3):
+def _limit(case: Case, found: Found) -> CapacityLimit:
+    """What most requests miss at the capacity; the slots, where most are taken and it is for them that a time is missed."""
+    work = case.work
+    load = found.requests_per_second / work.saturation
+    if load > _MOST_LOAD * (1.0 - 1e-3):
         return CapacityLimit.SATURATION
-    late = 1.0 - float(replica.within_ttft(slo.ttft_seconds))
-    slow = 1.0 - float(replica.within_tpot(slo.tpot_seconds))
-    by_slots = float(replica.misses_slot(slo.ttft_seconds, slo.tpot_seconds))
-    # Prompts that wait because steps have no more room wait for their prefill, not for a slot.
-    fed = replica.work.slot_limit is SlotLimit.CHUNKED_PREFILL and replica.load > _FED_LOAD and late > slow
-    if fed or by_slots > 0.5 * max(late, slow):
-        return _of_slots(replica.work)
-    return CapacityLimit.TTFT if late > slow else CapacityLimit.TPOT
+    full = work.role is not Role.PREFILL and found.batch > _FULL * work.slots
+    if work.role is Role.DECODE:
+        waiting = work.step_seconds[-1] <= case.slo.tpot_seconds
+        return _of_slots(work) if full and waiting else CapacityLimit.TPOT
+    if found.late > found.slow:
+        return _of_slots(work) if full else CapacityLimit.TTFT
+    return CapacityLimit.TPOT
 
 
 def _of_slots(work: Work) -> CapacityLimit:
@@ -219,19 +233,14 @@ def _energy_joules(steps: Steps, work: Work, context: float, batch: float) -> fl
     return joules
 
 
-def _unreachable(replica: LoadedReplica, slo: Slo) -> Rejection:
-    """Why not even a replica that hardly has anything to do meets the objective."""
-    work = replica.work
-    late, slow = replica.within_ttft(slo.ttft_seconds), replica.within_tpot(slo.tpot_seconds)
-    if late <= slow:
+def _unreachable(work: Work, slo: Slo, *, late: float, slow: float) -> Rejection:
+    """Why not even a replica that hardly has anything to do meets the objective: shares that miss the times there."""
+    if late >= slow:
         reason, name, wanted = RejectionReason.TTFT_UNREACHABLE, "TTFT", slo.ttft_seconds
-        reached = work.latency_seconds + work.prefill_seconds
-        if work.role is Role.BOTH:
-            reached += work.step_at(1.0)
-        share = float(late)
+        reached, share = work.latency_seconds + work.prefill_seconds, 1.0 - late
     else:
         reason, name, wanted = RejectionReason.TPOT_UNREACHABLE, "TPOT", slo.tpot_seconds
-        reached, share = work.step_at(1.0), float(slow)
+        reached, share = work.step_at(1.0), 1.0 - slow
     return Rejection(
         reason=reason,
         detail=f"{name} is {reached * 1000:.0f} ms almost unloaded, {wanted * 1000:.0f} ms is asked: "

@@ -42,25 +42,25 @@ _NEVER = 1e-9
 class LoadConstants:
     """The fitted constants."""
 
-    own_prefill: float = 0.83
+    own_prefill: float = 0.823
     """a in TPOT(n): a request's own prefill isn't in its TPOT, others that come with it are."""
-    prefill_scatter: float = 2.07
+    prefill_scatter: float = 1.352
     """How much prefills add to K, where a step grows with the batch."""
-    prefill_scatter_less: float = 0.60
+    prefill_scatter_less: float = 0.569
     """How much less of that where TPOT(n) grows by prefills rather than by the step."""
-    burst_shift: float = 0.925
+    burst_shift: float = 2.586
     """Requests by which the distribution is shifted per unit of K − 1, which keeps its mean where bursts skew it."""
-    stay_variance: float = 0.66
+    stay_variance: float = 0.591
     """Variance of the mean over a stay, as a share of that at a moment."""
-    stay_variance_prefill: float = 0.39
+    stay_variance_prefill: float = 0.476
     """What is added to it where TPOT(n) grows by prefills."""
-    queue_level: float = 0.42
+    queue_level: float = 0.591
     """Where between the probability of waiting at all and 1 the exponential tail of the wait begins."""
-    shared_steps: float = 0.55
+    shared_steps: float = 0.529
     """How much longer the wait is where several prompts share a step and all get their token at its end."""
-    slot_seen: float = 0.565
+    slot_seen: float = 0.908
     """Exponent of the load by which arrivals find all slots taken more often than they are."""
-    slot_drain: float = 2.8
+    slot_drain: float = 5.927
     """How much faster the wait for slots ends than overflow at its mean rate would."""
     together: float = 2.7
     """Exponent by which missed TTFT and missed TPOT add up: 1 never the same requests, infinite always."""

@@ -61,6 +61,23 @@ class Work:
         decode = self.decode_steps * float(self.step_seconds[-1]) / self.slots
         return 1.0 / (self.prefill_seconds + self.recompute_seconds + decode)
 
+    @property
+    def tpot_seconds(self) -> Floats:
+        """Mean time per output token with 1, 2, … requests beside each other: as many prefills interrupt a stay (Little)."""
+        beside = np.arange(1, self.slots + 1)
+        return self.step_seconds + beside * self.prefill_seconds / self.decode_steps
+
+    @property
+    def rates(self) -> Floats:
+        """Requests per second that keep 1, 2, … requests in decode."""
+        return np.arange(1, self.slots + 1) / (self.decode_steps * self.tpot_seconds)
+
+    def batch_at(self, requests_per_second: float) -> float:
+        """Mean number in decode at a rate, without scatter; 1 at least, the slots at most."""
+        if self.role is Role.PREFILL:
+            return 1.0
+        return float(np.interp(requests_per_second, self.rates, np.arange(1, self.slots + 1)))
+
     def step_at(self, batch: float) -> float:
         """Time of a decode step with `batch` requests, any number from 1 to the slots."""
         below = min(max(int(batch), 1), self.slots)

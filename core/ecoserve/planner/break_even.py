@@ -125,7 +125,9 @@ class _Judge:
 
 
 def _capacity(item: Configuration, part: Slice) -> ReplicaCapacity | None:
-    found = capacity(item.engine, part.bucket.input_tokens, part.bucket.output_tokens, item.slo)
+    found = capacity(
+        item.engine, part.bucket.input_tokens, part.bucket.output_tokens, item.slo, part.arrival_cv
+    )
     return None if isinstance(found, Rejection) else found
 
 

@@ -16,7 +16,13 @@ from ecoserve.fleet.pools import Pool
 from ecoserve.fleet.snapshot import Snapshot, Zone, signal_of
 from ecoserve.performance import Engine, Rejection, Role, Slo
 from ecoserve.planner.bounds import DropCosts
-from ecoserve.planner.configurations import Configuration, capacity, configurations_of
+from ecoserve.planner.configurations import (
+    Configuration,
+    Length,
+    capacity,
+    configurations_of,
+    learn_capacities,
+)
 from ecoserve.planner.formulation import formulate
 from ecoserve.planner.instance import (
     ConfigurationSpec,
@@ -240,16 +246,19 @@ def _offers(
     slices: tuple[Slice, ...], configurations: Iterable[Configuration]
 ) -> Iterator[tuple[Slice, list[OptionSpec], tuple[Rejection, ...]]]:
     """Yield each slice's options, none where a phase is left without any; and what was refused."""
-    lengths = tuple((item.name, item.bucket.input_tokens, item.bucket.output_tokens) for item in slices)
+    lengths = tuple(
+        (item.name, item.bucket.input_tokens, item.bucket.output_tokens, item.arrival_cv) for item in slices
+    )
     offline = tuple(
         entry for entry, item in zip(lengths, slices, strict=True) if item.traffic_class != "online"
     )
     options: dict[str, list[OptionSpec]] = {item.name: [] for item in slices}
     refused: dict[str, list[Rejection]] = {item.name: [] for item in slices}
-    for item in configurations:
-        asked = offline if item.traffic_class == "offline" else lengths
+    asked_of = [(item, offline if item.traffic_class == "offline" else lengths) for item in configurations]
+    learn_capacities(asked_of)
+    for item, asked in asked_of:
         found = _outcomes(item.name, item.engine, item.slo, asked)
-        for (name, _, _), outcome in zip(asked, found, strict=True):
+        for (name, *_), outcome in zip(asked, found, strict=True):
             if isinstance(outcome, OptionSpec):
                 options[name].append(outcome)
             else:
@@ -262,11 +271,11 @@ def _offers(
 
 @lru_cache(maxsize=50_000)
 def _outcomes(
-    configuration: str, engine: Engine, slo: Slo | None, slices: tuple[tuple[str, float, float], ...]
+    configuration: str, engine: Engine, slo: Slo | None, slices: tuple[Length, ...]
 ) -> tuple[OptionSpec | Rejection, ...]:
-    """Return what a configuration offers slices (name, tokens in, tokens out): no rate, price or grid is in it."""
+    """Return what a configuration offers slices of these lengths: no rate, price or grid is in it."""
     phase = "both" if engine.role is Role.BOTH else engine.role.value
-    found = ((name, capacity(engine, given, asked, slo)) for name, given, asked in slices)
+    found = ((name, capacity(engine, given, asked, slo, cv)) for name, given, asked, cv in slices)
     return tuple(
         outcome
         if isinstance(outcome, Rejection)

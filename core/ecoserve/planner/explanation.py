@@ -190,7 +190,9 @@ def _what_would_fit(serving: ServingDemand, item: Slice) -> str:
                 role=Role.BOTH,
                 tensor_parallel=devices,
             )
-            found = capacity(engine, item.bucket.input_tokens, item.bucket.output_tokens, item.slo)
+            found = capacity(
+                engine, item.bucket.input_tokens, item.bucket.output_tokens, item.slo, item.arrival_cv
+            )
             if not isinstance(found, Rejection):
                 return f"{instance.id} with tensor parallel {devices} would fit"
     return "no instance type of the catalogue fits; relax the objective or shorten the requests"

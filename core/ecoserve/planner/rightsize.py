@@ -33,7 +33,9 @@ def _price(members: Sequence[Configuration], demand: Iterable[Slice]) -> float |
     total = 0.0
     for item in demand:
         member = next(m for m in members if m.traffic_class == item.traffic_class)
-        found = capacity(member.engine, item.bucket.input_tokens, item.bucket.output_tokens, member.slo)
+        found = capacity(
+            member.engine, item.bucket.input_tokens, item.bucket.output_tokens, member.slo, item.arrival_cv
+        )
         if isinstance(found, Rejection):
             return None
         part = member.resources.gpu / member.pool.instance.accelerator_count

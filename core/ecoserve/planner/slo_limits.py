@@ -34,7 +34,9 @@ def slo_limits(solved: Solved, levers: frozenset[Lever]) -> Iterator[Binding]:
         for item in configurations_of(serving, solved.snapshot.pools, levers):
             if item.traffic_class != "online" or item.engine.role is not Role.BOTH:
                 continue
-            found = capacity(item.engine, main.bucket.input_tokens, main.bucket.output_tokens, item.slo)
+            found = capacity(
+                item.engine, main.bucket.input_tokens, main.bucket.output_tokens, item.slo, main.arrival_cv
+            )
             if not isinstance(found, Rejection):
                 kept += [grams] if (grams := _grams(solved, item, main)) is not None else []
             elif found.reason in _LATENCY:
@@ -48,7 +50,9 @@ def slo_limits(solved: Solved, levers: frozenset[Lever]) -> Iterator[Binding]:
 
 def _grams(solved: Solved, item: Configuration, main: Slice) -> float | None:
     """Return grams per request of a slice in full use."""
-    found = capacity(item.engine, main.bucket.input_tokens, main.bucket.output_tokens, item.slo)
+    found = capacity(
+        item.engine, main.bucket.input_tokens, main.bucket.output_tokens, item.slo, main.arrival_cv
+    )
     if isinstance(found, Rejection):
         return None
     zone, have = solved.snapshot.zone(item.pool.zone), item.pool.node_resources

@@ -166,7 +166,10 @@ class ReplicaProcess:
         try:
             yield self._environment.timeout(steps * step)
         except simpy.Interrupt:
-            steps = min(steps, max(math.ceil((self._environment.now - start) / step), 1))
+            # Fewer steps, over which the context grows less than was reckoned.
+            shortest, _ = self._times.decode(batch, self._context_tokens / batch)
+            steps = min(steps, max(math.ceil((self._environment.now - start) / shortest), 1))
+            step, watts = self._times.decode(batch, self._context_tokens / batch + steps / 2.0)
             yield self._environment.timeout(max(start + steps * step - self._environment.now, 0.0))
         self._interruptible = False
         self.busy_seconds += steps * step

@@ -14,7 +14,8 @@ from ecoserve.workload.lengths import LengthBucket
 class TrafficDemand:
     """A stream of requests: its rate now, lengths (shares sum to one), and SLO (online) or deadline (offline).
 
-    `defers` tells whether the stream may wait for a cleaner hour before its deadline.
+    `arrival_cv` is the coefficient of variation of the gaps between a replica's arrivals, 1 for Poisson. `defers` tells
+    whether the stream may wait for a cleaner hour before its deadline.
     """
 
     rate_per_second: float
@@ -22,6 +23,7 @@ class TrafficDemand:
     slo: Slo | None = None
     deadline_seconds: float | None = None
     defers: bool = False
+    arrival_cv: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,7 @@ class Slice:
     bucket: LengthBucket
     rate_per_second: float
     slo: Slo | None
+    arrival_cv: float = 1.0
 
 
 def slices_of(serving: ServingDemand) -> tuple[Slice, ...]:
@@ -71,6 +74,7 @@ def slices_of(serving: ServingDemand) -> tuple[Slice, ...]:
             bucket=bucket,
             rate_per_second=demand.rate_per_second * bucket.share,
             slo=demand.slo,
+            arrival_cv=demand.arrival_cv,
         )
         for traffic_class, demand in demands
         if demand is not None

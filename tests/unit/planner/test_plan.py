@@ -222,3 +222,15 @@ def test_replicas_sustain_what_is_planned_on_them(
         assert item.requests_per_second > 0
         assert item.requests_per_second <= item.replicas * item.replica_requests_per_second * (1 + 1e-6)
         assert item.requests_per_second > (item.replicas - 1) * item.replica_requests_per_second * 0.5
+
+
+def test_bursts_leave_replicas_less_to_sustain(snapshot_of: Make, serving_of: Make, nodes_of: Make) -> None:
+    def needed(burstiness: float) -> float:
+        serving = serving_of(rate=40.0)
+        online = serving.spec.online.model_copy(update={"burstiness": burstiness})
+        spec = serving.spec.model_copy(update={"online": online})
+        plan = make_plan(snapshot_of([serving.model_copy(update={"spec": spec})], nodes_of("p5.48xlarge", 6)))
+        assert not plan.unserved
+        return plan.grams_per_hour
+
+    assert needed(3.0) > needed(1.0) * 1.02

@@ -1,0 +1,366 @@
+"""Many replicas at once, step by step: continuous batching as a recursion on arrays, one lane per replica and stream.
+
+Requests of one length are served in the order they came, so that a lane is four counters (arrived, admitted, prefilled,
+finished), its time and the tokens in its KV memory. An iteration takes each lane over one engine step with chunks of
+prompts in it, or over all decode steps up to the next arrival or finish. It is the mechanism of vLLM's V1 scheduler: decode first,
+the rest of the token budget for prompts, admission where a prompt's KV fits, and where decoding runs out of it the last
+request gives up its own and computes it anew. A preempted prompt shares its steps with no other: the one thing left out.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecoserve.performance.batching import DEFAULT_BATCHING, Batching
+from ecoserve.performance.engine import Role
+from ecoserve.performance.steps import Steps
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+_NEVER = np.iinfo(np.int64).max // 4
+_PROMPT_NODES = 40
+_BATCH_NODES_PER_DOUBLING = 6
+_COMPACT_EVERY = 16
+_COMPACT_BELOW = 0.8  # of the lanes still running
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StepTable:
+    """Step times of one engine for requests of one length, as tables.
+
+    `prefill_seconds[x]` is the time of the first x tokens of a prompt. A decode step of n requests that hold c tokens
+    of KV together takes `decode_seconds[n] + context_seconds[n] · c`. `input_tokens` and `decode_steps` are whole; step
+    times make up for what rounding takes away. `joins_at_once` is the role decode: no prefill.
+    """
+
+    input_tokens: int
+    decode_steps: int
+    prefill_seconds: Floats
+    decode_seconds: Floats
+    context_seconds: Floats
+    token_budget: int
+    kv_tokens: float
+    kv_waste_tokens: float
+    joins_at_once: bool
+
+    @property
+    def max_batch(self) -> int:
+        """Most sequences at once."""
+        return len(self.decode_seconds) - 1
+
+    @property
+    def tight(self) -> bool:
+        """Whether KV memory can run out before the batch is full."""
+        each = self.input_tokens + self.decode_steps + 1 + self.kv_waste_tokens
+        return self.max_batch * each > self.kv_tokens
+
+    @property
+    def kind(self) -> tuple[bool, bool]:
+        """Lanes of one kind can run together."""
+        return self.tight, self.joins_at_once
+
+
+def step_table(
+    steps: Steps, role: Role, input_tokens: float, output_tokens: float, batching: Batching = DEFAULT_BATCHING
+) -> StepTable:
+    """Tabulate `steps` for requests of one length."""
+    prompt = max(round(input_tokens), 1)
+    decode_steps = 0 if role is Role.PREFILL else max(round(output_tokens) - 1, 0)
+    longest = prompt + decode_steps + 1
+    nodes = np.unique(np.append(np.rint(np.geomspace(1, longest, _PROMPT_NODES)), prompt))
+    prefill = np.interp(
+        np.arange(longest + 1), nodes, [steps.prefill_seconds(float(tokens)) for tokens in nodes]
+    )
+    prefill[0] = 0.0
+    most = steps.max_batch
+    decode = np.zeros((2, most + 1))
+    if decode_steps:
+        count = math.ceil(math.log2(max(most, 2)) * _BATCH_NODES_PER_DOUBLING) + 1
+        batches = np.unique(np.rint(np.geomspace(1, most, count)))
+        contexts = float(prompt), float(prompt + decode_steps)
+        sizes = np.arange(1, most + 1)
+        first, last = (
+            np.interp(sizes, batches, [steps.decode_seconds(float(n), context) for n in batches])
+            for context in contexts
+        )
+        scale = max(output_tokens - 1.0, 1.0) / decode_steps
+        slope = (last - first) / (contexts[1] - contexts[0])
+        decode[:, 1:] = (first - slope * contexts[0]) * scale, slope / sizes * scale
+    return StepTable(
+        input_tokens=prompt,
+        decode_steps=decode_steps,
+        prefill_seconds=prefill,
+        decode_seconds=decode[0],
+        context_seconds=decode[1],
+        token_budget=batching.token_budget,
+        kv_tokens=steps.kv_tokens,
+        kv_waste_tokens=batching.kv_waste_tokens,
+        joins_at_once=role is Role.DECODE,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Lanes:
+    """Streams for one table: arrivals in seconds, one row per lane, in order.
+
+    The first `residents` requests of each lane are in decode from the start, at even distances to their ends. A lane is run until
+    `counted` requests are done.
+    """
+
+    table: StepTable
+    arrivals: Floats
+    residents: int
+    counted: int
+
+
+def run_lanes(groups: Sequence[Lanes]) -> list[tuple[Floats, Floats]]:
+    """Return times of first token and of finish of each group's requests; all groups are of one kind.
+
+    What is not counted may be missing: NaN.
+    """
+    run = _Run(groups)
+    run.to_end()
+    results, start = [], 0
+    for group in groups:
+        lanes, requests = group.arrivals.shape
+        shape, end = (lanes, requests + 1), start + lanes * (requests + 1)
+        results.append(
+            (run.first[start:end].reshape(shape)[:, :-1], run.finish[start:end].reshape(shape)[:, :-1])
+        )
+        start = end
+    return results
+
+
+class _Run:
+    """The state of all lanes, one entry per lane; what is kept per request lies in flat arrays from `base` on."""
+
+    def __init__(self, groups: Sequence[Lanes]) -> None:
+        self.tight, self.joins_at_once = groups[0].table.kind
+        counts = [len(group.arrivals) for group in groups]
+        tables = [group.table for group in groups]
+
+        def per_lane(values: Any, kind: type = np.int64) -> NDArray[Any]:
+            return np.repeat(np.array(values, dtype=kind), counts)
+
+        def offsets(parts: Sequence[Floats]) -> Integers:
+            return per_lane(np.concatenate([[0], np.cumsum([len(part) for part in parts])[:-1]]))
+
+        never = [np.full((len(group.arrivals), 1), math.inf) for group in groups]
+        self.arrival = np.concatenate(
+            [np.hstack([group.arrivals, last]).ravel() for group, last in zip(groups, never, strict=True)]
+        )
+        widths = per_lane([group.arrivals.shape[1] + 1 for group in groups])
+        self.base = np.cumsum(widths) - widths
+        self.until = np.full(len(self.arrival), _NEVER)
+        self.extra = np.zeros(len(self.arrival), np.int64)  # tokens to compute again after a preemption
+        self.first = np.full(len(self.arrival), math.nan)
+        self.finish = np.full(len(self.arrival), math.nan)
+        self.prefill_table = np.concatenate([table.prefill_seconds for table in tables])
+        self.decode_table = np.concatenate([table.decode_seconds for table in tables])
+        self.context_table = np.concatenate([table.context_seconds for table in tables])
+        self.prefill_base = offsets([table.prefill_seconds for table in tables])
+        self.decode_base = offsets([table.decode_seconds for table in tables])
+        self.prompt = per_lane([table.input_tokens for table in tables])
+        self.prompt_seconds = per_lane([table.prefill_seconds[table.input_tokens] for table in tables], float)
+        self.decode_steps = per_lane([table.decode_steps for table in tables])
+        self.held = self.prompt + self.decode_steps
+        self.budget = per_lane([table.token_budget for table in tables])
+        self.kv = per_lane([table.kv_tokens for table in tables], float)
+        self.waste = per_lane([table.kv_waste_tokens for table in tables], float)
+        self.most = per_lane([table.max_batch for table in tables])
+        self.counted = per_lane([group.counted for group in groups])
+        self.arrived = per_lane([group.residents for group in groups])
+        self.admitted = self.arrived.copy()
+        self.prefilled = self.arrived.copy()
+        self.finished = np.zeros_like(self.arrived)
+        self.step = np.zeros_like(self.arrived)
+        self.done = np.zeros_like(self.arrived)  # tokens of the first prompt that are computed
+        self.context = np.zeros_like(self.arrived)  # KV of all that decode
+        self.time = np.zeros(len(self.arrived))
+        self._place_residents(groups)
+
+    def _place_residents(self, groups: Sequence[Lanes]) -> None:
+        lane = 0
+        for group in groups:
+            lanes = slice(lane, lane + len(group.arrivals))
+            places = np.arange(1, group.residents + 1) / max(group.residents, 1)
+            left = np.ceil(places * group.table.decode_steps).astype(np.int64)
+            self.until[self.base[lanes, None] + np.arange(group.residents)] = left
+            generated = group.table.decode_steps - left
+            self.context[lanes] = int((group.table.input_tokens + generated).sum())
+            lane = lanes.stop
+
+    def to_end(self) -> None:
+        """Run until all that is counted is done."""
+        iteration = 0
+        while len(self.base):
+            self._arrive()
+            self._admit()
+            if self.tight:
+                self._make_room()
+            if self.joins_at_once:
+                self._join_at_once()
+            self._advance()
+            self._finish()
+            iteration += 1
+            if iteration % _COMPACT_EVERY == 0:
+                running = self.finished < self.counted
+                if running.mean() < _COMPACT_BELOW:
+                    self._keep(running)
+
+    def _keep(self, lanes: Flags) -> None:
+        for name, values in vars(self).items():
+            if name in _PER_LANE:
+                setattr(self, name, values[lanes])
+
+    def _arrive(self) -> None:
+        """Count who has come; where nothing is to be done, time leaps to the next arrival."""
+        following = self.arrival.take(self.base + self.arrived)
+        came = following <= self.time
+        while came.any():
+            self.arrived += came
+            following = self.arrival.take(self.base + self.arrived)
+            came = following <= self.time
+        idle = (self.arrived == self.finished) & (following < math.inf)
+        if idle.any():
+            self.time = np.where(idle, following, self.time)
+            self.arrived += idle
+            following = self.arrival.take(self.base + self.arrived)
+        self.following = following
+
+    def _admit(self) -> None:
+        room = np.minimum(self.arrived, self.finished + self.most)
+        if self.tight:
+            decoding = self.prefilled - self.finished
+            free = (
+                self.kv - self.context - self.waste * decoding - self.extra.take(self.base + self.prefilled)
+            )
+            room = np.minimum(
+                room, self.prefilled + np.floor(free / (self.prompt + self.waste)).astype(np.int64)
+            )
+        self.admitted = np.maximum(self.admitted, room)
+
+    def _make_room(self) -> None:
+        """Preempt those admitted last until the rest can decode one more token."""
+        while True:
+            waiting, decoding = self.admitted - self.prefilled, self.prefilled - self.finished
+            again = np.where(waiting > 0, self.extra.take(self.base + self.prefilled), 0)
+            asked = self.context + waiting * (self.prompt + self.waste) + again + decoding * (1 + self.waste)
+            over = (asked > self.kv) & (waiting + decoding > 1)
+            if not over.any():
+                return
+            self.admitted -= over
+            self.done[over & (waiting == 1)] = 0
+            lanes = np.flatnonzero(over & (waiting == 0))
+            self.prefilled[lanes] -= 1
+            places = self.base[lanes] + self.prefilled[lanes]
+            left = self.until[places] - self.step[lanes]
+            self.context[lanes] -= self.held[lanes] - left
+            self.extra[places] = self.decode_steps[lanes] + 1 - left
+            self.until[places] = _NEVER
+
+    def _join_at_once(self) -> None:
+        """In the role decode those who are admitted begin to decode, unless their KV was given up."""
+        while True:
+            places = self.base + self.prefilled
+            lanes = np.flatnonzero((self.admitted > self.prefilled) & (self.extra.take(places) == 0))
+            if not len(lanes):
+                return
+            places = places[lanes]
+            self.first[places] = self.arrival[places]
+            self._join(lanes, places)
+
+    def _join(self, lanes: Integers, places: Integers) -> None:
+        self.until[places] = self.step[lanes] + self.decode_steps[lanes] - self.extra[places]
+        self.context[lanes] += self.prompt[lanes] + self.extra[places]
+        self.extra[places] = 0
+        self.prefilled[lanes] += 1
+
+    def _advance(self) -> None:
+        """One step with chunks of prompts, or decode steps up to the next event."""
+        decoding = self.prefilled - self.finished
+        waiting = self.admitted - self.prefilled
+        mixed = waiting > 0
+        at = self.decode_base + decoding
+        slope = self.context_table.take(at)
+        seconds = self.decode_table.take(at) + slope * self.context
+        steps = self.until.take(self.base + self.finished) - self.step
+        until_next = np.ceil((self.following - self.time) / np.maximum(seconds, 1e-12))
+        seen = (self.arrived == self.admitted) & (until_next < 1e15)  # an arrival who could be admitted
+        steps = np.where(seen, np.minimum(steps, np.where(seen, until_next, 0.0).astype(np.int64)), steps)
+        if self.tight:
+            free = (self.kv - self.context - decoding * self.waste) / np.maximum(decoding, 1)
+            steps = np.minimum(steps, np.maximum(free, 1.0).astype(np.int64))
+        steps = np.where(mixed, 1, np.maximum(steps, 1)) * (decoding > 0)
+        grown = decoding * steps
+        self.time = self.time + steps * (seconds + slope * grown * (0.5 * ~mixed))
+        self.context += grown
+        self.step += np.maximum(steps, mixed)
+        if not self.joins_at_once or self.tight:
+            self._prefill(decoding, waiting)
+
+    def _prefill(self, decoding: Integers, waiting: Integers) -> None:
+        """Compute what the step's budget holds of the prompts; who is complete has the first token and decodes."""
+        before = self.prefill_table.take(self.prefill_base + self.done)
+        budget = np.maximum(self.budget - decoding, 1)
+        total = self.done + np.minimum(budget, waiting * self.prompt - self.done)
+        complete = total // self.prompt
+        rest = total - complete * self.prompt
+        if self.tight:
+            again = self.extra.take(self.base + self.prefilled)
+            anew = (again > 0) & (waiting > 0)
+            length = self.prompt + again
+            alone = np.minimum(self.done + budget, length)
+            complete = np.where(anew, alone >= length, complete)
+            rest = np.where(anew, np.where(complete > 0, 0, alone), rest)
+        else:
+            anew = None
+        spent = complete * self.prompt_seconds + self.prefill_table.take(self.prefill_base + rest) - before
+        if anew is not None and anew.any():
+            spent = np.where(
+                anew, self.prefill_table.take(self.prefill_base + np.where(anew, alone, 0)) - before, spent
+            )
+        self.time += spent
+        self.done = rest
+        joining = np.flatnonzero(complete)
+        while len(joining):
+            places = self.base[joining] + self.prefilled[joining]
+            new = np.isnan(self.first[places])
+            self.first[places[new]] = self.time[joining[new]]
+            self._join(joining, places)
+            complete[joining] -= 1
+            joining = joining[complete[joining] > 0]
+
+    def _finish(self) -> None:
+        while True:
+            places = self.base + self.finished
+            lanes = np.flatnonzero(self.until.take(places) <= self.step)
+            if not len(lanes):
+                return
+            self.finish[places[lanes]] = self.time[lanes]
+            self.context[lanes] -= self.held[lanes]
+            self.finished[lanes] += 1
+
+
+_PER_LANE = frozenset(
+    (
+        *(
+            "base",
+            "prefill_base",
+            "decode_base",
+            "prompt",
+            "prompt_seconds",
+            "decode_steps",
+            "held",
+            "budget",
+        ),
+        *("kv", "waste", "most", "counted", "arrived", "admitted", "prefilled", "finished", "step", "done"),
+        *("context", "time"),
+    )
+)

@@ -1,0 +1,285 @@
+"""The highest rate at which a share of requests meets both latency objectives, found on simulated lanes.
+
+Three rates around a guess are run together; a line through their shares crosses the target at the rate that is sought, or says
+where to look next. The guess is the closed form's (`load`), and so is the answer where the closed form is as good as what can be
+simulated in some hundredths of a second: Poisson arrivals, a percentile away from the median, and so many requests beside each
+other that chance hardly shows. A search asks for lanes and is sent what they did; many searches run in step, because an
+iteration over thousands of lanes costs little more than one over a hundred.
+"""
+
+import math
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecoserve.performance.engine import Role, Slo
+from ecoserve.performance.load import LoadedReplica
+from ecoserve.performance.lockstep import Floats, Lanes, StepTable, run_lanes
+from ecoserve.performance.streams import arrivals, gaps
+from ecoserve.performance.work import SlotLimit, Work
+
+_OFFSETS = np.array([-1.0, 0.0, 1.0])
+_MEMORIES = 80.0  # independent pieces of a stream at each rate: a point or two of share
+_LEAST_REQUESTS, _MOST_REQUESTS = 4000.0, 12_000.0  # at each rate
+_LONGEST, _LONGEST_WARM_UP = 800.0, 400.0  # requests of one lane
+_POINTS_APART = 0.05  # shares of neighbouring rates
+_LEAST_WIDTH, _MOST_WIDTH = 0.004, 0.4  # logarithm of the ratio of neighbouring rates
+_LEAST_SLOPE = 0.01
+_SAME = 1e-9
+_MOST_MOVES = 8
+_BISECTIONS = 12  # of a factor of at most some 10,000: to 0.2 %
+_STEP = 0.02
+_QUANTILE_POINTS = 129
+# Where the closed form was within some 2 points of what lanes did, over the grid of `make check-capacity` at p90.
+_FAR_FROM_MEDIAN = 75.0
+_LONG_MEMORY = 40.0
+_FREE_LOAD, _FREE_MEMORY = 0.95, 0.85
+_LANES_AT_ONCE = 3000  # more leave the processor's cache
+
+Asked = list[Lanes]
+Times = list[tuple[Floats, Floats]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What is searched: requests of one length on one engine, as work and as table, the objective and the arrivals.
+
+    Rates are sought from `lowest` to `highest` requests/s.
+    """
+
+    work: Work
+    table: StepTable
+    slo: Slo
+    arrival_cv: float
+    lowest: float
+    highest: float
+
+    @property
+    def target(self) -> float:
+        """Share of requests that must meet both times."""
+        return self.slo.percentile / 100.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A rate and what requests meet there.
+
+    `share` meets both times, `late` misses the TTFT and `slow` the TPOT. `ttft_seconds` and `tpot_seconds` are at the
+    objective's percentile, `batch` is the mean number in decode.
+    """
+
+    requests_per_second: float
+    share: float
+    late: float
+    slow: float
+    ttft_seconds: float
+    tpot_seconds: float
+    batch: float
+
+
+def search_all(cases: Sequence[Case]) -> list[Found]:
+    """Search all cases in step. Where the share at the lowest rate is below the target, that rate is what is found."""
+    searches = [_search(case) for case in cases]
+    found: dict[int, Found] = {}
+    told: Mapping[int, Times | None] = dict.fromkeys(range(len(cases)))
+    while told:
+        asked: dict[int, Asked] = {}
+        for index, times in told.items():
+            try:
+                asked[index] = searches[index].send(times) if times else next(searches[index])
+            except StopIteration as end:
+                found[index] = end.value
+        told = _run(asked)
+    return [found[index] for index in range(len(cases))]
+
+
+def _run(asked: dict[int, Asked]) -> dict[int, Times]:
+    """Run the lanes of all searches, those of one kind and about one length together."""
+    lanes = [
+        (group.table.kind, group.arrivals.shape[1], index, group)
+        for index, part in asked.items()
+        for group in part
+    ]
+    lanes.sort(key=lambda item: item[:2])
+    times: dict[int, Times] = {index: [] for index in asked}
+    start = 0
+    while start < len(lanes):
+        end, count = start, 0
+        while end < len(lanes) and lanes[end][0] == lanes[start][0] and count < _LANES_AT_ONCE:
+            count += len(lanes[end][3].arrivals)
+            end += 1
+        for (_, _, index, _), result in zip(
+            lanes[start:end], run_lanes([item[3] for item in lanes[start:end]]), strict=True
+        ):
+            times[index].append(result)
+        start = end
+    return times
+
+
+def _search(case: Case) -> Generator[Asked, Times, Found]:
+    low, high = math.log(case.lowest), math.log(case.highest)
+    points = _apart(case.target)
+    centre, slope = _guess(case)
+    if _many_share_fates(case, math.exp(centre)):
+        return _in_closed_form(case, math.exp(centre))
+    width = min(max(points / slope, _LEAST_WIDTH), _MOST_WIDTH)
+    moves = 0
+    while True:
+        width = min(width, (high - low) / 2.0)
+        centre = min(max(centre, low + width), high - width)
+        logs = centre + width * _OFFSETS
+        seen = yield from _sample(case, np.exp(logs))
+        root, slope = _crossing(logs, np.array([item.share for item in seen]), case.target)
+        moves += 1
+        at_end = (root < logs[0] and logs[0] <= low + _SAME) or (root > logs[-1] and logs[-1] >= high - _SAME)
+        if at_end or abs(root - centre) <= 1.5 * width or moves == _MOST_MOVES:
+            return _between(seen, logs, min(max(root, low), high))
+        new_width = min(max(points / max(slope, points / _MOST_WIDTH), _LEAST_WIDTH), 2.0 * width)
+        centre = min(max(root, centre - 3.0 * width), centre + 3.0 * width)
+        width = new_width
+
+
+def _many_share_fates(case: Case, rate: float) -> bool:
+    """Whether the closed form is as good as the streams that can be simulated in some hundredths of a second."""
+    memory = _memory(case, rate)
+    free = _FREE_MEMORY if case.work.slot_limit is SlotLimit.KV_MEMORY else _FREE_LOAD
+    plain = case.arrival_cv == 1.0 and case.slo.percentile >= _FAR_FROM_MEDIAN
+    return plain and memory > _LONG_MEMORY and rate < free * case.work.saturation
+
+
+def _in_closed_form(case: Case, rate: float) -> Found:
+    replica = LoadedReplica(case.work, rate, case.arrival_cv)
+    ttft, tpot = case.slo.ttft_seconds, case.slo.tpot_seconds
+    return Found(
+        requests_per_second=rate,
+        share=replica.within_both(ttft, tpot),
+        late=1.0 - float(replica.within_ttft(ttft)),
+        slow=1.0 - float(replica.within_tpot(tpot)),
+        ttft_seconds=_quantile(replica.within_ttft, ttft, case.target),
+        tpot_seconds=_quantile(replica.within_tpot, tpot, case.target),
+        batch=replica.mean_batch,
+    )
+
+
+def _quantile(within: Callable[[Floats], Floats], most: float, share: float) -> float:
+    """The time within which a share of requests is; `most` where it is longer."""
+    times = np.linspace(0.0, most, _QUANTILE_POINTS)
+    shares = np.maximum.accumulate(within(times))
+    return float(np.interp(share, shares, times))
+
+
+def _guess(case: Case) -> tuple[float, float]:
+    """Logarithm of the rate at which the share is about what it should be, and how fast the share falls there."""
+    low, high = math.log(case.lowest), math.log(case.highest)
+
+    def share(log: float) -> float:
+        replica = LoadedReplica(case.work, math.exp(log), case.arrival_cv)
+        return replica.within_both(case.slo.ttft_seconds, case.slo.tpot_seconds)
+
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2.0
+        low, high = (middle, high) if share(middle) >= case.target else (low, middle)
+    return low, max((share(low - _STEP) - share(low)) / _STEP, _LEAST_SLOPE)
+
+
+def _crossing(logs: Floats, shares: Floats, target: float) -> tuple[float, float]:
+    """Where a line through the shares crosses the target, and how fast it falls."""
+    slope, level = np.polyfit(logs - logs[1], shares, 1)
+    slope = min(float(slope), -_LEAST_SLOPE)
+    return float(logs[1] + (target - level) / slope), -slope
+
+
+def _apart(target: float) -> float:
+    """Shares between neighbouring rates: near enough for a line."""
+    return min(_POINTS_APART, 0.5 * (1.0 - target))
+
+
+def _sample(case: Case, rates: Floats) -> Generator[Asked, Times, list[Found]]:
+    """Run streams at several rates."""
+    memory = _memory(case, float(rates[1]))
+    variation = max(case.arrival_cv**2, 0.5)
+    requests = int(min(max(6.0 * memory, 24.0 * variation, 64.0), _LONGEST))
+    total = min(
+        max(_MEMORIES * memory * max(variation / 2.0, 1.0), _LEAST_REQUESTS * max(case.arrival_cv, 1.0)),
+        _MOST_REQUESTS,
+    )
+    lanes = 2 * max(math.ceil(total / requests / 2), 2)
+    drawn = gaps(lanes, requests, case.arrival_cv)
+    asked = []
+    for rate in rates:
+        running = case.work.batch_at(float(rate))
+        residents = int(min(running, case.table.max_batch)) if case.work.role is not Role.PREFILL else 0
+        before = int(min(1.5 * memory + 8.0 * variation, requests, _LONGEST_WARM_UP))
+        after = int(min(running + 4.0, requests))
+        times = arrivals(drawn, float(rate), before, after)
+        times = np.hstack([np.zeros((lanes, residents)), times])
+        asked.append(
+            Lanes(
+                table=case.table, arrivals=times, residents=residents, counted=residents + before + requests
+            )
+        )
+    results = yield asked
+    return [
+        _found(case, float(rate), group, requests, result)
+        for rate, group, result in zip(rates, asked, results, strict=True)
+    ]
+
+
+def _memory(case: Case, rate: float) -> float:
+    """Requests after which a replica has forgotten how it was.
+
+    A stay's worth, and more the closer a change of the batch comes to bringing itself about; where prompts or slots are what is
+    waited for, the relaxation of such a queue.
+    """
+    work = case.work
+    if work.role is Role.PREFILL:
+        busy = min(rate / work.saturation, 0.95)
+        return 1.0 / (1.0 - busy) ** 2
+    batch = work.batch_at(rate)
+    near = batch * np.array([0.95, 1.05])
+    tpot = np.interp(near, np.arange(1, work.slots + 1), work.tpot_seconds)
+    gain = min(max(math.log(tpot[1] / tpot[0]) / math.log(near[1] / near[0]), 0.0), 0.85)
+    busy = (
+        min(rate * (work.prefill_seconds + work.chunks * work.step_at(batch)), 0.9)
+        if work.role is Role.BOTH
+        else 0.0
+    )
+    full = min(rate / work.saturation, 0.9)
+    return max(batch / (1.0 - gain), 0.5 / (1.0 - busy) ** 2, 0.5 / (1.0 - full) ** 2)
+
+
+def _found(case: Case, rate: float, group: Lanes, requests: int, times: tuple[Floats, Floats]) -> Found:
+    counted = slice(group.counted - requests, group.counted)
+    first, finish = (part[:, counted] for part in times)
+    ttft = (
+        np.zeros(1)
+        if case.work.role is Role.DECODE
+        else first - group.arrivals[:, counted] + case.work.latency_seconds
+    )
+    tpot = (finish - first) / case.work.decode_steps if case.work.role is not Role.PREFILL else np.zeros(1)
+    late, slow = ttft > case.slo.ttft_seconds, tpot > case.slo.tpot_seconds
+    batch = rate * float((finish - first).mean())
+    if case.work.role is Role.PREFILL:
+        batch = rate * case.work.prefill_seconds
+    return Found(
+        requests_per_second=rate,
+        share=1.0 - float((late | slow).mean()),
+        late=float(late.mean()),
+        slow=float(slow.mean()),
+        ttft_seconds=float(np.quantile(ttft, case.target)),
+        tpot_seconds=float(np.quantile(tpot, case.target)),
+        batch=batch,
+    )
+
+
+def _between(seen: list[Found], logs: Floats, root: float) -> Found:
+    """What is found at a rate between those that were run."""
+
+    def at(name: str) -> float:
+        return float(np.interp(root, logs, [getattr(item, name) for item in seen]))
+
+    return Found(
+        requests_per_second=math.exp(root),
+        **{name: at(name) for name in ("share", "late", "slow", "ttft_seconds", "tpot_seconds", "batch")},
+    )
