@@ -22,10 +22,11 @@ from ecoserve.performance.steps import Steps, engine_steps
 from ecoserve.performance.work import SlotLimit, Work, work_of
 
 _LEAST_BATCH = 0.05  # a replica that may be in use a twentieth of the time only is no option worth offering
-_MOST_LOAD = 0.998  # of saturation: closer to it, queues take days to settle
+_MOST_LOAD = 0.98  # of saturation: closer to it, queues outlive what is simulated
 MOST_ARRIVAL_CV = 5.0
 """Burstier arrivals than this have not been simulated."""
-_FULL = 0.7  # of the slots in use on average: from here it is them that requests wait for
+_FULL = 0.6  # of the slots in use on average: from here it is them that requests wait for
+_NEARLY = 0.3  # of the requests that may miss a time do so at the most load: it would bound the rate soon
 _SAME = 1e-6
 _REMEMBERED = 1 << 16  # a re-plan asks for the same engines and lengths again
 
@@ -202,7 +203,8 @@ def _limit(case: Case, found: Found) -> CapacityLimit:
     """What most requests miss at the capacity; the slots, where most are taken and it is for them that a time is missed."""
     work = case.work
     load = found.requests_per_second / work.saturation
-    if load > _MOST_LOAD * (1.0 - 1e-3):
+    missed = 1.0 - case.target
+    if load > _MOST_LOAD * (1.0 - 1e-3) and max(found.late, found.slow) < _NEARLY * missed:
         return CapacityLimit.SATURATION
     full = work.role is not Role.PREFILL and found.batch > _FULL * work.slots
     if work.role is Role.DECODE:

@@ -237,7 +237,7 @@ def test_burstier_arrivals_never_allow_more(of, tokens, slo, cv, factor):
         ((8000, 20), Slo(ttft_seconds=1, tpot_seconds=5), CapacityLimit.TTFT),
         ((4000, 400), Slo(ttft_seconds=2, tpot_seconds=5), CapacityLimit.KV_MEMORY),
         ((100, 400), Slo(ttft_seconds=1, tpot_seconds=5), CapacityLimit.BATCH_LIMIT),
-        ((1500, 30), Slo(ttft_seconds=5, tpot_seconds=5), CapacityLimit.CHUNKED_PREFILL),
+        ((1500, 30), Slo(ttft_seconds=1, tpot_seconds=5), CapacityLimit.CHUNKED_PREFILL),
     ],
 )
 def test_what_bounds_the_rate_is_named(tokens, slo, limit):

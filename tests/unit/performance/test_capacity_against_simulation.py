@@ -76,7 +76,7 @@ def test_where_queues_bound_the_rate_the_objective_holds_close_to_saturation():
     of = engine(LLAMA, "p5.48xlarge", 1, Role.DECODE)
     found = replica_capacity(of, 1000, 200, CHAT)
     assert isinstance(found, ReplicaCapacity)
-    assert found.load > 0.98
+    assert found.load > 0.97
     assert attained(of, (1000, 200), CHAT, 1.0).share >= 0.9 - POINTS
 
 
