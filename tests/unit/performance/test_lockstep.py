@@ -29,22 +29,11 @@ class FlatSteps:
     def rejection(self) -> Rejection | None:
         return None
 
-    def sequences_held(self, context_tokens: float) -> float:
-        return self.kv_tokens / context_tokens
-
     def prefill_seconds(self, tokens: float) -> float:
         return 1e-4 * tokens
 
     def decode_seconds(self, batch: float, context_tokens: float) -> float:  # noqa: ARG002 as Steps has it
         return 0.01 + 1e-3 * batch
-
-    def interference_seconds(
-        self, batch: float, context_tokens: float, tokens: float, prompts: float
-    ) -> float:  # noqa: ARG002 as Steps has it
-        return prompts * self.prefill_seconds(tokens)
-
-    def watts(self, batch: float, context_tokens: float, tokens: float, prompts: float) -> float:  # noqa: ARG002 as Steps has it
-        return 200.0
 
     def prefill_watts(self) -> float:
         return 400.0
