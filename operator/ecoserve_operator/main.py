@@ -29,6 +29,7 @@ from ecoserve_operator.holding.holder import Holder
 from ecoserve_operator.kube import LLM_SERVING, SCALED_OBJECT, ApiRefusedError, ApiUnreachableError, KubeApi
 from ecoserve_operator.leader import Leadership
 from ecoserve_operator.loop import Loop
+from ecoserve_operator.planning.capacities import Capacities
 from ecoserve_operator.planning.comparer import Comparer
 from ecoserve_operator.planning.deferral import Deferral
 from ecoserve_operator.planning.planner import Planner
@@ -135,8 +136,9 @@ async def serve(settings: Settings) -> None:
         metrics.watch_age.set_function(lambda: time.monotonic() - world.last_event)
         if settings.metrics_port:
             metrics.serve(settings.listen_host, settings.metrics_port)
-        comparer = Comparer(settings, lambda: world.nudges.give("design points"))
-        planner = Planner(settings)
+        capacities = Capacities()
+        comparer = Comparer(settings, capacities, lambda: world.nudges.give("design points"))
+        planner = Planner(settings, capacities)
         keys = SecretKeys(api, settings.namespace)
         providers = Providers(api=api, keys=keys, client=client)
         followers = Followers(
@@ -153,7 +155,14 @@ async def serve(settings: Settings) -> None:
         loads = LoadSignals(measured, settings.prometheus_url)
         clock, catalog = _clock(settings), load_catalog()
         deferral = Deferral(
-            world, signals, catalog, clock, settings, loads, lambda: world.nudges.give("offline schedule")
+            world,
+            signals,
+            catalog,
+            clock,
+            settings,
+            loads,
+            capacities,
+            lambda: world.nudges.give("offline schedule"),
         )
         reconciler = Reconciler(
             world=world,

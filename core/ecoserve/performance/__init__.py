@@ -4,8 +4,10 @@ from ecoserve.performance.capacity import (
     CapacityLimit,
     Question,
     ReplicaCapacity,
+    known_capacities,
     replica_capacities,
     replica_capacity,
+    take_over_capacities,
 )
 from ecoserve.performance.engine import (
     Engine,
@@ -37,8 +39,10 @@ __all__ = [
     "Source",
     "engine_loaded_idle_watts",
     "engine_resources",
+    "known_capacities",
     "predict",
     "predict_point",
     "replica_capacities",
     "replica_capacity",
+    "take_over_capacities",
 ]

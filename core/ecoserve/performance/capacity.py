@@ -9,8 +9,9 @@ one length is offered per length bucket: requests of other lengths beside them a
 bucket count by their means alone.
 """
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -115,6 +116,16 @@ def replica_capacities(questions: Sequence[Question]) -> list[ReplicaCapacity | 
     for (question, case), found in zip(searched, search_all([case for _, case in searched]), strict=True):
         _answers[question] = _online(question, case, found)
     return [_answers[question] for question in questions]
+
+
+def known_capacities(after: int = 0) -> dict[Question, ReplicaCapacity | Rejection]:
+    """Return what has been found so far but for the first `after`, for another process to take over."""
+    return dict(itertools.islice(_answers.items(), after, None))
+
+
+def take_over_capacities(known: Mapping[Question, ReplicaCapacity | Rejection]) -> None:
+    """Remember what another process has found."""
+    _answers.update(known)
 
 
 _answers: dict[Question, ReplicaCapacity | Rejection] = {}

@@ -21,7 +21,6 @@ from ecoserve.planner.configurations import (
     Length,
     capacity,
     configurations_of,
-    learn_capacities,
 )
 from ecoserve.planner.formulation import formulate
 from ecoserve.planner.instance import (
@@ -36,6 +35,7 @@ from ecoserve.planner.instance import (
     SliceSpec,
     ZoneSpec,
 )
+from ecoserve.planner.learning import asked, learn
 from ecoserve.planner.levers import ALL_LEVERS, Lever
 from ecoserve.planner.packing import replicas_per_node
 from ecoserve.planner.rightsize import single_sku
@@ -112,6 +112,7 @@ def build_problem(
     configurations: dict[str, Configuration] = {}
     options: list[OptionSpec] = []
     rejections: dict[str, tuple[Rejection, ...]] = {}
+    learn(snapshot, levers)
     for serving in snapshot.servings:
         own_slices = slices_of(serving)
         offered = configurations_of(serving, snapshot.pools, levers)
@@ -246,19 +247,11 @@ def _offers(
     slices: tuple[Slice, ...], configurations: Iterable[Configuration]
 ) -> Iterator[tuple[Slice, list[OptionSpec], tuple[Rejection, ...]]]:
     """Yield each slice's options, none where a phase is left without any; and what was refused."""
-    lengths = tuple(
-        (item.name, item.bucket.input_tokens, item.bucket.output_tokens, item.arrival_cv) for item in slices
-    )
-    offline = tuple(
-        entry for entry, item in zip(lengths, slices, strict=True) if item.traffic_class != "online"
-    )
     options: dict[str, list[OptionSpec]] = {item.name: [] for item in slices}
     refused: dict[str, list[Rejection]] = {item.name: [] for item in slices}
-    asked_of = [(item, offline if item.traffic_class == "offline" else lengths) for item in configurations]
-    learn_capacities(asked_of)
-    for item, asked in asked_of:
-        found = _outcomes(item.name, item.engine, item.slo, asked)
-        for (name, *_), outcome in zip(asked, found, strict=True):
+    for item, lengths in asked(slices, configurations):
+        found = _outcomes(item.name, item.engine, item.slo, lengths)
+        for (name, *_), outcome in zip(lengths, found, strict=True):
             if isinstance(outcome, OptionSpec):
                 options[name].append(outcome)
             else:

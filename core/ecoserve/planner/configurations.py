@@ -34,8 +34,6 @@ _TENSOR_PARALLEL = (1, 2, 4, 8)
 _ACCELERATOR_RESOURCES = (GPU_RESOURCE, AMD_RESOURCE)
 
 
-_MOST_LEARNED = 50_000
-
 Length = tuple[str, float, float, float]
 """A slice's name, tokens in and out, and the coefficient of variation of its arrivals."""
 
@@ -119,40 +117,22 @@ def keeping_off(serving: ServingDemand, pool: Pool, *, on_cpu: bool) -> tuple[Ta
     return not_tolerated(pool.taints, (*serving.tolerations, *devices))
 
 
-def learn_capacities(asked: Iterable[tuple[Configuration, tuple[Length, ...]]]) -> None:
-    """Find the capacities of many configurations at once, several times as fast as one by one; `capacity` then knows them."""
-    keys = [(item.engine, item.slo, lengths) for item, lengths in asked]
-    new = [key for key in keys if key not in _learned]
-    if len(_learned) > _MOST_LEARNED:
-        _learned.clear()
-    _learned.update(new)
-    replica_capacities(
-        [
-            _question(engine, given, generated, slo, arrival_cv)
-            for engine, slo, lengths in new
-            for _, given, generated, arrival_cv in lengths
-        ]
-    )
-
-
-_learned: set[tuple[Engine, Slo | None, tuple[Length, ...]]] = set()
-
-
 @lru_cache(maxsize=200_000)
 def capacity(
     engine: Engine, input_tokens: float, output_tokens: float, slo: Slo | None, arrival_cv: float = 1.0
 ) -> ReplicaCapacity | Rejection:
     """Return `replica_capacity` with the transfer of KV, remembered: few engines and lengths come up in every plan."""
     transfer = transfer_of(engine, input_tokens)
-    [found] = replica_capacities([_question(engine, input_tokens, output_tokens, slo, arrival_cv)])
+    [found] = replica_capacities([question(engine, input_tokens, output_tokens, slo, arrival_cv)])
     if transfer is None or isinstance(found, Rejection):
         return found
     return with_transfer(found, engine, transfer, slo)
 
 
-def _question(
+def question(
     engine: Engine, input_tokens: float, output_tokens: float, slo: Slo | None, arrival_cv: float
 ) -> Question:
+    """Return what the performance model is asked: in the role prefill, for the part of the TTFT that is left to it."""
     sized_for = prefill_slo(slo) if engine.role is Role.PREFILL else slo
     return Question(
         engine=engine,

@@ -5,17 +5,23 @@ from dataclasses import dataclass
 
 from ecoserve.api.accounts import LeverContribution
 from ecoserve.api.llmserving import DesignPoint, Objective
+from ecoserve.fleet.pools import Pool
 from ecoserve.fleet.snapshot import Snapshot
+from ecoserve.performance import Question, Rejection, ReplicaCapacity, known_capacities
 from ecoserve.planner.design_points import compare
 from ecoserve.planner.effects import LeverEffects, measure_losses
+from ecoserve.planner.learning import learn
 from ecoserve.planner.plan import Plan
+from ecoserve.workload.slices import ServingDemand
 from ecoserve_operator.planning.emission import Emission, emissions
 from ecoserve_operator.planning.hysteresis import Hysteresis
 from ecoserve_operator.planning.session import Answer, Exported, PlanningSession
 
 _DIGITS = 3
+_PIECE_SECONDS = 5.0
 _session = PlanningSession()
 """The planner's process has one memory; in the operator's own process nobody uses it."""
+_learned_for: tuple[tuple[ServingDemand, ...], tuple[Pool, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +41,24 @@ class Comparison:
 
 def warm_up() -> None:
     """Do nothing; having been called, the process has imported the planner."""
+
+
+def learn_capacities(snapshot: Snapshot) -> tuple[bool, dict[Question, ReplicaCapacity | Rejection]]:
+    """Find capacities that a plan of the snapshot needs, for some seconds; whether all are known, and what is new."""
+    global _learned_for
+    asked_for = (snapshot.servings, snapshot.pools)
+    if asked_for == _learned_for:
+        return True, {}
+    before = len(known_capacities())
+    whole = learn(snapshot, seconds=_PIECE_SECONDS)
+    if whole:
+        _learned_for = asked_for
+    return whole, known_capacities(after=before)
+
+
+def count_capacities() -> int:
+    """How many capacities this process knows."""
+    return len(known_capacities())
 
 
 def plan_snapshot(snapshot: Snapshot, hysteresis: Hysteresis) -> Answer:

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 
 from ecoserve_operator.planning.calls import Comparison, compare_objectives
+from ecoserve_operator.planning.capacities import Capacities
 from ecoserve_operator.planning.planner import Decision
 from ecoserve_operator.planning.process import PlannerFailedError, PlannerProcess
 from ecoserve_operator.settings import Settings
@@ -20,8 +21,9 @@ _PLANS = 8  # one per objective, and one without each lever
 class Comparer:
     """Compares the decision it was given last; `latest` is what it found last."""
 
-    def __init__(self, settings: Settings, done: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings, capacities: Capacities, done: Callable[[], None]) -> None:
         self.latest: Comparison | None = None
+        self._capacities = capacities
         self._limit_seconds = _PLANS * settings.plan_limit_seconds
         self._interval_seconds = settings.compare_interval_seconds
         self._done = done
@@ -42,6 +44,7 @@ class Comparer:
             if self._wanted is not None and self._wanted.plan is not None:
                 process = PlannerProcess(self._limit_seconds)
                 try:
+                    await self._capacities.learn(process, self._wanted.snapshot)
                     self.latest = await process.call(
                         compare_objectives, self._wanted.snapshot, self._wanted.plan
                     )

@@ -12,6 +12,7 @@ from ecoserve.planner.horizon import may_wait
 from ecoserve.planner.outlook import GridSeries, Outlook
 from ecoserve.workload.forecast import of_intensity
 from ecoserve_operator.clock import Clock
+from ecoserve_operator.planning.capacities import Capacities
 from ecoserve_operator.planning.offline import OfflineWork, Order
 from ecoserve_operator.planning.planner import Decision
 from ecoserve_operator.planning.scheduler import Arguments, Question, Scheduler
@@ -41,6 +42,7 @@ class Deferral:
         clock: Clock,
         settings: Settings,
         loads: LoadSignals,
+        capacities: Capacities,
         done: Callable[[], None],
     ) -> None:
         self._world = world
@@ -50,7 +52,7 @@ class Deferral:
         self._loads = loads
         self._horizon_hours = settings.horizon_hours
         self._work = OfflineWork()
-        self._scheduler = Scheduler(_SCHEDULE_TAKES * settings.plan_limit_seconds, done)
+        self._scheduler = Scheduler(_SCHEDULE_TAKES * settings.plan_limit_seconds, capacities, done)
         self._decision: Decision | None = None
 
     @property

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.planner.plan import Plan
 from ecoserve_operator.planning.calls import export_instances, plan_snapshot, warm_up
+from ecoserve_operator.planning.capacities import Capacities
 from ecoserve_operator.planning.decision import Choice, choose, hold
 from ecoserve_operator.planning.process import PlannerFailedError, PlannerProcess
 from ecoserve_operator.planning.session import Exported, Route
@@ -41,7 +42,8 @@ class Decision:
 class Planner:
     """Keeps the last decision and the planner's process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, capacities: Capacities) -> None:
+        self._capacities = capacities
         self._hysteresis = settings.hysteresis
         self._process = PlannerProcess(settings.plan_limit_seconds)
         self._last: Decision | None = None
@@ -96,6 +98,7 @@ class Planner:
         snapshot = replace(view.snapshot, held=_held(view.snapshot, known, running))
         now = datetime.now(UTC)
         try:
+            await self._capacities.learn(self._process, snapshot)
             answer = await self._process.call(plan_snapshot, snapshot, self._hysteresis)
         except PlannerFailedError as error:
             logger.error("%s; the last good placement stays", error)

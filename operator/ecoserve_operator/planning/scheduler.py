@@ -20,6 +20,7 @@ from ecoserve.planner.backlog import Backlog
 from ecoserve.planner.carry_out import Interval
 from ecoserve.planner.plan import Plan
 from ecoserve.workload.slices import ServingDemand
+from ecoserve_operator.planning.capacities import Capacities
 from ecoserve_operator.planning.horizon_call import OfflineSchedule, schedule_offline
 from ecoserve_operator.planning.process import PlannerProcess
 
@@ -54,9 +55,10 @@ Arguments = tuple[tuple[Interval, ...], Mapping[str, Backlog], Plan | None]
 class Scheduler:
     """Makes schedules of what it was asked last; `latest` is the last one, None before and after a failure."""
 
-    def __init__(self, limit_seconds: float, done: Callable[[], None]) -> None:
+    def __init__(self, limit_seconds: float, capacities: Capacities, done: Callable[[], None]) -> None:
         self.latest: OfflineSchedule | None = None
         self._limit_seconds = limit_seconds
+        self._capacities = capacities
         self._done = done
         self._answered: Question | None = None
         self._under_way: Question | None = None
@@ -89,7 +91,10 @@ class Scheduler:
             self._under_way = wanted[0]
             process = PlannerProcess(self._limit_seconds)
             try:
-                self.latest = await process.call(schedule_offline, *wanted[1]())
+                intervals, waiting, before = wanted[1]()
+                if intervals:
+                    await self._capacities.learn(process, intervals[0].snapshot)
+                self.latest = await process.call(schedule_offline, intervals, waiting, before)
                 self._answered = wanted[0]
                 logger.info(
                     "offline work is scheduled to %s: %.0f gCO2e, at once %.0f",

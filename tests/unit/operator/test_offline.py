@@ -20,6 +20,7 @@ from ecoserve.planner.horizon_reasons import ScheduleReason
 from ecoserve.planner.plan import Plan, make_plan
 from ecoserve.workload.lengths import single_length
 from ecoserve.workload.slices import ServingDemand, TrafficDemand
+from ecoserve_operator.planning.capacities import Capacities
 from ecoserve_operator.planning.decision import Choice, Taken
 from ecoserve_operator.planning.horizon_call import OfflineSchedule, ScheduledStep
 from ecoserve_operator.planning.offline import OfflineWork, Order, restored
@@ -236,7 +237,7 @@ def test_no_deadline_is_missed_whatever_the_schedule_says(
 def test_a_schedule_that_cannot_be_made_leaves_none_behind() -> None:
     async def fail() -> Scheduler:
         done = asyncio.Event()
-        scheduler = Scheduler(0.01, done.set)
+        scheduler = Scheduler(0.01, Capacities(), done.set)
         question = Question(pools=(), demands=(), series={}, constants={})
         scheduler.want(question, lambda: ((), {}, None), (), NOW)
         task = asyncio.create_task(scheduler.run())
@@ -285,7 +286,7 @@ def test_a_forecast_that_fails_ends_nothing() -> None:
 
     async def fail() -> Scheduler:
         done = asyncio.Event()
-        scheduler = Scheduler(5.0, done.set)
+        scheduler = Scheduler(5.0, Capacities(), done.set)
         question = Question(pools=(), demands=(), series={}, constants={})
         scheduler.want(question, forecast, (), NOW)
         task = asyncio.create_task(scheduler.run())
@@ -307,7 +308,7 @@ def test_a_schedule_is_made_anew_when_it_no_longer_holds() -> None:
             made.append(True)
             raise RuntimeError("enough")
 
-        scheduler = Scheduler(5.0, lambda: None)
+        scheduler = Scheduler(5.0, Capacities(), lambda: None)
         scheduler.latest, scheduler._answered = (
             schedule,
             Question(pools=(), demands=(), series={}, constants={}),

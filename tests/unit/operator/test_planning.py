@@ -17,8 +17,10 @@ from ecoserve.errors import InvalidInputError
 from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot, serving_demand, with_intensity
 from ecoserve.fleet.nodes import NodeFacts, Resources
 from ecoserve.fleet.snapshot import Snapshot
+from ecoserve.planner import learning
 from ecoserve.planner.plan import Plan, make_plan
-from ecoserve_operator.planning.calls import compare_objectives
+from ecoserve_operator.planning.calls import compare_objectives, count_capacities, learn_capacities
+from ecoserve_operator.planning.capacities import Capacities
 from ecoserve_operator.planning.decision import Choice, Taken, choose, hold, missing_pool
 from ecoserve_operator.planning.emission import emissions
 from ecoserve_operator.planning.planner import Planner
@@ -270,7 +272,7 @@ def test_a_decision_is_a_new_one_until_a_pass_over_it_has_ended_well() -> None:
     """A pass that the API server interrupts is made again; what it was to tell and to ask for must not be lost."""
 
     async def run() -> list[bool]:
-        planner, view, new = Planner(Settings()), View(snapshot=snapshot(), refused={}), []
+        planner, view, new = Planner(Settings(), Capacities()), View(snapshot=snapshot(), refused={}), []
         for carried_out in (False, True, False):
             new.append((await planner.decide(view, {}))[1])
             if carried_out:
@@ -279,3 +281,29 @@ def test_a_decision_is_a_new_one_until_a_pass_over_it_has_ended_well() -> None:
         return new
 
     assert asyncio.run(run()) == [True, True, False]
+
+
+def test_what_one_process_found_about_replicas_is_known_to_the_next() -> None:
+    async def run() -> list[int]:
+        capacities, known = Capacities(), []
+        for _ in range(2):
+            process = PlannerProcess(60.0)
+            known.append(await process.call(count_capacities))
+            await capacities.learn(process, snapshot())
+            known.append(await process.call(count_capacities))
+            assert await process.call(learn_capacities, snapshot(west=5.0)) == (True, {})
+            await process.close()
+        return known
+
+    nothing, learned, again, handed_over = asyncio.run(run())
+    assert (nothing, again) == (0, 0)
+    assert learned == handed_over > 0
+
+
+def test_capacities_are_learned_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learning, "_SERVINGS_AT_ONCE", 1)
+    one = snapshot()
+    two = replace(one, servings=(*one.servings, replace(one.servings[0], name="n/other")))
+    assert not learning.learn(two, seconds=0.0)
+    assert learning.learn(two, seconds=60.0)
+    assert learning.learn(one, seconds=0.0)
