@@ -138,20 +138,28 @@ OBJECTIVE_METRICS: Mapping[Objective, tuple[str, ...]] = {
 
 
 def formulate(
-    spec: InstanceSpec, counts: Mapping[str, int] | None = None, options: Options | None = None
+    spec: InstanceSpec,
+    counts: Mapping[str, int] | None = None,
+    options: Options | None = None,
+    *,
+    tied: bool = False,
 ) -> Formulation:
     """Write the program of an instance; `counts` tells how many equal whole slices a slice stands for.
 
-    `options` are the instance's, as arrays, where they are at hand.
+    `options` are the instance's, as arrays, where they are at hand. `tied` ties the shares of slices to nodes though
+    slices may be split: for who looks at the relaxation alone.
     """
-    return _Writer(spec, counts or {}, options or Options.of(spec)).write()
+    return _Writer(spec, counts or {}, options or Options.of(spec), tied=tied).write()
 
 
 class _Writer:
     """Writes columns, then rows, in the order of the instance, so that equal instances give equal programs."""
 
-    def __init__(self, spec: InstanceSpec, counts: Mapping[str, int], options: Options) -> None:
+    def __init__(
+        self, spec: InstanceSpec, counts: Mapping[str, int], options: Options, *, tied: bool
+    ) -> None:
         self.spec = spec
+        self.ties = not counts and (tied or not spec.divisible)
         self.counts = counts
         self.options = options
         self.builder = ProgramBuilder()
@@ -334,7 +342,7 @@ class _Writer:
         slices that stand for several would be too weak to be worth their cost, and so would those of slices that
         may be split: branching on nodes closes as much at once.
         """
-        if self.counts or self.spec.divisible:
+        if not self.ties:
             return
         takes = np.array([any(item.resources.amounts()) for item in self.spec.configurations])
         chosen = takes[offered.configurations]

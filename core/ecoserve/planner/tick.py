@@ -24,6 +24,8 @@ from ecoserve.planner.pricing import TOLERANCE, PricedSession, Relaxation
 from ecoserve.planner.program import Indices, Program, Row
 
 _NOISE = 1e-7
+_MOST_TIED = 6_000
+"""Options of programs whose shares are tied to nodes: in small clusters the bound is far off without; large ones would wait for it."""
 _LOOSE = 5e-4
 """Options come into the bound's program only where they could move the bound by more than this share of it."""
 
@@ -50,7 +52,11 @@ class HeldPlan:
         self._merged = merge_slices(spec)
         self._formulation = formulate(self._merged.spec, options=self._merged.options)
         self._zones = {zone.name: zone.carbon_intensity for zone in spec.zones}
-        self._bound = _priced(self._formulation, self._zones, plan)
+        self._free = _priced(self._formulation, self._zones, plan)
+        self._bound = self._free
+        if len(spec.options) <= _MOST_TIED:
+            tied = formulate(self._merged.spec, options=self._merged.options, tied=True)
+            self._bound = _priced(tied, self._zones, plan)
         running = np.array([plan.replicas[item.name] > 0 for item in spec.configurations])
         options = self._merged.options
         self._routes = formulate(self._merged.spec, options=options.chosen(running[options.configurations]))
@@ -71,7 +77,7 @@ class HeldPlan:
 
     def marginals(self, intensities: Mapping[str, float]) -> MarginalsResult | None:
         """Return prices at the margin of replicas chosen anew under these intensities."""
-        relaxed = self._solved(self._bound, intensities)
+        relaxed = self._solved(self._free, intensities)
         if relaxed.point is None:
             return None
         metrics, first = self._formulation.metrics, self._formulation.program.columns
@@ -84,7 +90,7 @@ class HeldPlan:
     def _solved(
         self, priced: PricedSession, intensities: Mapping[str, float], tolerance: float = TOLERANCE
     ) -> Solution:
-        """Solve one of the two programs under the zones' intensities; the other learns them when it is asked."""
+        """Solve one of the programs under the zones' intensities; the others learn them when they are asked."""
         for name, grams in intensities.items():
             if name not in self._zones:
                 raise UnknownNameError("zone", name, self._zones)

@@ -32,7 +32,7 @@ def test_a_drain_waits_for_what_replaces_it(world: Any) -> None:
     world.apply({**{key: twin[key] for key in ("apiVersion", "kind", "metadata")}, "status": status})
     world.eventually(lambda: ready(world.get("node", "twin")))
     try:
-        drained(world)
+        drained(world, {node["metadata"]["name"], "twin"})
     finally:
         world.cluster.kubectl("delete", "node", "twin", "--wait=false")
 
@@ -44,7 +44,7 @@ def ready(node: Any) -> bool:
     )
 
 
-def drained(world: Any) -> None:
+def drained(world: Any, nodes: set[str]) -> None:
     west = {"nodeSelector": {"topology.kubernetes.io/zone": "west"}}
     world.serve("chat", online=ONLINE, placement=west)
     world.eventually(world.has_condition("chat", "Ready", "True", "Placed"), seconds=90)
@@ -54,6 +54,7 @@ def drained(world: Any) -> None:
     }
     assert budgets.items() >= planned.items(), "those of Deployments that have gone may still be there"
     home = world.get("pods")[0]["spec"]["nodeName"]
+    (other,) = nodes - {home}
     samples: list[float] = []
     stopped = threading.Event()
 
@@ -67,12 +68,12 @@ def drained(world: Any) -> None:
         world.cluster.kubectl("drain", home, "--ignore-daemonsets", "--timeout=90s")
         world.eventually(lambda: home not in {pod["spec"]["nodeName"] for pod in world.get("pods")})
         world.eventually(world.has_condition("chat", "Ready", "True", "Placed"))
-        world.cluster.kubectl("cordon", "twin")
+        world.cluster.kubectl("cordon", other)
         world.eventually(world.has_condition("chat", "Feasible", "False"))
     finally:
         stopped.set()
         watcher.join()
-        world.cluster.kubectl("uncordon", home, "twin")
+        world.cluster.kubectl("uncordon", home, other)
     assert min(samples) >= NEED * 0.999
     world.eventually(
         lambda: (

@@ -42,10 +42,12 @@ def test_replicas_follow_measured_load_and_stay_when_prometheus_is_gone(
     before = replicas()
     assert before >= 1
 
-    vllm.play("azure-conversation-2023", requests_per_second=6.0)
+    vllm.play(
+        "azure-conversation-2023", requests_per_second=3.5
+    )  # more would fill the node: no room to change in
     world.eventually(lambda: replicas() > before, seconds=90)
     world.eventually(
-        lambda: world.get("llmserving", "chat")["status"]["load"]["online"]["requestsPerSecond"] > 4.5
+        lambda: world.get("llmserving", "chat")["status"]["load"]["online"]["requestsPerSecond"] > 2.5
     )
     ready()
 
