@@ -1,6 +1,7 @@
 """Jobs and pods with a deadline: held by the API server as they are made, let go by the operator at the planned hour."""
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.devcluster
 
 
 @pytest.fixture(autouse=True)
-def _holding(world: Any) -> None:
+def _holding(world: Any) -> Iterator[None]:
     world.apply(*build_holding_policy())
 
     def holds() -> bool:
@@ -24,6 +25,9 @@ def _holding(world: Any) -> None:
         return json.loads(dry)["spec"]["suspend"]
 
     world.eventually(holds)
+    yield
+    # What they take of the pool would be given back in the middle of another test.
+    world.cluster.kubectl("delete", "jobs,pods", "--all", "-n", world.namespace)
 
 
 def job(world: Any, name: str, scheduler: str = "ecoserve", **annotations: str) -> dict[str, Any]:
