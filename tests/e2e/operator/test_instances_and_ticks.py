@@ -52,6 +52,7 @@ def test_the_plan_is_exported_and_solves_to_the_same_objective(
     world: Any, ecoserve: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world.serve("chat")
+    world.eventually(world.has_condition("chat", "Ready", "True"))
     for west in (50, 51, 700):  # planned, rerouted, planned with replicas held
         world.intensity(west=west, east=600)
         world.eventually(
