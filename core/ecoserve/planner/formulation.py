@@ -146,8 +146,7 @@ def formulate(
 ) -> Formulation:
     """Write the program of an instance; `counts` tells how many equal whole slices a slice stands for.
 
-    `options` are the instance's, as arrays, where they are at hand. `tied` ties the shares of slices to nodes though
-    slices may be split: for who looks at the relaxation alone.
+    `options` are the instance's, as arrays. `tied` ties shares to nodes though slices may be split, for a better bound.
     """
     return _Writer(spec, counts or {}, options or Options.of(spec), tied=tied).write()
 
@@ -155,13 +154,9 @@ def formulate(
 class _Writer:
     """Writes columns, then rows, in the order of the instance, so that equal instances give equal programs."""
 
-    def __init__(
-        self, spec: InstanceSpec, counts: Mapping[str, int], options: Options, *, tied: bool
-    ) -> None:
-        self.spec = spec
+    def __init__(self, spec: InstanceSpec, counts: Mapping[str, int], options: Options, *, tied: bool):
+        self.spec, self.counts, self.options = spec, counts, options
         self.ties = not counts and (tied or not spec.divisible)
-        self.counts = counts
-        self.options = options
         self.builder = ProgramBuilder()
         self.zones: dict[str, ZoneSpec] = {zone.name: zone for zone in spec.zones}
         self.pools: dict[str, PoolSpec] = {pool.name: pool for pool in spec.pools}
@@ -338,9 +333,8 @@ class _Writer:
     def _linking(self, offered: Offered, nodes: Mapping[str, int]) -> None:
         """Tie shares to nodes: a pool that is off serves no part of a slice.
 
-        Implied for whole nodes, and what lifts the relaxation off fractions of them in small clusters. Rows of
-        slices that stand for several would be too weak to be worth their cost, and so would those of slices that
-        may be split: branching on nodes closes as much at once.
+        Implied for whole nodes, and what lifts the relaxation off fractions of them. Too weak to be worth their cost for
+        slices that stand for several, and for split ones where nodes are branched on.
         """
         if not self.ties:
             return

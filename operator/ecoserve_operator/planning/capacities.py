@@ -22,9 +22,10 @@ class Capacities:
         """Have a process know what a plan of a snapshot needs; raises PlannerFailedError."""
         if await process.call(count_capacities) < len(self._known):
             await process.call(take_over_capacities, self._known)
-        whole = False
-        while not whole:
+        while True:
             whole, found = await process.call(learn_capacities, snapshot)
             if len(self._known) + len(found) > _MOST_KEPT:
                 self._known.clear()
             self._known |= found
+            if whole or not found:  # a process that forgets as fast as it learns would never be done
+                return
