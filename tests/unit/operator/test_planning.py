@@ -307,3 +307,13 @@ def test_capacities_are_learned_in_pieces(monkeypatch: pytest.MonkeyPatch) -> No
     assert not learning.learn(two, seconds=0.0)
     assert learning.learn(two, seconds=60.0)
     assert learning.learn(one, seconds=0.0)
+
+
+def test_a_replica_leaves_a_zone_that_turned_though_a_single_one_is_far_above_any_bound() -> None:
+    session, first = PlanningSession(), snapshot(west=40.0, east=600.0)
+    planned = session.answer(first, LIMITS).plan
+    assert {item.pool for item in planned.placements} == {"g6-48xlarge.west"}
+    held = {item.configuration: item.replicas for item in planned.placements}
+    turned = replace(snapshot(west=700.0, east=600.0), held=held)
+    answer = session.answer(turned, LIMITS)
+    assert {item.pool for item in answer.plan.placements} == {"g6-48xlarge.east"}
