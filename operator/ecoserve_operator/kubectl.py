@@ -8,14 +8,14 @@ import json
 import lzma
 import subprocess
 import time
-from base64 import b64decode
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated
 from urllib.parse import quote
 
 import typer
 
-from ecoserve.api.labels import CURRENT_PLAN, DECISION, GROUP, HELD, HELD_UNTIL, PLAN_ID, POOL, SERVING
+from ecoserve.api.labels import CURRENT_PLAN, DECISION, GROUP, HELD, HELD_UNTIL, POOL, SERVING
 from ecoserve.errors import EcoserveError, InvalidInputError, UnknownNameError
 from ecoserve_operator.kubectl_tables import (
     UNITS,
@@ -31,6 +31,7 @@ from ecoserve_operator.kubectl_tables import (
     shape,
     show,
 )
+from ecoserve_operator.reporting.instances import BrokenInstanceError, part_names, put_together
 
 
 class Output(StrEnum):
@@ -304,6 +305,7 @@ _INSTANCE_WAIT_SECONDS = 0.5
 
 def _instance(name: str) -> str:
     """The instance behind the current plan, as JSON; the operator writes it a moment after the plan."""
+    problem = "the instance of the current plan is not written yet; try again in a moment"
     for attempt in range(_INSTANCE_TRIES):
         if attempt:
             time.sleep(_INSTANCE_WAIT_SECONDS)
@@ -313,10 +315,13 @@ def _instance(name: str) -> str:
             raise KubectlError(f"the instance is not kept: {place['problem']}; {_BY_HAND}")
         if place.get("plan") == found["spec"]["id"]:
             namespace, _, config_map = place["configMap"].partition("/")
-            files = _get("configmaps", config_map, namespace)
-            if files["metadata"]["annotations"][PLAN_ID] == place["plan"]:
-                return _file(files.get("binaryData") or {}, name)
-    raise KubectlError("the instance of the current plan is not written yet; try again in a moment")
+            names = part_names(config_map, place.get("parts", 1))
+            parts = {part: _found("configmaps", part, namespace) for part in names}
+            try:
+                return _file(put_together(place["plan"], parts), name)
+            except BrokenInstanceError as error:  # it may be being written
+                problem = f"{error}; try again in a moment, or {_BY_HAND}"
+    raise KubectlError(problem)
 
 
 _BY_HAND = (
@@ -325,7 +330,7 @@ _BY_HAND = (
 )
 
 
-def _file(files: Body, name: str) -> str:
+def _file(files: Mapping[str, bytes], name: str) -> str:
     by_objective = {file.partition(".")[0]: content for file, content in files.items()}
     if name and name not in by_objective:
         raise UnknownNameError("instance", name, by_objective)
@@ -333,7 +338,7 @@ def _file(files: Body, name: str) -> str:
         known = ", ".join(sorted(by_objective))
         raise InvalidInputError("instance", None, f"give the objective, as servings follow several: {known}")
     content = by_objective[name] if name else next(iter(by_objective.values()))
-    return lzma.decompress(b64decode(content)).decode()
+    return lzma.decompress(content).decode()
 
 
 def _current_plan() -> Body:
@@ -343,6 +348,13 @@ def _current_plan() -> Body:
 def _get(kind: str, name: str, namespace: str) -> Body:
     within = [f"--namespace={namespace}"] if namespace else []
     answer: Body = json.loads(_kubectl(*within, "get", kind, name, "--output=json"))
+    return answer
+
+
+def _found(kind: str, name: str, namespace: str) -> Body | None:
+    """The same, None where there is no such object."""
+    said = _kubectl(f"--namespace={namespace}", "get", kind, name, "--output=json", "--ignore-not-found")
+    answer: Body | None = json.loads(said) if said else None
     return answer
 
 

@@ -182,6 +182,9 @@ class PlanInstances(ApiModel):
     """Where the planning instances behind the plan are kept, one file per objective, JSON in xz."""
 
     config_map: Annotated[str, Field(description="namespace/name; empty where they could not be kept.")] = ""
+    parts: Annotated[
+        int, Field(ge=1, description="ConfigMaps that hold them; names of others end in -2, -3, ….")
+    ] = 1
     plan: Annotated[str, Field(description="Identity of the plan they are of.")] = ""
     problem: Annotated[str, Field(description="Why they could not be kept.")] = ""
 

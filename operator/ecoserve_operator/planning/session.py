@@ -23,8 +23,6 @@ from ecoserve.planner.solved import Solved
 from ecoserve_operator.planning.hysteresis import Hysteresis, Patience, near, own_gains
 
 _SHOWN_NAMES = 3
-_MOST_BYTES = 1_000_000
-"""A ConfigMap holds 1 MiB in all."""
 _XZ_PRESET = 3
 """The least preset whose window spans the distance between like options: a sixth of gzip's size in the same time."""
 _REPLAY_SECONDS = 60.0
@@ -96,10 +94,6 @@ class PlanningSession:
                 lasting = spec.model_copy(update={"time_limit_seconds": limit})
                 text = part.instance.model_copy(update={"spec": lasting}).text()
                 files[f"{spec.objective}.json.xz"] = lzma.compress(text.encode(), preset=_XZ_PRESET)
-        size = sum(map(len, files.values()))
-        if size > _MOST_BYTES:
-            problem = f"the instance takes {size / 1e6:.1f} MB compressed, and a ConfigMap holds {_MOST_BYTES / 1e6:g}"
-            return Exported(files={}, problem=problem)
         return Exported(files=files)
 
     def _rerouted(self, snapshot: Snapshot, limits: Hysteresis) -> Answer | None:

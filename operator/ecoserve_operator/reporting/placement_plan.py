@@ -1,10 +1,9 @@
 """The PlacementPlan `current`: the decision as the extender and people read it."""
 
-from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ecoserve.api.labels import API_VERSION, CURRENT_PLAN, INSTANCES_NAME, PLAN_ID
+from ecoserve.api.labels import API_VERSION, CURRENT_PLAN
 from ecoserve.api.llmserving import DesignPoint
 from ecoserve.api.placementplan import PlacementPlanStatus
 from ecoserve.planner.document import placement_plan_spec
@@ -29,24 +28,6 @@ def build_plan_manifest(spec: Mapping[str, Any]) -> dict[str, Any]:
 def build_plan_status(status: PlacementPlanStatus) -> dict[str, Any]:
     """Its status, for the status subresource."""
     return {**_head(), "status": status.model_dump(by_alias=True, mode="json", exclude_defaults=True)}
-
-
-def build_instances(
-    namespace: str, plan_uid: str, plan_id: str, files: Mapping[str, bytes]
-) -> dict[str, Any]:
-    """The ConfigMap with the instances behind the plan, which goes when the plan does."""
-    owner = {"apiVersion": API_VERSION, "kind": "PlacementPlan", "name": CURRENT_PLAN, "uid": plan_uid}
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {
-            "name": INSTANCES_NAME,
-            "namespace": namespace,
-            "annotations": {PLAN_ID: plan_id},
-            "ownerReferences": [owner],
-        },
-        "binaryData": {name: b64encode(content).decode() for name, content in files.items()},
-    }
 
 
 def _head() -> dict[str, Any]:

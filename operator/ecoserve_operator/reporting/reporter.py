@@ -15,7 +15,6 @@ from ecoserve.api.accounts import Account, ForecastAccuracy
 from ecoserve.api.labels import API_VERSION, INSTANCES_NAME
 from ecoserve.api.placementplan import PlacementPlanStatus, PlanInstances
 from ecoserve_operator.kube import (
-    CONFIG_MAP,
     EVENT,
     GRID_ZONE,
     LLM_SERVING,
@@ -31,6 +30,7 @@ from ecoserve_operator.reporting import placement_plan as plans
 from ecoserve_operator.reporting.conditions import Verdict, settle, transitions
 from ecoserve_operator.reporting.events import moves_between, placement_event, transition_events
 from ecoserve_operator.reporting.history import PlanHistory, replicas_of
+from ecoserve_operator.reporting.instance_store import InstanceStore
 from ecoserve_operator.reporting.status import ServingFacts, build_status, build_zone_status, is_news
 from ecoserve_operator.reporting.verdicts import nodes_verdict, serving_verdicts
 from ecoserve_operator.signals.intensity import Reading
@@ -61,7 +61,7 @@ class Reporter:
         self._restored = False
         self._told_at: dict[Key, float] = {}
         self._account_told_at = 0.0
-        self._instances: dict[str, Any] = {}
+        self._store = InstanceStore(api, namespace)
         self._export = PlanInstances()
 
     @property
@@ -101,23 +101,19 @@ class Reporter:
         self._plan_generation = int(written["metadata"].get("generation", 0))
 
     async def report_instances(self, exported: Exported) -> None:
-        """Write the instances behind the plan to a ConfigMap, where they have changed; a refusal is only told."""
+        """Write the instances behind the plan to ConfigMaps, where they have changed; a refusal is only told."""
         place = f"{self._namespace}/{INSTANCES_NAME}"
         problem = exported.problem
+        self._export = PlanInstances()
         if self._plan and exported.files:
-            manifest = plans.build_instances(self._namespace, self._plan_uid, self.plan_id, exported.files)
             try:
-                if manifest != self._instances:
-                    await self._api.apply(CONFIG_MAP, manifest)
-                    self._instances = manifest
+                parts = await self._store.write(self._plan_uid, self.plan_id, exported.files)
+                self._export = PlanInstances(config_map=place, parts=parts, plan=self.plan_id)
             except ApiRefusedError as error:
                 problem = f"ConfigMap {place} is refused: {error}"
         if problem:
             logger.warning("the plan's instance is not exported: %s", problem)
-        kept = bool(exported.files) and not problem
-        self._export = PlanInstances(
-            config_map=place if kept else "", plan=self.plan_id if kept else "", problem=problem
-        )
+            self._export = PlanInstances(problem=problem)
 
     @property
     def plan_status(self) -> Mapping[str, Any]:

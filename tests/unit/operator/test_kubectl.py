@@ -2,7 +2,6 @@
 
 import json
 import lzma
-from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,14 @@ import pytest
 
 from ecoserve.cli.app import run as run_ecoserve
 from ecoserve_operator import kubectl
+from ecoserve_operator.reporting.instances import PART_BYTES, in_parts
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 FILES = ["-f", str(EXAMPLES / "demo"), "-f", str(EXAMPLES / "fleets" / "demo.yaml")]
 KUBECTL = """#!/bin/sh
-for word in "$@"; do
-  [ "$previous" = get ] && exec cat "{folder}/$word.json"
-  previous=$word
-done
+while [ "$1" != get ]; do shift; done
+[ "$2" != configmaps ] && exec cat "{folder}/$2.json"
+[ ! -e "{folder}/$3.json" ] || exec cat "{folder}/$3.json"
 """
 Plugin = Callable[..., tuple[int, str, str]]
 Body = dict[str, Any]
@@ -48,8 +47,8 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
     def run(*arguments: str, **objects: Body) -> tuple[int, str, str]:
         for kind, body in objects.items():
-            plural = kind if kind == "configmaps" else f"{kind}.ecoserve.dev"
-            (tmp_path / f"{plural}.json").write_text(json.dumps(body))
+            name = f"{kind}.ecoserve.dev" if kind == "placementplans" else kind
+            (tmp_path / f"{name}.json").write_text(json.dumps(body))
         monkeypatch.setattr("sys.argv", ["kubectl-ecoserve", *arguments])
         with pytest.raises(SystemExit) as ended:
             kubectl.main()
@@ -59,16 +58,15 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     return run
 
 
-def told(plan: Body, /, **instances: str) -> Body:
+def told(plan: Body, /, **instances: str | int) -> Body:
     status = {"phase": "Applied", "decision": "Rerouted", "message": "only intensities changed"}
     return plan | {"status": status | {"instances": instances}}
 
 
-def config_map(plan_id: str, **files: str) -> Body:
-    data = {
-        f"{name}.json.xz": b64encode(lzma.compress(text.encode())).decode() for name, text in files.items()
-    }
-    return {"metadata": {"annotations": {"ecoserve.dev/plan": plan_id}}, "binaryData": data}
+def config_maps(plan_id: str, **files: str) -> dict[str, Body]:
+    """The ConfigMaps of a plan's instances, by name."""
+    packed = {f"{name}.json.xz": lzma.compress(text.encode()) for name, text in files.items()}
+    return {part["metadata"]["name"]: part for part in in_parts("n", "uid", plan_id, packed)}
 
 
 def test_plan_and_pools_tell_the_decision_and_what_more_adds(
@@ -85,20 +83,53 @@ def test_plan_and_pools_tell_the_decision_and_what_more_adds(
         assert max(map(len, out.splitlines())) <= 100
 
 
-def test_the_instance_is_printed_as_it_was_written(planned: tuple[Body, str], plugin: Plugin) -> None:
+@pytest.mark.parametrize("part_bytes", [PART_BYTES, 1000])
+def test_the_instance_is_printed_as_it_was_written(
+    part_bytes: int, planned: tuple[Body, str], plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ecoserve_operator.reporting.instances.PART_BYTES", part_bytes)
     plan, text = planned
     plan_id = plan["spec"]["id"]
-    place = told(plan, configMap="ecoserve-system/ecoserve-instances", plan=plan_id)
+    maps = config_maps(plan_id, carbon=text)
+    assert (len(maps) > 1) == (part_bytes < PART_BYTES)
+    place = told(plan, configMap="n/ecoserve-instances", parts=len(maps), plan=plan_id)
     for arguments in (["plan", "--instance"], ["plan", "--instance", "carbon"]):
-        found = plugin(*arguments, placementplans=place, configmaps=config_map(plan_id, carbon=text))
+        found = plugin(*arguments, placementplans=place, **maps)
         assert found[0] == 0
         assert json.loads(found[1]) == json.loads(text)
 
 
 @pytest.mark.parametrize(
+    ("second", "word"), [(None, "part 2 of 3 of the instance, is missing"), ("another", "another plan")]
+)
+def test_an_instance_that_lacks_a_part_is_not_read(
+    second: str | None,
+    word: str,
+    planned: tuple[Body, str],
+    plugin: Plugin,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan, text = planned
+    plan_id = plan["spec"]["id"]
+    size = len(lzma.compress(text.encode()))
+    monkeypatch.setattr("ecoserve_operator.reporting.instances.PART_BYTES", size // 3 + 1)
+    maps = config_maps(plan_id, carbon=text)
+    name = "ecoserve-instances-2"
+    del maps[name]
+    if second is not None:
+        maps[name] = config_maps(second, carbon=text)[name]
+    place = told(plan, configMap="n/ecoserve-instances", parts=3, plan=plan_id)
+    status, out, err = plugin("plan", "--instance", placementplans=place, **maps)
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert name in err
+    assert word in err
+
+
+@pytest.mark.parametrize(
     ("arguments", "instances", "files", "words"),
     [
-        (["--instance"], {"problem": "too large"}, {}, "ecoserve plan -f world.json --instance-out"),
+        (["--instance"], {"problem": "it is refused"}, {}, "ecoserve plan -f world.json --instance-out"),
         (["--instance"], {"plan": "plan-of-before"}, {}, "try again in a moment"),
         (["--instance"], {}, {}, "try again in a moment"),
         (["--instance", "energy"], None, {"carbon": "{}"}, "known names are carbon"),
@@ -117,8 +148,8 @@ def test_what_cannot_be_printed_is_told_in_one_line(
 ) -> None:
     plan, _ = planned
     plan_id = plan["spec"]["id"]
-    place = {"configMap": "n/m", "plan": plan_id} if instances is None else instances
-    objects = {"placementplans": told(plan, **place), "configmaps": config_map(plan_id, **files)}
+    place = {"configMap": "n/ecoserve-instances", "plan": plan_id} if instances is None else instances
+    objects = {"placementplans": told(plan, **place), **config_maps(plan_id, **files)}
     status, out, err = plugin("plan", *arguments, **objects)
     assert (status, out) == (2, "")
     assert len(err.splitlines()) == 1

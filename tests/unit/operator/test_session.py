@@ -213,15 +213,6 @@ def test_several_objectives_are_several_instances() -> None:
     assert_replays(session, answer)
 
 
-def test_an_instance_too_large_for_a_config_map_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    session = PlanningSession()
-    session.answer(world(), HYSTERESIS)
-    monkeypatch.setattr("ecoserve_operator.planning.session._MOST_BYTES", 100)
-    found = session.export()
-    assert not found.files
-    assert "ConfigMap" in found.problem
-
-
 def test_held_replicas_that_find_no_room_any_more_are_no_hindrance() -> None:
     first = world(rate=120.0)
     planned = PlanningSession().answer(first, HYSTERESIS)
