@@ -1,4 +1,4 @@
-"""Planning instances in ConfigMaps: cut into parts that hold a megabyte each, and put together again.
+"""Planning instances in ConfigMaps: cut into parts of less than a megabyte each, and put together again.
 
 Each file's pieces stand under its name in one part after another. Every part says which of how many it is, of which
 plan, and what they hold together (a digest), so that parts of two exports never pass for one, and one that lacks a part
@@ -13,8 +13,8 @@ from typing import Any
 from ecoserve.api.labels import API_VERSION, CURRENT_PLAN, GROUP, INSTANCES_NAME, PLAN_ID
 from ecoserve.errors import EcoserveError
 
-PART_BYTES = 1_000_000
-"""A ConfigMap holds 1 MiB in all."""
+PART_BYTES = 750_000
+"""A ConfigMap holds 1 MiB; so much makes a request of 1 MB, beyond which sending it would hold up the event loop."""
 _PART = f"{GROUP}/part"
 _DIGEST = f"{GROUP}/digest"
 
