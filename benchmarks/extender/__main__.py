@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from tenacity import retry, stop_after_delay, wait_fixed
-from throughput import SCHEDULER, Variant, measured
+from throughput import BESIDE, SCHEDULER, Variant, measured
 
 from ecoserve.api.crds import build_crds
 from ecoserve.api.labels import API_VERSION
@@ -131,14 +131,16 @@ async def _measure(arguments: argparse.Namespace, progress: Progress) -> dict[st
                 extenders = extenders or _Extenders(cluster, go)
                 variants = (
                     Variant("none"),
-                    Variant("noop", extenders.url("noop"), binds=False),
+                    Variant("unbatched", batching=False),
+                    Variant("noop", extenders.url("noop")),
                     Variant("ours", extenders.url("ours")),
-                    Variant("not-opted-in", extenders.url("ours"), managed=True),
+                    Variant("beside", beside=extenders.url("ours")),
+                    Variant("patched", extenders.url("ours"), managed=True),
                 )
                 rates = await measured(
                     cluster,
                     client,
-                    variants[: -1 if nodes == large else None],
+                    variants[:4] if nodes == large else variants,
                     pods=pods // share,
                     rounds=max(1, rounds // share),
                     progress=progress,
@@ -173,13 +175,23 @@ def _targets(results: dict[str, Any], small: str, large: str) -> list[dict[str, 
     rows = [
         (f"pods/s over doing nothing, {small} nodes", over(small, "ours", "noop"), 0.9, True),
         (f"pods/s over doing nothing, {large} nodes", over(large, "ours", "noop"), 0.9, True),
-        (f"pods/s over no extender, {small} nodes", over(small, "ours", "none"), 0.6, True),
-        (f"pods that don't opt in, {small} nodes", over(small, "not-opted-in", "none"), 0.97, True),
-        (
-            f"latency over Go's, {large} candidates",
-            latency["ours"]["both_ms"] / latency["go"]["both_ms"],
-            1.0,
-            False,
+        *(
+            (f"{what} over {base}, {small} nodes", over(small, variant, key), target, True)
+            for what, variant, target in (
+                ("pods/s", "ours", 0.6),
+                ("not opted in, second scheduler,", "beside", 0.97),
+                ("not opted in, patched scheduler,", "patched", 0.97),
+            )
+            for base, key in (("no extender", "none"), ("none unbatched", "unbatched"))
+        ),
+        *(
+            (
+                f"{what}, latency over Go's, {large} candidates",
+                latency["ours"][key] / latency["go"][key],
+                1.0,
+                False,
+            )
+            for what, key in (("offline pods", "both_ms"), ("online pods", "online_prioritize_ms"))
         ),
         (f"resident MB, {restart['pods']} pods", restart["resident_mb"], 300.0, False),
         ("seconds to filled caches", restart["ready_seconds"], 10.0, False),
@@ -193,15 +205,15 @@ def _targets(results: dict[str, Any], small: str, large: str) -> list[dict[str, 
 def _show(results: dict[str, Any], console: Console) -> None:
     table = Table(title="pods per second, median of rounds")
     table.add_column("nodes", justify="right")
-    for name in ("none", "noop", "ours", "not-opted-in"):
+    for name in ("none", "unbatched", "noop", "ours", "beside", "patched"):
         table.add_column(name, justify="right")
     for nodes, rates in results["throughput"].items():
-        table.add_row(nodes, *(f"{rate:.0f}" for rate in rates.values()))  # not opting in: few nodes only
+        table.add_row(nodes, *(f"{rate:.0f}" for rate in rates.values()))  # the last two: few nodes only
     console.print(table)
     table = Table(title="CPU milliseconds per pod, median of rounds")
     table.add_column("nodes", justify="right")
     table.add_column("variant")
-    shown = ("kube-apiserver", "etcd", SCHEDULER, "extender", "noop")
+    shown = ("kube-apiserver", "etcd", SCHEDULER, BESIDE, "extender", "noop")
     for name in shown:
         table.add_column(name, justify="right")
     for nodes, variants in results["cpu_milliseconds"].items():
@@ -209,7 +221,7 @@ def _show(results: dict[str, Any], console: Console) -> None:
             table.add_row(nodes, variant, *(f"{spent.get(name, 0.0):.1f}" for name in shown))
     console.print(table)
     table = Table(title=f"milliseconds per call with {results['large_nodes']:,} candidates, median")
-    for name in ("extender", "filter", "prioritize", "both", "both, p99"):
+    for name in ("extender", "filter", "prioritize", "both", "both, p99", "online", "online, p99"):
         table.add_column(name, justify="right")
     for name, figures in results["latency"].items():
         table.add_row(name, *(f"{value:.2f}" for value in figures.values()))

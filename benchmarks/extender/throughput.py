@@ -1,5 +1,8 @@
 """Pods per second of the real kube-scheduler: without an extender, with one that does nothing, with ours.
 
+Any extender switches kube-scheduler's batching of like pods off, so that there is a scheduler without an extender and without
+batching, too: between it and the one with an extender lies what asking costs.
+
 Pods are created first and wait; then a scheduler is started and a watch tells when each is bound. What counts is the
 time between the first and the last twentieth of the binds, so that neither start-up nor creation is measured. Variants
 take turns within a round, forth and back, because the machine's other work comes and goes. Our extender runs and watches
@@ -11,7 +14,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 import aiohttp
 import psutil
@@ -19,38 +21,50 @@ from api import bind_times, create_pods, delete_pods
 from rich.progress import Progress
 
 from ecoserve.api.labels import CARBON_AWARE_RESOURCE
-from ecoserve_devcluster import Cluster
+from ecoserve_devcluster import Cluster, Process
 from ecoserve_extender.scheduler_config import build_scheduler_configuration
 
 SCHEDULER = "scheduler"
+BESIDE = "scheduler-beside"
 _QPS = 5_000
 """Of the scheduler's client: the default of 50 would be all that is measured."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A scheduler, by the address of its extender; `managed` ones ask it about pods that opt in only, those that `bind` have it bind."""
+    """A scheduler, by the address of its extender; `managed` ones ask it about pods that opt in only."""
 
     name: str
     url: str | None = None
     managed: bool = False
-    binds: bool = True
+    batching: bool = True
+    beside: str | None = None
+    """Address of the extender of a second scheduler that runs beside this one and has no pods."""
 
-    def configuration(self) -> dict[str, Any]:
-        """Return the scheduler's configuration."""
-        made = build_scheduler_configuration(
-            self.url or "http://127.0.0.1:1",
-            profile=self.name,
-            managed_resources=(CARBON_AWARE_RESOURCE,) if self.managed else (),
-            qps=_QPS,
-            burst=_QPS,
-        )
-        if self.url is None:
-            del made["extenders"]
-        elif not self.binds:
-            for entry in made["extenders"]:
-                entry.pop("bindVerb", None)
-        return made
+    def start(self, cluster: Cluster) -> list[Process]:
+        """Start the scheduler, last of what is returned."""
+        second = [_started(cluster, BESIDE, "beside", self.beside, ())] if self.beside else []
+        managed = (CARBON_AWARE_RESOURCE,) if self.managed else ()
+        return [*second, _started(cluster, SCHEDULER, self.name, self.url, managed, batching=self.batching)]
+
+
+def _started(
+    cluster: Cluster,
+    name: str,
+    profile: str,
+    url: str | None,
+    managed: tuple[str, ...],
+    *,
+    batching: bool = True,
+) -> Process:
+    made = build_scheduler_configuration(
+        url or "http://127.0.0.1:1", profile=profile, managed_resources=managed, qps=_QPS, burst=_QPS
+    )
+    if url is None:
+        del made["extenders"]
+    return cluster.start_scheduler(
+        name, made, feature_gates=None if batching else {"OpportunisticBatching": False}
+    )
 
 
 @dataclass(frozen=True)
@@ -76,15 +90,16 @@ async def _rate(
     """Measure one variant once."""
     namespace = cluster.create_namespace(f"throughput-{secrets.token_hex(3)}")
     await create_pods(client, namespace, pods, progress, scheduler=variant.name)
-    started: list[Any] = []
+    started: list[Process] = []
 
     def start() -> None:
-        started.append(cluster.start_scheduler(SCHEDULER, variant.configuration()))
+        started.extend(variant.start(cluster))
 
     before = _cpu_seconds(cluster)
     times = await bind_times(client, namespace, pods, start)
     after = _cpu_seconds(cluster)
-    started[0].stop()
+    for process in started:
+        process.stop()
     await delete_pods(client, namespace, pods, progress)
     edge = pods // 20
     return Rate(

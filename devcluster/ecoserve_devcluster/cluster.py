@@ -186,11 +186,16 @@ class Cluster:
         return ports.reserve(self.name, 1)[0]
 
     def start_scheduler(
-        self, name: str, config: Mapping[str, Any], kubeconfig: Path | None = None
+        self,
+        name: str,
+        config: Mapping[str, Any],
+        kubeconfig: Path | None = None,
+        feature_gates: Mapping[str, bool] | None = None,
     ) -> Process:
         """Start a further kube-scheduler with a `KubeSchedulerConfiguration` and return when it is ready.
 
         It acts as the administrator or as whom `kubeconfig` names. Leader election is off unless `config` asks for it.
+        `feature_gates` are those that differ from their defaults.
         """
         acting = kubeconfig or self.kubeconfig
         completed = {
@@ -204,7 +209,7 @@ class Cluster:
         file.write_text(yaml.safe_dump(completed, sort_keys=False))
         serving = Pair(self.folder / "pki" / "serving.crt", self.folder / "pki" / "serving.key")
         component = components.configured_scheduler(
-            name, binary("kube-scheduler"), file, acting, self.free_port(), serving
+            name, binary("kube-scheduler"), file, acting, self.free_port(), serving, feature_gates or {}
         )
         return self._run_ready(component)
 

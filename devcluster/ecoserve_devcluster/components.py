@@ -188,10 +188,18 @@ def default_scheduler(program: Path, ports: Ports, credentials: Credentials) -> 
 
 
 def configured_scheduler(
-    name: str, program: Path, configuration: Path, kubeconfig: Path, port: int, serving: Pair
+    name: str,
+    program: Path,
+    configuration: Path,
+    kubeconfig: Path,
+    port: int,
+    serving: Pair,
+    feature_gates: Mapping[str, bool],
 ) -> Component:
     """Return a further scheduler that reads its `KubeSchedulerConfiguration` from a file."""
     flags = {**_shared_flags(kubeconfig, port, serving), "config": configuration}
+    if feature_gates:
+        flags["feature-gates"] = ",".join(f"{gate}={str(on).lower()}" for gate, on in feature_gates.items())
     health = f"https://127.0.0.1:{port}/readyz"
     return Component(name, _argv(program, flags), health_url=health, grace_seconds=2.0, port=port)
 

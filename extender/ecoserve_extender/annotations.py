@@ -1,29 +1,36 @@
-"""Annotates refused pods, so that the scheduler asks again, away from the request path: a queue and a few writers.
+"""Annotates pods away from the request path: a queue, a few writers, and a pace that leaves the API server to others.
 
 A write that fails for a passing reason is retried with growing pauses; a pod that is gone needs none; when the queue
-is full or the retries are used up, the annotation is given up and counted: the scheduler's own flush brings the pod back.
+is full or the retries are used up, the annotation is given up and counted.
 """
 
 import asyncio
 import logging
-from datetime import UTC, datetime
+from contextlib import suppress
+from dataclasses import dataclass
 from http import HTTPStatus
 
 import aiohttp
+from aiolimiter import AsyncLimiter
 from kubernetes.aio.client import ApiClient
+from prometheus_client import Counter
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
-
-from ecoserve.api.labels import GROUP
-from ecoserve_extender.cache.records import PendingPod
-from ecoserve_extender.metrics import Metrics
-
-RETRY = f"{GROUP}/retry"
-"""Annotation of a refused pod: when a node was found that could take it."""
 
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 6
+_WRITERS = 4
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """What to write onto which pod (`namespace/name`)."""
+
+    pod: str
+    uid: str
+    key: str
+    value: str
 
 
 class _RefusedError(Exception):
@@ -35,31 +42,42 @@ class _RefusedError(Exception):
 class AnnotationWriter:
     """Annotates pods through their `status` subresource, which can't change what they run."""
 
-    def __init__(self, client: ApiClient, metrics: Metrics, *, writers: int, queue_size: int) -> None:
+    def __init__(self, client: ApiClient, outcomes: Counter, *, per_second: float, queue_size: int) -> None:
         self._client = client
-        self._outcomes = metrics.retries
-        self._writers = writers
-        self._queue: asyncio.Queue[PendingPod] = asyncio.Queue(queue_size)
+        self._outcomes = outcomes
+        self._pace = AsyncLimiter(per_second, time_period=1.0)
+        self._queue: asyncio.Queue[Annotation] = asyncio.Queue(queue_size)
 
-    def wake(self, pod: PendingPod) -> None:
-        """Have a refused pod changed soon, so that the scheduler asks about it again; never waits."""
+    def __len__(self) -> int:
+        return self._queue.qsize()
+
+    def put(self, annotation: Annotation) -> None:
+        """Have it written soon; never waits."""
         try:
-            self._queue.put_nowait(pod)
+            self._queue.put_nowait(annotation)
         except asyncio.QueueFull:
             self._outcomes.labels("dropped").inc()
 
     async def run(self) -> None:
         """Write until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for number in range(self._writers):
+            for number in range(_WRITERS):
                 group.create_task(self._work(), name=f"annotations-{number}")
+
+    async def drain(self, seconds: float) -> None:
+        """Wait until all is written, for so long at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._queue.join()
 
     async def _work(self) -> None:
         while True:
-            pod = await self._queue.get()
-            self._outcomes.labels(await self._attempt(pod)).inc()
+            annotation = await self._queue.get()
+            await self._pace.acquire()
+            self._outcomes.labels(await self._attempt(annotation)).inc()
+            self._queue.task_done()
 
-    async def _attempt(self, pod: PendingPod) -> str:
+    async def _attempt(self, annotation: Annotation) -> str:
         retrying = AsyncRetrying(
             retry=retry_if_exception(_passing),
             stop=stop_after_attempt(_ATTEMPTS),
@@ -67,26 +85,26 @@ class AnnotationWriter:
             reraise=True,
         )
         try:
-            await retrying(self._patch, pod)
+            await retrying(self._patch, annotation)
         except (_RefusedError, aiohttp.ClientError, TimeoutError, OSError) as error:
             if isinstance(error, _RefusedError) and error.status in (
                 HTTPStatus.NOT_FOUND,
                 HTTPStatus.CONFLICT,
             ):
                 return "gone"
-            about = {"pod": pod.key, "error": str(error) or type(error).__name__}
+            about = {"pod": annotation.pod, "error": str(error) or type(error).__name__}
             logger.warning("annotation given up", extra=about)
             return "failed"
         return "written"
 
-    async def _patch(self, pod: PendingPod) -> None:
+    async def _patch(self, annotation: Annotation) -> None:
         """Merge the annotation in; the UID makes it a conflict where the name now belongs to another pod."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        patch = {"metadata": {"uid": pod.uid, "annotations": {RETRY: now}}}
+        namespace, _, name = annotation.pod.partition("/")
+        patch = {"metadata": {"uid": annotation.uid, "annotations": {annotation.key: annotation.value}}}
         method, url, headers, body, _ = await self._client.param_serialize(
             "PATCH",
             "/api/v1/namespaces/{namespace}/pods/{name}/status",
-            path_params={"namespace": pod.namespace, "name": pod.name},
+            path_params={"namespace": namespace, "name": name},
             header_params={"Content-Type": "application/merge-patch+json"},
             body=patch,
             auth_settings=["BearerToken"],

@@ -1,11 +1,11 @@
 """HTTP routes. Bodies are read and answered as bytes: FastAPI's own decoding and encoding would cost four times more.
 
-What decides (filter, prioritize, bind) and what only looks (explain, probes, metrics) can be served apart: the first is
+What decides (filter, prioritize) and what only looks (explain, probes, metrics) can be served apart: the first is
 for schedulers alone, on loopback or behind client certificates, the second for the kubelet and Prometheus. A body
 that is too long is not read to its end, and calls beyond the rate are refused; the scheduler tries such a pod again.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from http import HTTPStatus
 from time import perf_counter
 
@@ -15,13 +15,12 @@ from fastapi import FastAPI, Request, Response
 
 from ecoserve_extender import metrics as exposition
 from ecoserve_extender import wire
-from ecoserve_extender.binding import Binder
 from ecoserve_extender.extender import Extender, NotReadyError
 from ecoserve_extender.metrics import Metrics
 from ecoserve_extender.settings import Limits
 
 _JSON = "application/json"
-Decide = Callable[[bytes], Awaitable[bytes]]
+Decide = Callable[[bytes], bytes]
 _NOT_READY = "the watch caches are not filled yet"
 
 
@@ -29,28 +28,25 @@ class _BodyTooLongError(Exception):
     """The body is longer than any that a scheduler sends."""
 
 
-def build_app(extender: Extender, binder: Binder, metrics: Metrics, limits: Limits) -> FastAPI:
+def build_app(extender: Extender, metrics: Metrics, limits: Limits) -> FastAPI:
     """Return the application with every path; it serves, and starts nothing of its own."""
     app = build_observation_app(extender, metrics)
     limiter = AsyncLimiter(limits.max_calls_per_second, time_period=1.0)
 
-    async def filter_nodes(body: bytes) -> bytes:
+    def filter_nodes(body: bytes) -> bytes:
         request = wire.decode_request(body)
         passed, rejected = extender.filter(request)
         return wire.encode_filter(request, passed, rejected)
 
-    async def prioritize_nodes(body: bytes) -> bytes:
+    def prioritize_nodes(body: bytes) -> bytes:
         request = wire.decode_request(body)
         ranking = extender.prioritize(request.pod, request.names)
-        return wire.encode_priorities(ranking.names, ranking.scores)
+        return wire.encode_priorities(ranking)
 
-    async def bind_pod(body: bytes) -> bytes:
-        return wire.encode_bound(await binder.bind(wire.decode_binding(body)))
-
-    async def decided(verb: str, body: bytes, decide: Decide) -> Response:
+    def decided(verb: str, body: bytes, decide: Decide) -> Response:
         start = perf_counter()
         try:
-            return Response(await decide(body), media_type=_JSON)
+            return Response(decide(body), media_type=_JSON)
         except wire.MalformedRequestError as error:
             metrics.refused_calls.labels(verb, "malformed").inc()
             return _text(str(error), HTTPStatus.BAD_REQUEST)
@@ -73,7 +69,7 @@ def build_app(extender: Extender, binder: Binder, metrics: Metrics, limits: Limi
             refused = _text(sentence, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
             refused.headers["Connection"] = "close"  # else the server would go on reading what is refused
             return refused
-        return await decided(verb, body, decide)
+        return decided(verb, body, decide)
 
     @app.post("/filter")
     async def filter_route(request: Request) -> Response:
@@ -82,10 +78,6 @@ def build_app(extender: Extender, binder: Binder, metrics: Metrics, limits: Limi
     @app.post("/prioritize")
     async def prioritize_route(request: Request) -> Response:
         return await answer("prioritize", request, prioritize_nodes)
-
-    @app.post("/bind")
-    async def bind_route(request: Request) -> Response:
-        return await answer("bind", request, bind_pod)
 
     return app
 

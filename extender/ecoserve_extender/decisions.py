@@ -1,6 +1,6 @@
 """What was decided for each pod: remembered for /explain, written onto the pod once its bind is seen.
 
-A ranking takes two references per candidate, and the oldest decisions are dropped once the candidates of all together
+A ranking takes a reference and two bytes per candidate, and the oldest decisions are dropped once the candidates of all together
 exceed a budget: memory is bounded on any cluster.
 """
 
@@ -45,7 +45,7 @@ class Decision:
         if ranking is None:
             chosen = runner_up = own = other = None
         else:
-            chosen = ranking.names.index(self.node) if self.node in ranking.names else None
+            chosen = None if self.node is None else ranking.index(self.node)
             runner_up = ranking.first(other_than=ranking.first() if self.node is None else chosen)
             own, other = ranking.grams_per_hour(chosen), ranking.grams_per_hour(runner_up)
         return {
@@ -81,7 +81,7 @@ class Decision:
         ranking = self.ranking
         if ranking is None:
             return []
-        scores = ranking.scores
+        scores = ranking.scores.tolist()
         return [
             {"node": ranking.names[i], "gramsPerHour": ranking.grams_per_hour(i), "score": scores[i]}
             for i in ranking.order()

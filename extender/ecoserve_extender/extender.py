@@ -10,19 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecoserve_extender.cache.plan_view import PlanView
-from ecoserve_extender.cache.records import BoundPod, PendingPod
+from ecoserve_extender.cache.records import PendingPod
 from ecoserve_extender.cache.reservations import Reservations
 from ecoserve_extender.cache.state import ClusterState
+from ecoserve_extender.cache.table import Rows
 from ecoserve_extender.decisions import Decision, DecisionLog
 from ecoserve_extender.measured.use import MeasuredUse
 from ecoserve_extender.metrics import Metrics
-from ecoserve_extender.policy.offline import ALLOWED, REASONS, LoadFrom, offline_rejections, online_load
+from ecoserve_extender.policy.offline import (
+    ALLOWED,
+    REASONS,
+    LoadFrom,
+    OnlineLoad,
+    offline_rejections,
+    online_load,
+)
 from ecoserve_extender.policy.planned import planned_cpu_pool
 from ecoserve_extender.policy.scoring import Ranking, rank
 from ecoserve_extender.policy.verdict import Fallback, Rejection
 from ecoserve_extender.refusals import Refusals
 from ecoserve_extender.settings import Settings
-from ecoserve_extender.wire import Binding, Request
+from ecoserve_extender.wire import Request
 
 
 class NotReadyError(Exception):
@@ -38,7 +46,7 @@ class Extender:
         metrics: Metrics,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self.state = ClusterState(self._bound)
+        self.state = ClusterState()
         self.measured = MeasuredUse(self.state.table, clock)
         self.reservations = Reservations(self.state, settings.reservation_seconds, clock)
         self.decisions = DecisionLog(settings.candidates_kept)
@@ -75,9 +83,7 @@ class Extender:
         if pod.offline:
             if not self.ready:
                 raise NotReadyError
-            passed, rejected = self._judge_offline(pod, request.names)
-            table = self.state.table
-            load = online_load(table.rows(request.names), table, self._clock()).counts()
+            passed, rejected, load = self._judge_offline(pod, request.names)
         self.decisions.filtered(pod, self._plan_id, rejected, load)
         self._count_verdict("offline" if pod.offline else "online", passed, rejected)
         if len(passed) == 1:
@@ -90,25 +96,33 @@ class Extender:
         self._drop_expired_plan()
         if not pod.offline:
             self.reservations.release(pod.uid)  # asked about again: it has not landed
-        ranking = rank(pod, names, self.state)
+        ranking = rank(pod, names, self.state.table.rows(names), self.state)
         if not self.ready:
-            alike = dict.fromkeys(ranking.candidates, 0)
+            alike = [0] * len(ranking.candidates)
             ranking = replace(ranking, score_of=alike, woken=None, fallback=Fallback.CACHES_NOT_SYNCED)
         elif (fallback := self._plan_fallback(ranking.fallback)) is not ranking.fallback:
             ranking = replace(ranking, fallback=fallback)
-        if ranking.fallback is not None:
-            self._metrics.fallbacks.labels(ranking.fallback.name).inc()
-        self.decisions.ranked(pod, self._plan_id, ranking)
+        self._remember(pod, ranking)
         if ranking.best is not None:
             self.reservations.expect(pod.uid, ranking.best)
         return ranking
 
-    def binding(self, binding: Binding) -> Decision | None:
-        """Take note that a pod is being bound, and return the decision on it; None where it was never asked about."""
-        if binding.node in self.state.nodes:
-            self.reservations.land(binding.pod_uid, binding.node)
-        key = f"{binding.pod_namespace}/{binding.pod_name}"
-        return self.decisions.bound(key, binding.pod_uid, binding.node)
+    def valued(self, pod: PendingPod, node: str) -> Ranking:
+        """Return what a pod adds on the one node where it was bound without our being asked for scores."""
+        self._drop_expired_plan()
+        names = (node,)
+        ranking = rank(pod, names, self.state.table.rows(names), self.state)
+        return replace(ranking, fallback=Fallback.NOT_ASKED)
+
+    def unasked(self, pod: PendingPod, node: str, ranking: Ranking) -> Decision | None:
+        """Remember, as the decision on a bound pod, how it was valued, and return that."""
+        self._remember(pod, ranking)
+        return self.decisions.bound(pod.key, pod.uid, node)
+
+    def _remember(self, pod: PendingPod, ranking: Ranking) -> None:
+        if ranking.fallback is not None:
+            self._metrics.fallbacks.labels(ranking.fallback.name).inc()
+        self.decisions.ranked(pod, self._plan_id, ranking)
 
     def _drop_expired_plan(self) -> None:
         if self.state.plan is not None and self.plan_age_seconds() > self._settings.plan_expired_seconds:
@@ -128,36 +142,42 @@ class Extender:
 
     def _judge_offline(
         self, pod: PendingPod, names: tuple[str, ...]
-    ) -> tuple[tuple[str, ...], dict[Rejection, tuple[str, ...]]]:
+    ) -> tuple[tuple[str, ...], dict[Rejection, tuple[str, ...]], Mapping[LoadFrom, int]]:
         self.reservations.expire()
         self.reservations.release(pod.uid)
-        verdicts = self._verdicts(pod, names)
-        passed = tuple(compress(names, (verdicts == ALLOWED).tolist()))
+        rows = self.state.table.rows(names)
+        online = online_load(rows, self.state.table, self._clock())
+        verdicts = self._verdicts(pod, names, rows, online)
+        allowed = verdicts == ALLOWED
+        passed = names if allowed.all() else tuple(compress(names, allowed.tolist()))
         rejected = {
-            REASONS[verdict]: tuple(compress(names, (verdicts == verdict).tolist()))
-            for verdict in np.unique(verdicts).tolist()
-            if verdict != ALLOWED
+            reason: tuple(compress(names, (verdicts == verdict).tolist()))
+            for verdict, reason in enumerate(REASONS)
+            if (verdicts == verdict).any()
         }
         if passed:
-            self.reservations.hold(pod.uid, pod.requests, passed)
+            self.reservations.hold(pod.uid, pod.requests, passed, rows[allowed])
             self.refusals.forget(pod.uid)
         else:
             self.refusals.note(pod, names)
-        return passed, rejected
+        return passed, rejected, online.counts()
 
-    def _verdicts(self, pod: PendingPod, names: Sequence[str]) -> NDArray[np.intp]:
+    def _verdicts(
+        self, pod: PendingPod, names: Sequence[str], rows: Rows, online: OnlineLoad
+    ) -> NDArray[np.intp]:
         planned = planned_cpu_pool(pod, self.state.plan)
         planned_here = None
         if planned is not None:
             pools = (self.state.pool(name) for name in names)
             planned_here = np.array([pool is not None and pool.name == planned for pool in pools], np.bool_)
-        table = self.state.table
         return offline_rejections(
-            pod, table.rows(names), table, self._settings.thresholds, self._clock(), planned_here
+            pod, rows, self.state.table, online, self._settings.thresholds, planned_here
         )
 
     def _allows(self, pod: PendingPod, names: Sequence[str]) -> bool:
-        return bool((self._verdicts(pod, names) == ALLOWED).any())
+        rows = self.state.table.rows(names)
+        online = online_load(rows, self.state.table, self._clock())
+        return bool((self._verdicts(pod, names, rows, online) == ALLOWED).any())
 
     def _count_verdict(
         self, traffic_class: str, passed: tuple[str, ...], rejected: Mapping[Rejection, tuple[str, ...]]
@@ -165,7 +185,3 @@ class Extender:
         self._metrics.verdicts.labels(traffic_class, "allowed" if passed else "refused").inc()
         for reason, names in rejected.items():
             self._metrics.rejections.labels(reason.name).inc(len(names))
-
-    def _bound(self, pod: BoundPod) -> None:
-        self.refusals.forget(pod.uid)
-        self.decisions.bound(f"{pod.namespace}/{pod.name}", pod.uid, pod.node)

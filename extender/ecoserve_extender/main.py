@@ -99,6 +99,19 @@ def run(
             help="How long an answered pod counts as about to land while its bind has not been seen.",
         ),
     ] = _DEFAULT.reservation_seconds,
+    decisions_per_second: Annotated[
+        float,
+        typer.Option(
+            envvar=_ENV + "DECISIONS_PER_SECOND", help="Decisions written onto bound pods per second at most."
+        ),
+    ] = _DEFAULT.decisions_per_second,
+    unasked_seconds: Annotated[
+        float,
+        typer.Option(
+            envvar=_ENV + "UNASKED_SECONDS",
+            help="How long other replicas have to write of a bound pod that this one was not asked about.",
+        ),
+    ] = _DEFAULT.unasked_seconds,
     log_level: Annotated[
         LogLevel, typer.Option(envvar=_ENV + "LOG_LEVEL", help="How much to log.")
     ] = LogLevel.INFO,
@@ -115,6 +128,8 @@ def run(
             prometheus_url=prometheus_url,
             thinning_seconds=thinning_seconds,
             reservation_seconds=reservation_seconds,
+            decisions_per_second=decisions_per_second,
+            unasked_seconds=unasked_seconds,
         )
         logs.configure(log_level)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -37,8 +37,10 @@ class Metrics:
         self.fallbacks = self._counter(
             "ecoserve_extender_fallbacks", "Rankings that had to do without something.", "reason"
         )
-        self.binds = self._counter(
-            "ecoserve_extender_binds", "Pods bound for the scheduler: bound or failed.", "outcome"
+        self.decisions = self._counter(
+            "ecoserve_extender_decisions",
+            "Decisions to be written onto bound pods: written, gone, failed or dropped.",
+            "outcome",
         )
         self.retries = self._counter(
             "ecoserve_extender_retries",

@@ -9,9 +9,9 @@ Values that are not Kubernetes' defaults each have a reason:
 * `httpTimeout: 1s`: the extender answers in milliseconds; a hung one must not hold every pod for the default 5 s.
 * Two entries for one extender. Offline pods carry an extended resource (the admission policy adds it) and their entry is
   not ignorable: where the extender does not answer they wait, because only it keeps them off busy nodes and devices.
-  The general entry scores and binds all pods, and is ignorable: online pods schedule without it, by the scheduler's own
+  The general entry scores all pods, and is ignorable: online pods schedule without it, by the scheduler's own
   scores. It has no filter, because it would refuse nothing, and each call is a millisecond of every pod's.
-* `bindVerb`: the decision travels with the bind; asking costs less than a second write to the API server.
+* No `bindVerb`: the scheduler believes whatever answers there that a pod is bound, and would wait for it for ever.
 * `clientConnection.qps`: the default of 50 would cap binding at 50 pods/s whatever the extender does.
 
 The configuration holds no address of a Service: Service DNS fails on the host network, and localhost needs no TLS.
@@ -54,7 +54,6 @@ def build_scheduler_configuration(
     offline = common | {"filterVerb": "filter", "ignorable": False} | _managed([OFFLINE_RESOURCE])
     general = common | {
         "prioritizeVerb": "prioritize",
-        "bindVerb": "bind",
         "weight": SCORE_WEIGHT,
         "ignorable": ignorable,
         **_managed(managed_resources),

@@ -9,18 +9,20 @@ import gc
 import logging
 import time
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 
 import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
+from ecoserve.api.labels import GROUP
 from ecoserve.errors import InvalidInputError
-from ecoserve_extender.annotations import AnnotationWriter
+from ecoserve_extender.annotations import Annotation, AnnotationWriter
 from ecoserve_extender.app import build_app, build_observation_app
-from ecoserve_extender.binding import ApiPods, Binder
 from ecoserve_extender.cache.informers import Informers
 from ecoserve_extender.cache.server_clock import ServerClock
 from ecoserve_extender.extender import Extender
+from ecoserve_extender.landings import Landings
 from ecoserve_extender.listeners import Listeners
 from ecoserve_extender.measured.sources import MetricsApi, Prometheus
 from ecoserve_extender.measured.use import SourceError, UseSource
@@ -32,22 +34,32 @@ logger = logging.getLogger(__name__)
 
 _ALLOCATIONS_PER_COLLECTION = 100_000
 _WAKE_SECONDS = 0.5  # half of the scheduler's shortest back-off
+_LAST_WRITES_SECONDS = 3.0
+
+RETRY = f"{GROUP}/retry"
+"""Annotation of a refused pod: when a node was found that could take it."""
 
 
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. Raises InvalidInputError for unusable credentials or certificates."""
+    gc.set_threshold(_ALLOCATIONS_PER_COLLECTION, 50, 50)
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(ApiClient(await _load_credentials(settings)))
         metrics = Metrics()
-        writer = AnnotationWriter(
-            client, metrics, writers=settings.annotation_writers, queue_size=settings.annotation_queue
+        retries, decisions = (
+            AnnotationWriter(client, outcomes, per_second=pace, queue_size=settings.annotation_queue)
+            for outcomes, pace in (
+                (metrics.retries, settings.retries_per_second),
+                (metrics.decisions, settings.decisions_per_second),
+            )
         )
         extender = Extender(settings, metrics)
+        landings = Landings(extender, decisions.put, time.monotonic, settings.unasked_seconds)
         clock = ServerClock(time.time)
         informers = Informers(
             client,
             extender.state,
-            extender.reservations,
+            landings,
             metrics,
             settings.watch_silence_seconds,
             extender.take_plan,
@@ -60,6 +72,7 @@ async def serve(settings: Settings) -> None:
                 "pods": lambda: len(extender.state.pods),
                 "refusals": lambda: len(extender.refusals),
                 "reservations": lambda: len(extender.reservations),
+                "decisions to write": lambda: len(decisions) + len(landings),
                 "measured nodes": lambda: extender.measured.nodes,
             },
             plan_age=extender.plan_age_seconds,
@@ -67,7 +80,7 @@ async def serve(settings: Settings) -> None:
         )
         listeners = Listeners(
             settings,
-            build_app(extender, Binder(extender, ApiPods(client), metrics), metrics, settings.limits),
+            build_app(extender, metrics, settings.limits),
             build_observation_app(extender, metrics),
         )
         session = await stack.enter_async_context(aiohttp.ClientSession())
@@ -77,9 +90,10 @@ async def serve(settings: Settings) -> None:
         async with asyncio.TaskGroup() as group:
             background = [
                 group.create_task(informers.run()),
-                group.create_task(writer.run()),
+                group.create_task(retries.run()),
+                group.create_task(decisions.run()),
                 group.create_task(_announce(informers, extender)),
-                group.create_task(_wake_refused(extender, writer)),
+                group.create_task(_look_after(extender, landings, retries)),
                 group.create_task(_measure_use(settings, client, session, extender, metrics)),
             ]
             if settings.thinning_seconds > 0:
@@ -87,6 +101,7 @@ async def serve(settings: Settings) -> None:
                     group.create_task(evictions.run(settings.thinning_seconds, informers.wait_synced()))
                 )
             await listeners.serve()
+            await decisions.drain(_LAST_WRITES_SECONDS)
             for task in background:
                 task.cancel()
 
@@ -136,20 +151,21 @@ async def _measure_use(
 def _spare_the_caches() -> None:
     """Keep the garbage collector from walking over every record again and again.
 
-    An answer about 5,000 nodes allocates thousands of objects, each few hundred of which would start a collection. All
-    that lives long is set aside, and what comes after is looked through seldom: there are next to no cycles in it.
+    All that lives long is set aside, and what comes after is looked through seldom: there are next to no cycles in it.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_ALLOCATIONS_PER_COLLECTION, 50, 50)
 
 
-async def _wake_refused(extender: Extender, writer: AnnotationWriter) -> None:
+async def _look_after(extender: Extender, landings: Landings, retries: AnnotationWriter) -> None:
+    """Do what is due: expire reservations, write what nobody decided, call back refused pods."""
     while True:
         await asyncio.sleep(_WAKE_SECONDS)
         extender.reservations.expire()
+        landings.settle()
         for pod in extender.refusals.revived():
-            writer.wake(pod)
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            retries.put(Annotation(pod.key, pod.uid, RETRY, now))
 
 
 async def _load_credentials(settings: Settings) -> Configuration:

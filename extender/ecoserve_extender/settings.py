@@ -131,11 +131,17 @@ class Settings:
     watch_silence_seconds: float = 120.0
     """A watch silent for so long is dead and reopened: the API server sends a bookmark about every minute."""
 
-    annotation_writers: int = 4
-    """Refused pods called back at a time: some hundreds a second."""
+    retries_per_second: float = 200.0
+    """Refused pods called back: as many as the scheduler binds."""
+
+    decisions_per_second: float = 50.0
+    """Decisions written onto bound pods: a burst is bound first and told of while it starts."""
+
+    unasked_seconds: float = 30.0
+    """How long a bound pod that nobody asked us about is left to other replicas: longer than they mostly take to write."""
 
     annotation_queue: int = 10_000
-    """Call-backs waiting at most; beyond this they are dropped and counted, so that memory stays bounded."""
+    """Annotations of each kind waiting at most; beyond this they are dropped and counted, so that memory stays bounded."""
 
     def __post_init__(self) -> None:
         check_port("port", self.port)
@@ -153,5 +159,6 @@ class Settings:
             raise InvalidInputError("prometheus_url", self.prometheus_url, "an http(s) address")
         if not self.thinning_seconds >= 0:
             raise InvalidInputError("thinning_seconds", self.thinning_seconds, "a number from zero up")
-        if not self.reservation_seconds > 0:
-            raise InvalidInputError("reservation_seconds", self.reservation_seconds, "a number above zero")
+        for name in ("reservation_seconds", "retries_per_second", "decisions_per_second", "unasked_seconds"):
+            if not getattr(self, name) > 0:
+                raise InvalidInputError(name, getattr(self, name), "a number above zero")

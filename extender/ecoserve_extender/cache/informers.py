@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Set
+from typing import Protocol
 
 from kubernetes.aio.client import ApiClient
 
@@ -9,9 +10,8 @@ from ecoserve.api.labels import CURRENT_PLAN, GROUP, VERSION
 from ecoserve.errors import InvalidInputError
 from ecoserve_extender.cache.objects import Node, PlanObject, Pod
 from ecoserve_extender.cache.plan_view import PlanView, read_plan
-from ecoserve_extender.cache.records import bound_pod, node_record
+from ecoserve_extender.cache.records import BoundPod, bound_pod, node_record
 from ecoserve_extender.cache.reflector import Reflector, Resource, Sink, T
-from ecoserve_extender.cache.reservations import Reservations
 from ecoserve_extender.cache.server_clock import ServerClock
 from ecoserve_extender.cache.state import ClusterState
 from ecoserve_extender.metrics import Metrics
@@ -36,6 +36,16 @@ _PLANS = Resource(
 TakePlan = Callable[[PlanView | None], None]
 
 
+class PodFollower(Protocol):
+    """Who is told of bound pods before they count."""
+
+    def see(self, pod: Pod, record: BoundPod, /) -> None:
+        """Take a bound pod, new or changed."""
+
+    def leave(self, uid: str, /) -> None:
+        """Take note that a pod is gone."""
+
+
 class _NodeSink:
     def __init__(self, state: ClusterState) -> None:
         self._state = state
@@ -52,25 +62,30 @@ class _NodeSink:
             self._state.remove_node(name)
 
 
-class _PodSink:
-    def __init__(self, state: ClusterState, reservations: Reservations) -> None:
+class PodSink:
+    """Puts bound pods into the state, and tells the follower before."""
+
+    def __init__(self, state: ClusterState, follower: PodFollower) -> None:
         self._state = state
-        self._reservations = reservations
+        self._follower = follower
 
     def put(self, pod: Pod, /) -> str:
+        """Take a pod, new or changed."""
         record = bound_pod(pod)
         if record is None:
             self._state.remove_pod(pod.metadata.uid)
         else:
-            self._reservations.release(record.uid)
+            self._follower.see(pod, record)
             self._state.put_pod(record)
         return pod.metadata.uid
 
     def remove(self, pod: Pod, /) -> None:
-        self._reservations.release(pod.metadata.uid)
+        """Take note that a pod is gone."""
+        self._follower.leave(pod.metadata.uid)
         self._state.remove_pod(pod.metadata.uid)
 
     def keep_only(self, keys: Set[str], /) -> None:
+        """Forget all pods but these."""
         for uid in self._state.pods.keys() - keys:
             self._state.remove_pod(uid)
 
@@ -103,7 +118,7 @@ class Informers:
         self,
         client: ApiClient,
         state: ClusterState,
-        reservations: Reservations,
+        follower: PodFollower,
         metrics: Metrics,
         silence_seconds: float,
         take_plan: TakePlan,
@@ -122,7 +137,7 @@ class Informers:
 
         self._reflectors = (
             reflect(_NODES, _NodeSink(state)),
-            reflect(_PODS, _PodSink(state, reservations)),
+            reflect(_PODS, PodSink(state, follower)),
             reflect(_PLANS, _PlanSink(take_plan, metrics)),
         )
 

@@ -9,7 +9,15 @@ from typing import Any
 
 from msgspec import Raw, Struct, field
 
+from ecoserve.api.labels import DECISION
+
 Quantity = str | int | float
+
+
+class Annotations(Struct, frozen=True):
+    """Annotations of an object: all but ours are skipped."""
+
+    decision: str | None = field(name=DECISION, default=None)
 
 
 class ObjectMeta(Struct, rename="camel", frozen=True):
@@ -20,6 +28,7 @@ class ObjectMeta(Struct, rename="camel", frozen=True):
     uid: str = ""
     resource_version: str = ""
     labels: dict[str, str] | None = None
+    annotations: Annotations | None = None
     owner_references: list["OwnerReference"] | None = None
     deletion_timestamp: datetime | None = None
 
@@ -48,6 +57,7 @@ class PodSpec(Struct, rename="camel", frozen=True):
     """What a pod asks for and where it runs."""
 
     node_name: str = ""
+    scheduler_name: str = ""
     containers: list[Container] | None = None
     init_containers: list[Container] | None = None
     resources: ResourceRequirements | None = None

@@ -84,6 +84,11 @@ class BoundPod:
     leaving: bool = False
     """Whether it is being deleted."""
 
+    @property
+    def key(self) -> str:
+        """namespace/name."""
+        return f"{self.namespace}/{self.name}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingPod:

@@ -2,7 +2,7 @@
 
 The scheduler asks about the next pod milliseconds after the last, before it binds, and which of the allowed nodes it
 picked also depends on in-tree scores that the extender doesn't see. Counting the pod on all of them is the one bound that
-keeps the headroom whole in a burst; it lasts until the scheduler asks to bind the pod, or the watch shows it bound.
+keeps the headroom whole in a burst; it lasts until the watch shows the pod bound.
 A pod refused only for that is asked about again as soon as a bind is seen: it is an event of the cluster.
 """
 
@@ -36,10 +36,10 @@ class Reservations:
     def __len__(self) -> int:
         return len(self._held)
 
-    def hold(self, uid: str, requests: Requests, nodes: Sequence[str]) -> None:
-        """Count a pod against each of `nodes`, each a known one, until it is released or expires."""
+    def hold(self, uid: str, requests: Requests, nodes: Sequence[str], rows: Rows | None = None) -> None:
+        """Count a pod against each of `nodes`, each a known one, until it is released or expires; `rows` are theirs."""
         self.release(uid)
-        rows = self._state.table.rows(nodes)
+        rows = self._state.table.rows(nodes) if rows is None else rows
         self._state.table.reserve(rows, requests, +1)
         self._held[uid] = _Reservation(requests, nodes, rows, self._clock() + self._seconds)
 
@@ -54,13 +54,6 @@ class Reservations:
         if held.arriving_at is None and node in held.nodes:
             held.arriving_at = node
             self._state.arrive(node, +1)
-
-    def land(self, uid: str, node: str) -> None:
-        """Count a pod that is being bound against its node alone, a known one, where it lands."""
-        held = self._held.get(uid)
-        if held is not None:
-            self.hold(uid, held.requests, (node,))
-            self.expect(uid, node)
 
     def release(self, uid: str) -> None:
         """Stop counting a pod: seen bound, gone, or asked about again."""

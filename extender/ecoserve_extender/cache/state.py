@@ -5,7 +5,6 @@ whether it is on, is worked out when it changes, and nodes alike share one `Stan
 watches and requests take turns, so that no lock is needed and every answer rests on a consistent state.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from ecoserve_extender.cache.plan_view import PlanView, PoolView
@@ -13,30 +12,30 @@ from ecoserve_extender.cache.records import BoundPod, NodeRecord, Requests
 from ecoserve_extender.cache.table import NodeTable
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Standing:
-    """What all nodes alike have in common; one object for each pair, so that identity tells them apart."""
+    """What all nodes alike have in common."""
 
     pool: str | None
     on: bool
 
 
 UNKNOWN = Standing(None, False)
-"""Of a node that is not in the cache."""
+"""Of a node that is not in the cache: the first of all standings."""
 
 
 class ClusterState:
-    """The state. `on_bound` is called with each pod first seen bound."""
+    """The state."""
 
-    def __init__(self, on_bound: Callable[[BoundPod], None] = lambda _: None) -> None:
+    def __init__(self) -> None:
         self.nodes: dict[str, NodeRecord] = {}
         self.pods: dict[str, BoundPod] = {}
         self.plan: PlanView | None = None
         self.table = NodeTable()
-        self.standings: dict[str, Standing] = {}
-        self._shared: dict[tuple[str | None, bool], Standing] = {}
+        self.standings = [UNKNOWN]
+        """What the numbers in the table's column `standing` stand for."""
+        self._number_of = {UNKNOWN: 0}
         self._pool_names: dict[str, str | None] = {}
-        self._on_bound = on_bound
 
     def pool(self, node: str) -> PoolView | None:
         """Return the pool of a node; None without a plan, or where no pool selects the node."""
@@ -62,7 +61,7 @@ class ClusterState:
         """Forget a node; what pods take of it is forgotten with the pods."""
         self.nodes.pop(name, None)
         self._pool_names.pop(name, None)
-        self.standings.pop(name, None)
+        self.table.stand(name, 0)
         self.table.withdraw(name)
 
     def put_pod(self, pod: BoundPod) -> None:
@@ -74,8 +73,6 @@ class ClusterState:
             self._count(known, -1)
         self.pods[pod.uid] = pod
         self._count(pod, +1)
-        if known is None:
-            self._on_bound(pod)
 
     def remove_pod(self, uid: str) -> None:
         """Forget a pod: deleted or finished."""
@@ -95,7 +92,7 @@ class ClusterState:
         if plan is None:
             self._pool_names.clear()
         if plan is None or before is None or before.groups != plan.groups:
-            self._shared.clear()
+            self.standings, self._number_of = [UNKNOWN], {UNKNOWN: 0}
             for node in self.nodes.values():
                 self._assign(node)
             self._stand_all()
@@ -112,8 +109,12 @@ class ClusterState:
 
     def _stand(self, name: str) -> None:
         if name in self.nodes:
-            alike = (self._pool_names.get(name), self.table.on(name))
-            self.standings[name] = self._shared.setdefault(alike, Standing(*alike))
+            standing = Standing(self._pool_names.get(name), self.table.on(name))
+            number = self._number_of.get(standing)
+            if number is None:
+                number = self._number_of[standing] = len(self.standings)
+                self.standings.append(standing)
+            self.table.stand(name, number)
 
     def _count(self, pod: BoundPod, sign: int) -> None:
         self.table.take(pod.node, pod.requests, sign, offline=pod.offline)

@@ -8,6 +8,7 @@ that is not known; rows of nodes that are gone are used again once nothing count
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,23 +27,21 @@ _TAKEN = (
     "holders",
     "arriving",
 )
-_ROW = np.dtype(
-    [
-        ("known", np.bool_),
-        ("has_accelerators", np.bool_),
-        ("offered_millicores", np.int64),
-        ("offered_bytes", np.int64),
-        *((name, np.int64) for name in _TAKEN),
-        ("planned_millicores", np.int64),
-        ("planned_bytes", np.int64),
-        ("measured_millicores", np.int64),
-        ("measured_bytes", np.int64),
-        ("stalled_share", np.float64),
-        ("measured_at", np.float64),
-    ]
-)
-_EMPTY = np.zeros(1, _ROW)
-_EMPTY["measured_at"] = -np.inf
+_EMPTY: dict[str, np.generic] = {
+    "known": np.bool_(False),
+    "has_accelerators": np.bool_(False),
+    "offered_millicores": np.int64(0),
+    "offered_bytes": np.int64(0),
+    **dict.fromkeys(_TAKEN, np.int64(0)),
+    "planned_millicores": np.int64(0),
+    "planned_bytes": np.int64(0),
+    "measured_millicores": np.int64(0),
+    "measured_bytes": np.int64(0),
+    "standing": np.int32(0),
+    "stalled_share": np.float64(0),
+    "measured_at": np.float64(-np.inf),
+}
+"""What stands in each column of a row that is not used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +58,11 @@ class NodeUsage:
 
 
 class NodeTable:
-    """The columns, by `columns[NAME]`, and the row of each node."""
+    """The columns, by `columns[NAME]`, the row of each node, and its name by row."""
 
     def __init__(self) -> None:
-        self.columns = _EMPTY.copy()
+        self.columns: dict[str, NDArray[Any]] = {name: np.array([value]) for name, value in _EMPTY.items()}
+        self.names = np.array([""], np.object_)
         self._row_of: dict[str, int] = {}
         self._free: list[int] = []
         self._gone: set[str] = set()
@@ -70,6 +70,14 @@ class NodeTable:
     def rows(self, names: Sequence[str]) -> Rows:
         """Return the row of each node, 0 for those that are not known."""
         return np.fromiter(map(self._row_of.get, names, repeat(0)), np.intp, len(names))
+
+    def known(self, rows: Rows) -> bool:
+        """Tell whether all of these are nodes that the API server told of."""
+        return bool(self.columns["known"][rows].all())
+
+    def own_names(self, names: Sequence[str], rows: Rows) -> NDArray[np.object_]:
+        """Return these names, as the table holds them where it does: what keeps them then holds no second copy."""
+        return self.names[rows] if rows.all() else np.array(names, np.object_)
 
     def offer(self, node: NodeRecord) -> None:
         """Record what a node offers."""
@@ -103,6 +111,12 @@ class NodeTable:
         self.columns["holders"][row] += holders
         self.columns["arriving"][row] += arriving
 
+    def stand(self, name: str, standing: int) -> None:
+        """Record the number of a node's standing; unknown nodes are passed over."""
+        row = self._row_of.get(name)
+        if row is not None:
+            self.columns["standing"][row] = standing
+
     def on(self, name: str) -> bool:
         """Tell whether a node is needed without the pod asked about."""
         row = self._row_of.get(name, 0)
@@ -125,7 +139,8 @@ class NodeTable:
 
     def usage(self, name: str) -> NodeUsage:
         """Return what pods take of a node; nothing of one that is not known."""
-        values = dict(zip(_TAKEN, self.columns[list(_TAKEN)][self._row_of.get(name, 0)].item(), strict=True))
+        row = self._row_of.get(name, 0)
+        values = {column: int(self.columns[column][row]) for column in _TAKEN}
         return NodeUsage(
             online=Requests(values["online_millicores"], values["online_bytes"]),
             offline=Requests(values["offline_millicores"], values["offline_bytes"]),
@@ -141,17 +156,22 @@ class NodeTable:
             return
         del self._row_of[name]
         self._gone.discard(name)
-        self.columns[row] = _EMPTY[0]
+        for column, value in _EMPTY.items():
+            self.columns[column][row] = value
+        self.names[row] = ""
         self._free.append(row)
 
     def _row(self, name: str) -> int:
         row = self._row_of.get(name)
         if row is None:
             if not self._free:
-                length = len(self.columns)
-                self.columns = np.concatenate([self.columns, np.repeat(_EMPTY, length)])
+                length = len(self.names)
+                for column, value in _EMPTY.items():
+                    self.columns[column] = np.concatenate([self.columns[column], np.full(length, value)])
+                self.names = np.concatenate([self.names, np.full(length, "", np.object_)])
                 self._free.extend(range(2 * length - 1, length - 1, -1))
             row = self._row_of[name] = self._free.pop()
+            self.names[row] = name
         return row
 
     def _add(self, rows: Rows | int, of: str, amounts: Requests, sign: int) -> None:

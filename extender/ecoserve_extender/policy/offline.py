@@ -77,17 +77,15 @@ def offline_rejections(
     pod: PendingPod,
     rows: Rows,
     table: NodeTable,
+    online: OnlineLoad,
     thresholds: Thresholds,
-    now: float,
     planned_here: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.intp]:
     """Return for each row why an offline pod may not use that node, as an index of REASONS; ALLOWED where it may.
 
-    `now` is in the monotonic seconds in which samples of measured use were taken; `planned_here` marks nodes on whose
-    cores the plan put this very pod.
+    `online` is the load of these rows; `planned_here` marks nodes on whose cores the plan put this very pod.
     """
     column = table.columns
-    online = online_load(rows, table, now)
     millicores, memory = column["offered_millicores"][rows], column["offered_bytes"][rows]
     taken = column["offline_millicores"][rows] + column["reserved_millicores"][rows] + pod.requests.millicores
     taken_bytes = column["offline_bytes"][rows] + column["reserved_bytes"][rows] + pod.requests.memory_bytes

@@ -10,17 +10,19 @@ carbon, so the first by name is preferred and a burst of pods meets on it.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import compress, repeat
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ecoserve.api.labels import POOL
 from ecoserve.carbon.marginal import marginal_grams_per_hour
 from ecoserve_extender.cache.plan_view import PlanView, PoolView
 from ecoserve_extender.cache.records import PendingPod, Requests
-from ecoserve_extender.cache.state import UNKNOWN, ClusterState, Standing
+from ecoserve_extender.cache.state import ClusterState, Standing
+from ecoserve_extender.cache.table import Rows
 from ecoserve_extender.policy.planned import planned_pools
 from ecoserve_extender.policy.verdict import Fallback
 
@@ -45,25 +47,28 @@ class Candidate:
     grams_per_hour: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Ranking:
     """Candidates in the order they were asked about, and what the ranking had to do without.
 
-    Nodes alike share a standing, and so grams and score; of nodes that would have to be woken one, at the index
-    `woken`, scores a point more than the others of its standing.
+    Nodes alike share a kind, and so grams and score; of nodes that would have to be woken one, at the index
+    `woken`, scores a point more than the others of its kind.
     """
 
-    names: tuple[str, ...]
-    standings: Sequence[Standing]
-    candidates: Mapping[Standing, Candidate]
-    score_of: Mapping[Standing, int]
+    names: NDArray[np.object_]
+    kinds: NDArray[np.uint16]
+    """For each name, its place in `candidates` and `score_of`."""
+    plain: bool
+    """Whether all are nodes that exist: their names need no escaping."""
+    candidates: Sequence[Candidate]
+    score_of: Sequence[int]
     woken: int | None
     fallback: Fallback | None
 
     @property
-    def scores(self) -> list[int]:
+    def scores(self) -> NDArray[np.uint8]:
         """A score for each name."""
-        found = list(map(self.score_of.__getitem__, self.standings))
+        found = np.array(self.score_of, np.uint8)[self.kinds]
         if self.woken is not None:
             found[self.woken] += 1
         return found
@@ -74,52 +79,69 @@ class Ranking:
         first = self.first()
         return None if first is None else self.names[first]
 
+    def index(self, node: str | None) -> int | None:
+        """Return the place of a node among the names; None where it is none of them."""
+        places = np.flatnonzero(self.names == node)
+        return int(places[0]) if len(places) else None
+
     def first(self, other_than: int | None = None) -> int | None:
         """Return the index of the best candidate: by score, then grams, then place; None where there is none."""
         if self.woken is not None and self.woken != other_than:
             return self.woken
-        places = [(self._order(s), place) for s in self.candidates for place in self._first_of(s, other_than)]
-        return min(places)[1] if places else None
+        for kind in sorted(range(len(self.candidates)), key=self._order):
+            here = self.kinds == kind
+            if other_than is not None:
+                here[other_than] = False
+            if here.any():
+                return int(here.argmax())
+        return None
 
     def order(self) -> list[int]:
         """Return all indices, best first."""
-        places = range(len(self.names))
-        return sorted(places, key=lambda i: (i != self.woken, self._order(self.standings[i]), i))
+        rank_of = {kind: self._order(kind) for kind in range(len(self.candidates))}
+        kinds = self.kinds.tolist()
+        return sorted(range(len(kinds)), key=lambda i: (i != self.woken, rank_of[kinds[i]], i))
 
     def grams_per_hour(self, index: int | None) -> float | None:
         """Return the grams of a candidate, to the milligram; None where unknown."""
-        grams = math.nan if index is None else self.candidates[self.standings[index]].grams_per_hour
+        grams = math.nan if index is None else self.candidates[self.kinds[index]].grams_per_hour
         return None if math.isnan(grams) else round(grams, 3)
 
-    def _order(self, standing: Standing) -> tuple[int, float]:
-        grams = self.candidates[standing].grams_per_hour
-        return (-self.score_of[standing], math.inf if math.isnan(grams) else grams)
-
-    def _first_of(self, standing: Standing, other_than: int | None) -> Iterator[int]:
-        place = -1
-        with suppress(ValueError):
-            place = self.standings.index(standing)
-            if place == other_than:
-                place = self.standings.index(standing, place + 1)
-            yield place
+    def _order(self, kind: int) -> tuple[int, float]:
+        grams = self.candidates[kind].grams_per_hour
+        return (-self.score_of[kind], math.inf if math.isnan(grams) else grams)
 
 
-def rank(pod: PendingPod, names: tuple[str, ...], state: ClusterState) -> Ranking:
-    """Rank candidates for a pod. Unknown names count as nodes in no pool that are off."""
+def rank(pod: PendingPod, names: Sequence[str], rows: Rows, state: ClusterState) -> Ranking:
+    """Rank candidates for a pod; `rows` are theirs. Unknown names count as nodes in no pool that are off."""
     preferred = planned_pools(pod, state.plan) if state.plan is not None else frozenset()
-    known = state.standings
-    standings = list(map(known.get, names, repeat(UNKNOWN)))
-    pools = {s: _pool(s, state.plan) for s in dict.fromkeys(standings)}
-    candidates = {s: _candidate(pod.requests, pool, preferred, on=s.on) for s, pool in pools.items()}
-    score_of = dict(zip(candidates, scores(tuple(candidates.values())), strict=True))
-    asleep = {s for s, pool in pools.items() if pool is not None and pool.scalable and not s.on}
-    woken = _woken(names, standings, score_of, asleep)
+    numbers = state.table.columns["standing"][rows]
+    present = np.flatnonzero(np.bincount(numbers, minlength=len(state.standings)))
+    kind_of = np.zeros(len(state.standings), np.uint16)
+    kind_of[present] = np.arange(len(present))
+    kinds = kind_of[numbers]
+    standings = [state.standings[number] for number in present]
+    pools = [_pool(standing, state.plan) for standing in standings]
+    candidates = [
+        _candidate(pod.requests, pool, preferred, on=standing.on)
+        for standing, pool in zip(standings, pools, strict=True)
+    ]
+    score_of = list(scores(candidates))
+    asleep = [
+        kind
+        for kind, (standing, pool) in enumerate(zip(standings, pools, strict=True))
+        if pool is not None and pool.scalable and not standing.on
+    ]
+    own = state.table.own_names(names, rows)
+    woken = _woken(own, kinds, score_of, asleep)
     if woken is not None:
-        best = score_of[standings[woken]]
-        score_of |= {s: best - 1 for s in asleep if score_of[s] == best}
+        best = max(score_of)
+        for kind in asleep:
+            score_of[kind] -= score_of[kind] == best
     return Ranking(
-        names=names,
-        standings=standings,
+        names=own,
+        kinds=kinds,
+        plain=state.table.known(rows),
         candidates=candidates,
         score_of=score_of,
         woken=woken,
@@ -127,8 +149,8 @@ def rank(pod: PendingPod, names: tuple[str, ...], state: ClusterState) -> Rankin
             pod,
             state.plan,
             preferred,
-            candidates.values(),
-            stale=any(pool is not None and pool.stale for pool in pools.values()),
+            candidates,
+            stale=any(pool is not None and pool.stale for pool in pools),
         ),
     )
 
@@ -180,19 +202,15 @@ def scores(candidates: Sequence[Candidate]) -> tuple[int, ...]:
 
 
 def _woken(
-    names: tuple[str, ...],
-    standings: Sequence[Standing],
-    score_of: Mapping[Standing, int],
-    asleep: Set[Standing],
+    names: NDArray[np.object_], kinds: NDArray[np.uint16], score_of: Sequence[int], asleep: Sequence[int]
 ) -> int | None:
     """Return the index of the first by name of the sleeping nodes that share the highest score; None without any."""
-    best = max(score_of.values(), default=0)
-    if best == 0:
+    best = max(score_of, default=0)
+    sleepers = [kind for kind in asleep if score_of[kind] == best]
+    if best == 0 or not sleepers:
         return None
-    sleepers = {s for s in asleep if score_of[s] == best}
-    if not sleepers:
-        return None
-    return names.index(min(compress(names, map(sleepers.__contains__, standings))))
+    places = np.flatnonzero(np.isin(kinds, sleepers))
+    return int(places[names[places].argmin()])
 
 
 def _amount(candidate: Candidate) -> float:

@@ -31,4 +31,5 @@ class Fallback(StrEnum):
     EXPIRED_PLAN = (
         "the placement plan was not renewed for hours and counts no more: nodes already on are preferred"
     )
+    NOT_ASKED = "kube-scheduler asked for no scores: a single node was left, or no answer came in time"
     CACHES_NOT_SYNCED = "the watch caches are not filled yet: candidates are scored alike"

@@ -262,6 +262,7 @@ def bench(extender_account: Cluster) -> Iterator[Bench]:
             f"--kubeconfig={kubeconfig}",
             f"--port={port}",
             "--thinning-seconds=1",
+            "--unasked-seconds=1",
         ],
         health_url=f"{url}/readyz",
     )

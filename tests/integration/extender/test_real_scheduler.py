@@ -84,7 +84,11 @@ def test_the_greener_zone_wins_and_the_decision_says_by_how_much(bench):
 
 
 def test_online_pods_go_to_the_planned_pool_first_and_fall_back_with_a_reason(bench):
-    planned, other = bench.node("planned", cores=4, tests="a"), bench.node("other", tests="b")
+    planned, *others = (
+        bench.node("planned", cores=4, tests="a"),
+        bench.node("b1", tests="b"),
+        bench.node("b2", tests="b"),
+    )
     bench.plan(
         bench.pool("pa", "z", {"tests": "a"}, supply="fixed", dynamicWattsPerCore=9.0),
         bench.pool("pb", "z", {"tests": "b"}, supply="fixed"),
@@ -97,8 +101,19 @@ def test_online_pods_go_to_the_planned_pool_first_and_fall_back_with_a_reason(be
     assert bench.placed("first") == {"first": planned}
     assert bench.decision("first")["fallback"] is None
     bench.apply(second)
-    assert bench.placed("second") == {"second": other}
+    assert bench.placed("second")["second"] in others
     assert bench.decision("second")["fallback"].startswith("no node of the planned pool can take the pod")
+
+
+def test_a_pod_with_a_single_candidate_is_asked_nobody_about_and_says_so(bench):
+    node = bench.node("n", tests="a")
+    plan = bench.plan(bench.pool("pa", "z", {"tests": "a"}, supply="fixed"), zones={"z": 400.0})
+    bench.apply(bench.pod("web", cpu="2"))
+    decision = bench.decision("web")
+    assert decision["fallback"].startswith("kube-scheduler asked for no scores")
+    assert (decision["node"], decision["runnerUp"], decision["plan"]) == (node, None, plan)
+    assert decision["gramsPerHour"] == pytest.approx(2 * 4 / 1000 * 1.1 * 400, abs=1e-3)
+    assert bench.metrics()['ecoserve_extender_decisions_total{outcome="written"}'] >= 1
 
 
 def test_the_plan_may_put_offline_replicas_on_cores_of_gpu_hosts(bench):

@@ -22,12 +22,6 @@ NEEDED_ALL_THE_SAME = {
         "pods/eviction",
         "create",
     ): "offline pods are evicted where online load grows, not here",
-    (
-        "",
-        "pods/status",
-        "patch",
-    ): "refused pods are called back once there is room, and none is refused here",
-    ("", "pods", "get"): "read where it is not known whether a bind came through",
 }
 
 eventually = retry(stop=stop_after_delay(20), wait=wait_fixed(0.2), reraise=True)

@@ -6,17 +6,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from ecoserve.api.labels import CLASS, DECISION
+from ecoserve_extender.annotations import Annotation
 from ecoserve_extender.app import build_app
-from ecoserve_extender.binding import Binder, BindError
+from ecoserve_extender.cache.informers import PodSink
+from ecoserve_extender.cache.objects import Pod
 from ecoserve_extender.cache.plan_view import PlacementView, PlanView, PoolView
-from ecoserve_extender.cache.records import BoundPod, NodeRecord, PendingPod, Requests
+from ecoserve_extender.cache.records import BoundPod, NodeRecord, Requests
 from ecoserve_extender.extender import Extender
+from ecoserve_extender.landings import Landings
 from ecoserve_extender.metrics import Metrics
 from ecoserve_extender.settings import Settings
-from ecoserve_extender.wire import Binding
 
 GIB = 2**30
 
@@ -27,16 +30,16 @@ class World:
     def __init__(self, loop: asyncio.Runner) -> None:
         self._loop = loop
         self.now = 0.0
-        self.pending: dict[str, PendingPod] = {}
-        self.bound: list[tuple[Binding, dict[str, str]]] = []
-        self.api_says: str | None = None
+        self.written: list[Annotation] = []
         self.metrics = Metrics()
         self.extender = Extender(Settings(), self.metrics, lambda: self.now)
         self.extender.ready = True
         self.state = self.extender.state
-        self._app = build_app(
-            self.extender, Binder(self.extender, self, self.metrics), self.metrics, Settings().limits
+        self.landings = Landings(
+            self.extender, self.written.append, lambda: self.now, Settings().unasked_seconds
         )
+        self.pods = PodSink(self.state, self.landings)
+        self._app = build_app(self.extender, self.metrics, Settings().limits)
 
     def node(
         self, name: str, *, millicores: int = 10_000, gib: int = 100, gpus: int = 0, **labels: str
@@ -77,27 +80,26 @@ class World:
         assert answer.status_code == 200, answer.text
         return {item["Host"]: item["Score"] for item in answer.json()}
 
-    def bind_to(self, node: str, *, uid: str = "uid-1", name: str = "pod-1") -> str:
-        """Ask for a bind as kube-scheduler does; the error in the answer."""
-        body = {"PodName": name, "PodNamespace": "default", "PodUID": uid, "Node": node}
-        answer = self.post("bind", body)
-        assert answer.status_code == 200, answer.text
-        return answer.json()["Error"]
+    def see_bound(
+        self,
+        node: str,
+        *,
+        scheduler: str = "ecoserve",
+        annotations: Mapping[str, str] | None = None,
+        **pod: Any,
+    ) -> None:
+        """Have the watch show the pod on a node."""
+        manifest = pod_manifest(**pod)
+        manifest["metadata"]["annotations"] = annotations
+        manifest["spec"] |= {"nodeName": node, "schedulerName": scheduler}
+        self.pods.put(msgspec.convert(manifest, Pod))
 
     def decision(self) -> dict[str, Any] | None:
-        """The annotation of the last pod bound; None where it got none."""
-        written = self.bound[-1][1]
-        return json.loads(written[DECISION]) if written else None
-
-    async def read(self, binding: Binding) -> PendingPod | None:
-        """The API server's part: the pod."""
-        return self.pending.get(binding.pod_uid)
-
-    async def bind(self, binding: Binding, annotations: dict[str, str]) -> None:
-        """The API server's part: the bind."""
-        if self.api_says is not None:
-            raise BindError(self.api_says)
-        self.bound.append((binding, annotations))
+        """The decision that was written last; None where none was."""
+        if not self.written:
+            return None
+        assert self.written[-1].key == DECISION
+        return json.loads(self.written[-1].value)
 
     def post(self, verb: str, body: Any) -> httpx.Response:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()

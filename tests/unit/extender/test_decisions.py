@@ -2,8 +2,10 @@
 
 import json
 
+import msgspec
 import pytest
 
+from ecoserve_extender.cache.objects import Container, Pod, PodSpec, ResourceRequirements
 from ecoserve_extender.decisions import DecisionLog
 from ecoserve_extender.policy.scoring import rank
 from ecoserve_extender.wire import decode_request
@@ -19,7 +21,7 @@ def test_the_decision_tells_node_runner_up_and_difference(world, make_pool):
     )
     world.filter([*names, "gpu"], offline=True)
     world.prioritize(names, offline=True)
-    assert world.bind_to("clean") == ""
+    world.see_bound("clean", offline=True)
     decision = world.decision()
     assert decision == {
         "node": "clean",
@@ -41,41 +43,99 @@ def test_the_decision_tells_node_runner_up_and_difference(world, make_pool):
     assert (refused["reason"], refused["count"], refused["nodes"]) == ("HAS_ACCELERATORS", 1, ["gpu"])
 
 
-@pytest.mark.parametrize("offline", [True, False])
-def test_a_single_candidate_is_ranked_without_being_asked(world, make_pool, make_pod, offline):
+WAKING = pytest.approx(104 / 1000 * 1.1 * 400 + 30, abs=1e-3)
+"""Of a pod of one core that wakes a node."""
+
+
+def test_an_offline_pod_with_a_single_candidate_is_ranked_without_being_asked_for_scores(world, make_pool):
     world.plan(make_pool("p"))
     world.node("n", pool="p")
-    if offline:
-        world.filter(["n"], offline=True)
-    else:
-        world.pending["uid-1"] = decode_request(body_of(make_pod(), [])).pod
-    assert world.bind_to("n") == ""
-    annotation = world.decision()
-    assert annotation["node"] == "n"
-    assert annotation["runnerUp"] is None
-    assert annotation["gramsPerHour"] == pytest.approx(104 / 1000 * 1.1 * 400 + 30, abs=1e-3)
+    world.filter(["n"], offline=True)
+    world.see_bound("n", offline=True)
+    decision = world.decision()
+    assert (decision["node"], decision["runnerUp"], decision["fallback"]) == ("n", None, None)
+    assert decision["gramsPerHour"] == WAKING
 
 
-def test_a_bind_counts_on_its_node_alone(world):
+def test_an_online_pod_nobody_asked_about_is_valued_as_before_it_was_there_and_says_so(world, make_pool):
+    world.plan(make_pool("p"))
+    world.node("n", pool="p")
+    world.see_bound("n")
+    world.now += 29
+    world.landings.settle()
+    assert (world.decision(), world.get("/explain", pod="default/pod-1").status_code) == (None, 404)
+    world.now += 2
+    world.landings.settle()
+    decision = world.decision()
+    assert (decision["node"], decision["runnerUp"]) == ("n", None)
+    assert decision["fallback"].startswith("kube-scheduler asked for no scores")
+    assert decision["gramsPerHour"] == WAKING
+    assert world.get("/explain", pod="default/pod-1").json()["decision"] == decision
+    world.landings.settle()
+    assert len(world.written) == 1
+
+
+def test_what_another_replica_was_asked_about_is_left_to_it(world):
+    world.node("n")
+    world.see_bound("n")
+    world.see_bound("n", annotations={"ecoserve.dev/decision": '{"node":"n","runnerUp":"m"}', "other": "x"})
+    world.now += 60
+    world.landings.settle()
+    assert world.written == []
+
+
+def test_a_decision_that_came_with_a_copied_manifest_is_not_believed(world):
+    copied = {"ecoserve.dev/decision": '{"node":"elsewhere"}'}
+    world.prioritize([world.node("n"), world.node("m")])
+    world.see_bound("n", annotations=copied)
+    assert world.decision()["node"] == "n"
+    world.see_bound("n", annotations=copied, uid="uid-2", name="pod-2")
+    world.now += 60
+    world.landings.settle()
+    assert [each.pod for each in world.written] == ["default/pod-1", "default/pod-2"]
+
+
+def test_pods_of_other_schedulers_and_pods_there_before_us_get_no_decision(world, make_pod):
+    world.node("n")
+    world.see_bound("n", scheduler="default-scheduler")
+    world.extender.ready = False
+    world.see_bound("n", uid="uid-2", name="pod-2")
+    world.extender.ready = True
+    world.see_bound("n", uid="uid-2", name="pod-2")
+    world.see_bound("n", uid="uid-3", name="pod-3")
+    world.pods.remove(decode_pod(make_pod(uid="uid-3", name="pod-3")))
+    world.now += 60
+    world.landings.settle()
+    assert world.written == []
+
+
+def test_a_pod_that_opted_in_at_another_scheduler_gets_one(world):
+    world.node("n")
+    pod = decode_pod(world.args([])["Pod"])
+    resources = ResourceRequirements({"ecoserve.dev/carbon-aware": "1"})
+    spec = PodSpec(node_name="n", scheduler_name="default-scheduler", containers=[Container(resources)])
+    world.pods.put(msgspec.structs.replace(pod, spec=spec))
+    world.now += 60
+    world.landings.settle()
+    assert world.decision()["node"] == "n"
+
+
+def test_a_replica_that_only_filtered_leaves_the_decision_to_the_one_that_ranked(world):
+    names = [world.node("a"), world.node("b")]
+    world.filter(names, offline=True)
+    world.see_bound("a", offline=True)
+    assert world.written == []
+    world.now += 60
+    world.landings.settle()
+    assert world.decision()["fallback"].startswith("kube-scheduler asked for no scores")
+
+
+def test_an_offline_pod_counts_on_all_its_nodes_until_it_is_seen_on_one(world):
     a, b = world.node("a"), world.node("b")
     world.filter([a, b], offline=True, cpu="5")
     assert world.filter([a, b], offline=True, cpu="5", uid="second")["NodeNames"] == []
-    world.bind_to(a)
+    world.see_bound(a, offline=True, cpu="5")
     assert world.filter([a, b], offline=True, cpu="5", uid="second")["NodeNames"] == [b]
-    world.load(a, millicores=5000, offline=True, uid="uid-1")
-    assert world.filter([a, b], offline=True, cpu="3", uid="third")["NodeNames"] == [a, b]
-
-
-def test_a_bind_that_fails_is_said_and_a_pod_that_cannot_be_read_is_bound_without_a_decision(world):
-    world.node("n")
-    world.api_says = "the API server answered 409 to the bind"
-    assert world.bind_to("n") == world.api_says
-    world.api_says = None
-    assert world.bind_to("n") == ""
-    assert world.decision() is None
-    text = world.metrics.exposition().decode()
-    assert 'ecoserve_extender_binds_total{outcome="bound"} 1.0' in text
-    assert 'ecoserve_extender_binds_total{outcome="failed"} 1.0' in text
 
 
 def test_a_pod_against_the_plans_advice_shows_a_negative_difference(world, make_pool):
@@ -84,21 +144,21 @@ def test_a_pod_against_the_plans_advice_shows_a_negative_difference(world, make_
         make_pool("clean", intensity_grams_per_kwh=0.0, scalable=False), make_pool("dirty", scalable=False)
     )
     world.prioritize(names)
-    world.bind_to("dirty")
+    world.see_bound("dirty")
     assert world.decision()["gramsPerHourDifference"] < 0
 
 
 def test_another_pod_of_the_same_name_does_not_inherit_a_decision(world):
     world.node("n")
-    world.filter(["n"])
-    world.bind_to("n", uid="uid-2")
+    world.prioritize(["n"])
+    world.see_bound("n", uid="uid-2")
     assert world.decision() is None
 
 
 def test_a_pod_bound_past_us_is_explained_by_where_it_is(world):
     names = [world.node("a"), world.node("b")]
     world.prioritize(names)
-    world.load("b", uid="uid-1", name="pod-1")
+    world.see_bound("b")
     assert world.get("/explain", pod="default/pod-1").json()["decision"]["node"] == "b"
 
 
@@ -114,9 +174,13 @@ def test_memory_is_bounded_by_candidates_not_by_pods(world, make_pod):
     log = DecisionLog(candidates_kept=2000)
     for number in range(200):
         request = decode_request(body_of(make_pod(uid=f"u{number}", name=f"p{number}"), names))
-        log.ranked(request.pod, None, rank(request.pod, names, world.state))
+        log.ranked(request.pod, None, rank(request.pod, names, world.state.table.rows(names), world.state))
     kept = [number for number in range(200) if log.get(f"default/p{number}")]
     assert kept == list(range(180, 200))
+
+
+def decode_pod(manifest):
+    return msgspec.convert(manifest, Pod)
 
 
 def body_of(pod, names):

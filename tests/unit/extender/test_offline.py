@@ -105,7 +105,7 @@ def test_a_refused_pod_is_called_back_once_when_a_node_could_take_it(world):
     assert world.extender.refusals.revived() == []
     world.load(node, millicores=6000)
     world.filter([node], offline=True)
-    world.load(node, offline=True, uid="uid-1")
+    world.see_bound(node, offline=True)
     assert len(world.extender.refusals) == 0
 
 

@@ -65,6 +65,8 @@ def test_help_names_every_flag():
 def test_settings_refuse_what_makes_no_sense():
     with pytest.raises(InvalidInputError):
         Settings(reservation_seconds=0)
+    with pytest.raises(InvalidInputError):
+        Settings(decisions_per_second=float("nan"))
     assert Thresholds() == Thresholds(busy_share=0.5, headroom_share=0.2)
 
 
@@ -93,7 +95,6 @@ def test_the_scheduler_configuration_holds_what_the_contract_needs():
     assert offline == common | {"filterVerb": "filter", "ignorable": False, "managedResources": managed}
     assert general == common | {
         "prioritizeVerb": "prioritize",
-        "bindVerb": "bind",
         "weight": 20,
         "ignorable": True,
     }
@@ -108,7 +109,7 @@ def test_the_scheduler_configuration_holds_what_the_contract_needs():
     assert narrowed["managedResources"] == [{"name": "ecoserve.dev/carbon-aware", "ignoredByScheduler": True}]
 
 
-def test_nothing_may_be_written_but_binds_pod_status_and_evictions():
+def test_nothing_may_be_written_but_pod_status_and_evictions():
     writes = [
         (resource, verb)
         for rule in build_extender_rules()
@@ -116,7 +117,7 @@ def test_nothing_may_be_written_but_binds_pod_status_and_evictions():
         for verb in rule["verbs"]
         if verb not in ("get", "list", "watch")
     ]
-    assert writes == [("pods/status", "patch"), ("pods/binding", "create"), ("pods/eviction", "create")]
+    assert writes == [("pods/status", "patch"), ("pods/eviction", "create")]
 
 
 def test_metrics_count_verdicts_and_reasons(world):

@@ -38,7 +38,7 @@ def test_whole_nodes_are_answered_with_whole_nodes(world, make_pod):
     assert body["NodeNames"] is None
     assert body["Nodes"]["items"] == [sent["a"]]
     assert list(body["FailedAndUnresolvableNodes"]) == ["gpu"]
-    assert [item["Host"] for item in world.post("prioritize", args).json()] == ["a", "gpu"]
+    assert {item["Host"] for item in world.post("prioritize", args).json()} == {"a", "gpu"}
 
 
 @pytest.mark.parametrize(
@@ -69,17 +69,3 @@ def test_an_amount_that_is_no_quantity_is_named(world, quantity):
     answer = world.post("filter", world.args(["a"], cpu=quantity))
     assert answer.status_code == 400
     assert answer.text.startswith("body: cpu: ")
-
-
-@pytest.mark.parametrize(
-    ("body", "sentence"),
-    [
-        (b"{}", "body: Object missing required field"),
-        (b'{"PodName":1,"PodNamespace":"n","PodUID":"u","Node":"n"}', "body: Expected `str`, got `int`"),
-        (b"[" * 100_000, "body: "),
-    ],
-)
-def test_a_bind_that_is_none_gets_400_and_binds_nothing(world, body, sentence):
-    answer = world.post("bind", body)
-    assert (answer.status_code, answer.text.startswith(sentence)) == (400, True)
-    assert world.bound == []
