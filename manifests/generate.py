@@ -29,7 +29,12 @@ from ecoserve_extender.scheduler_config import build_scheduler_configuration
 from ecoserve_operator.holding.admission import build_holding_policy
 from ecoserve_operator.monitoring.alerts import build_alert_rules
 from ecoserve_operator.monitoring.dashboard import build_dashboard
-from ecoserve_operator.rbac import build_operator_lease_rules, build_operator_rules
+from ecoserve_operator.rbac import (
+    build_inference_pool_rules,
+    build_operator_lease_rules,
+    build_operator_rules,
+    build_write_policy,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 CHART = ROOT / "helm" / "ecoserve"
@@ -72,6 +77,8 @@ def chart_files() -> dict[Path, str]:
         **{CHART / "files" / "crds" / f"{name}.yaml": text for name, text in crds.items()},
         **{ROOT / "manifests" / "crds" / f"{name}.yaml": text for name, text in crds.items()},
         CHART / "files" / "operator-rules.yaml": _text(build_operator_rules()),
+        CHART / "files" / "operator-inference-pool-rules.yaml": _text(build_inference_pool_rules()),
+        CHART / "files" / "operator-write-policy.yaml": _text(*build_write_policy()),
         CHART / "files" / "operator-lease-rules.yaml": _text(build_operator_lease_rules()),
         CHART / "files" / "extender-rules.yaml": _text(build_extender_rules()),
         CHART / "files" / "admission-policy.yaml": _text(*build_admission_policy()),

@@ -31,6 +31,11 @@ class Kind:
     plural: str
     namespaced: bool
 
+    @property
+    def group(self) -> str:
+        """The API group; empty for the core's."""
+        return self.api_version.rpartition("/")[0]
+
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str = "") -> str:
         """The URL path of one object, or of the collection without a name."""
         root = f"/api/{self.api_version}" if "/" not in self.api_version else f"/apis/{self.api_version}"
@@ -57,6 +62,8 @@ BUDGET: Final = Kind("policy/v1", "poddisruptionbudgets", namespaced=True)
 SERVICE: Final = Kind("v1", "services", namespaced=True)
 HTTP_ROUTE: Final = Kind("gateway.networking.k8s.io/v1", "httproutes", namespaced=True)
 """The Gateway API's kind, where its CRDs are installed."""
+INFERENCE_POOL: Final = Kind("inference.networking.k8s.io/v1", "inferencepools", namespaced=True)
+"""The kind of the Gateway API's Inference Extension, where its CRDs are installed."""
 LEASE: Final = Kind("coordination.k8s.io/v1", "leases", namespaced=True)
 
 

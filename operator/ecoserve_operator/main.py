@@ -86,6 +86,13 @@ def run(
     progress_timeout: Annotated[
         float, typer.Option(envvar="ECOSERVE_PROGRESS_TIMEOUT", help="Seconds raised replicas may take.")
     ] = _DEFAULTS.progress_timeout_seconds,
+    room_wait: Annotated[
+        float,
+        typer.Option(
+            envvar="ECOSERVE_ROOM_WAIT",
+            help="Seconds that new replicas may find no room until a plan leaves in place what is ready.",
+        ),
+    ] = _DEFAULTS.room_wait_seconds,
     surge: Annotated[
         float,
         typer.Option(envvar="ECOSERVE_SURGE", help="Replicas started at a time, in % of a Deployment's."),
@@ -113,6 +120,7 @@ def run(
             replay_speed=replay_speed,
             lease_seconds=lease_seconds,
             progress_timeout_seconds=progress_timeout,
+            room_wait_seconds=room_wait,
             surge_percent=surge,
             compare_interval_seconds=compare_interval,
         )

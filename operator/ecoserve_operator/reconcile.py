@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from ecoserve.api.accounts import ForecastAccuracy
@@ -67,6 +67,7 @@ class Reconciler:
         readings = self.signals.readings(zones, now, statuses)
         self._read_loads(now)
         view = self.deferral.ordered(self._view(readings, now), now)
+        view = replace(view, snapshot=replace(view.snapshot, stays=self.actor.stays(view.snapshot)))
         decision, is_new = await self.planner.decide(view, self._running())
         self.deferral.note(decision, now)
         planned_at = time.monotonic()

@@ -31,6 +31,9 @@ class Settings:
     """How long a silent leader keeps its Lease: Kubernetes' own controllers use 15."""
     progress_timeout_seconds: float = 600.0
     """How long raised replicas may take to be ready before it is told: loading a 70B model takes minutes."""
+    room_wait_seconds: float = 180.0
+    """How long new replicas may find no room, while nothing moves, until a plan is made that leaves in place what is
+    ready: pods that end keep their room for a grace period, mostly half a minute, at times some."""
     surge_percent: float = 100.0
     """Replicas of a Deployment that are started at a time, in percent of what it is to have, at least one: all of
     them, as changes are short then; fewer where they would crowd out others or have an autoscaler buy nodes."""
@@ -55,6 +58,9 @@ class Settings:
     """A gain above this share is taken at once: twice or more what an intensity or a load is uncertain by."""
     lasting_seconds: float = 3600.0
     """Simulated time that a gain between the two has to last: the interval at which grids tell their figures."""
+    stay_seconds: float = 3600.0
+    """How long what is ready stays in plans after a change found no room: as long as a small gain waits. A try does no
+    harm, but what it starts is pending for as long as `room_wait_seconds`."""
     hold_seconds: float = 6 * 3600.0
     """How long a stale intensity is held before the fallback: a quarter of the daily cycle, after which the
     last value tells little."""
@@ -66,6 +72,7 @@ class Settings:
             ("lease-seconds", self.lease_seconds, 3, "at least 3 seconds"),
             ("replay-speed", self.replay_speed, 1e-6, "a positive number of simulated seconds per second"),
             ("progress-timeout", self.progress_timeout_seconds, 1e-3, "a positive number of seconds"),
+            ("room-wait", self.room_wait_seconds, 1e-3, "a positive number of seconds"),
             ("surge", self.surge_percent, 1e-3, "a positive number of percent"),
             ("compare-interval", self.compare_interval_seconds, 0.0, "zero or more seconds"),
             ("metrics-port", self.metrics_port, 0, "a port from 0 to 65535"),

@@ -46,6 +46,7 @@ PLAN_ID = f"{GROUP}/plan"
 INSTANCES_NAME = "ecoserve-instances"
 """Name of the first of them, in the operator's namespace."""
 FIELD_MANAGER = "ecoserve-operator"
+MANAGED_BY = "app.kubernetes.io/managed-by"
 
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 ZONE = "topology.kubernetes.io/zone"

@@ -148,6 +148,33 @@ class PolicySpec(ApiModel):
 
     mode: Mode = Mode.ENFORCE
     objective: Objective = Objective.CARBON
+    max_dip_percent: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=100,
+            strict=True,
+            description="How much of the capacity needed may be missing while a change is made that finds no room "
+            "otherwise, in percent. Without it such a change waits for room.",
+        ),
+    ] = 0
+
+
+class EndpointPickerSpec(ApiModel):
+    """The endpoint picker of the serving's InferencePools: who chooses a replica for each request."""
+
+    name: Annotated[
+        Name,
+        Field(
+            description="Service of the endpoint picker, in the same namespace. ${inferencePool} in it stands for the "
+            "name of each InferencePool, as the reference picker serves one InferencePool only."
+        ),
+    ] = "${inferencePool}-epp"
+    port: Annotated[int, Field(ge=1, le=65535, strict=True)] = 9002
+    failure_mode: Annotated[
+        Literal["FailOpen", "FailClose"],
+        Field(description="Whether requests go to any replica, or are refused, while the picker is away."),
+    ] = "FailOpen"
 
 
 class RoutingSpec(ApiModel):
@@ -161,6 +188,16 @@ class RoutingSpec(ApiModel):
             Name,
             Field(
                 description="HTTPRoute of the Gateway API in the same namespace, the weights of whose backends are set."
+            ),
+        ]
+        | None
+    ) = None
+    endpoint_picker: (
+        Annotated[
+            EndpointPickerSpec,
+            Field(
+                description="Where it is given, each Deployment that takes whole online requests has an InferencePool of the "
+                "Gateway API's Inference Extension, and those are the HTTPRoute's backends."
             ),
         ]
         | None

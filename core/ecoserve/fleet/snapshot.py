@@ -33,7 +33,8 @@ def signal_of(zones: Iterable[Zone]) -> Signal:
 class Snapshot:
     """Supply, demand and grid at one moment; `held` are replicas that run now, by configuration name.
 
-    `coefficients` is the set by which embodied carbon is counted.
+    `stays` are the servings whose held replicas no plan takes away: a change that needs their room was found to be
+    impossible. `coefficients` is the set by which embodied carbon is counted.
     """
 
     taken_at: datetime
@@ -41,6 +42,7 @@ class Snapshot:
     pools: tuple[Pool, ...]
     servings: tuple[ServingDemand, ...]
     held: Mapping[str, int] = field(default_factory=dict)
+    stays: frozenset[str] = frozenset()
     unknown_nodes: tuple[UnknownNode, ...] = ()
     coefficients: CoefficientSet = ECOSERVE
 

@@ -139,7 +139,10 @@ def build_problem(
                     configurations=tuple(_configuration(item, snapshot) for item in configurations.values()),
                     slices=tuple(_slice(item) for name, item in slices.items() if name not in rejections),
                     options=tuple(options),
-                    limits=tuple(_limits(snapshot.servings, configurations.values())),
+                    limits=(
+                        *_limits(snapshot.servings, configurations.values()),
+                        *_stays(snapshot, configurations.values()),
+                    ),
                     held=_held(snapshot, configurations.values()),
                     relative_gap=effort.relative_gap,
                     time_limit_seconds=effort.time_limit_seconds,
@@ -181,7 +184,11 @@ def with_pinned(problem: Problem, pinned: Pinned) -> Problem:
                 for item in problem.instance.spec.configurations
             ),
             "limits": (
-                *(limit for limit in problem.instance.spec.limits if limit.name not in by_serving),
+                *(
+                    limit
+                    for limit in problem.instance.spec.limits
+                    if problem.configurations[limit.configurations[0]].serving in pinned.free
+                ),
                 *(
                     LimitSpec(
                         name=serving,
@@ -332,3 +339,13 @@ def _limits(
                 min_replicas=serving.min_replicas,
                 max_replicas=serving.max_replicas,
             )
+
+
+def _stays(snapshot: Snapshot, configurations: Iterable[Configuration]) -> Iterable[LimitSpec]:
+    """Yield what keeps the held replicas of servings that are not to lose any; of those that can still serve."""
+    kinds: dict[str, list[str]] = {}
+    for item in configurations:
+        if item.serving in snapshot.stays and snapshot.held.get(item.held_as):
+            kinds.setdefault(item.held_as, []).append(item.name)
+    for held_as, names in kinds.items():
+        yield LimitSpec(name=held_as, configurations=tuple(names), min_replicas=snapshot.held[held_as])

@@ -5,6 +5,7 @@ comparison of kinds of hardware, free of what whole replicas and the rest of the
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -115,16 +116,26 @@ def explain_unserved(
             if rate > _NOTHING
         ]
         unserved += [
-            Unserved(
-                serving=name,
-                slice="",
-                requests_per_second=0.0,
-                reason=UnservedReason.TOO_FEW_REPLICAS,
-                detail=f"{missing} of minReplicas {servings[name].min_replicas} find no room; add nodes or lower it",
-            )
-            for name, missing in result.missing_replicas.items()
+            _missing(servings, problem, name, missing) for name, missing in result.missing_replicas.items()
         ]
     return tuple(unserved)
+
+
+def _missing(servings: Mapping[str, ServingDemand], problem: Problem, limit: str, missing: int) -> Unserved:
+    """Replicas that a limit asks for, of a serving or of those of its that are to stay, and that find no room."""
+    if limit in servings:
+        serving, least = limit, servings[limit].min_replicas
+        detail = f"{missing} of minReplicas {least} find no room; add nodes or lower it"
+    else:
+        serving = next(item.serving for item in problem.configurations.values() if item.held_as == limit)
+        detail = f"{missing} replicas of {limit} that are to stay find no room"
+    return Unserved(
+        serving=serving,
+        slice="",
+        requests_per_second=0.0,
+        reason=UnservedReason.TOO_FEW_REPLICAS,
+        detail=detail,
+    )
 
 
 def _without_option(

@@ -312,7 +312,12 @@ def _binding(part: Solved, item: BindingResult) -> Binding:
                 kind=item.kind, name=item.name, value=item.value, sentence=sentence, pool=item.name
             )
         case "minReplicas":
-            sentence = f"minReplicas of {item.name}: one replica fewer {saves}"
+            what = (
+                f"replicas of {item.name} stay"
+                if configuration is not None
+                else f"minReplicas of {item.name}"
+            )
+            sentence = f"{what}: one replica fewer {saves}"
         case "maxReplicas":
             sentence = f"maxReplicas of {item.name}: one replica more {saves}"
         case _:

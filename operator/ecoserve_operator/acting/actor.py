@@ -10,10 +10,12 @@ from ecoserve.api import LLMServing
 from ecoserve.api.llmserving import Mode
 from ecoserve.errors import InvalidInputError
 from ecoserve.fleet.pools import Selector
+from ecoserve.fleet.snapshot import Snapshot
 from ecoserve_operator.acting.apply import Done, carry_out
 from ecoserve_operator.acting.budgets import build_budgets
 from ecoserve_operator.acting.deployments import Wanted, wanted_of
 from ecoserve_operator.acting.router import Router
+from ecoserve_operator.acting.standstill import Progress, Standstills
 from ecoserve_operator.acting.template import check_templates
 from ecoserve_operator.acting.written import Written
 from ecoserve_operator.kube import BUDGET, ApiRefusedError, KubeApi
@@ -41,19 +43,25 @@ class Acted:
     """Whether replicas are awaited."""
     desired: Mapping[Key, int] = field(default_factory=dict)
     """Replicas that are to be, by Deployment."""
+    progress: Progress | None = None
+    """How its change stands, where it has one of its own and is not about to leave nodes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Around:
-    """What all servings are acted on amid: labels of the pools, who else scales, which replicas are to leave nodes."""
+    """What all servings are acted on amid: labels of the pools, who else scales, which replicas are to leave nodes.
+
+    `placed` are the pods that nodes have taken, by Deployment.
+    """
 
     selectors: Mapping[str, Selector]
     scalers: Mapping[Key, ScalerRecord]
     leaving: Mapping[Key, int]
+    placed: Mapping[Key, int]
 
 
 class Actor:
-    """Remembers since when each serving's raised replicas are awaited."""
+    """Remembers since when each serving's raised replicas are awaited, and whose change stands still."""
 
     def __init__(self, api: KubeApi, world: World, metrics: Metrics, settings: Settings) -> None:
         self._api = api
@@ -64,6 +72,11 @@ class Actor:
         self._written = Written(api)
         self._router = Router(api, self._written)
         self._waiting_since: dict[str, float] = {}
+        self._standstills = Standstills(settings.room_wait_seconds, settings.stay_seconds)
+
+    def stays(self, snapshot: Snapshot) -> frozenset[str]:
+        """The servings of which the next plan is to take away nothing, as their last one can't be reached."""
+        return self._standstills.stays(snapshot, time.monotonic())
 
     async def act(self, choices: Mapping[str, Choice], selectors: Mapping[str, Selector]) -> dict[str, Acted]:
         """Act on all servings; one that the API server refuses does not stop the others."""
@@ -73,6 +86,7 @@ class Actor:
             selectors=selectors,
             scalers=scalers_by_target(self._world.autoscalers.values(), self._world.scaled_objects.values()),
             leaving=self._world.leaving(),
+            placed=self._world.placed(),
         )
 
         async def one(record: ServingRecord) -> Acted:
@@ -90,15 +104,20 @@ class Actor:
                 for key, replicas in result.desired.items()
             }
         )
+        progress = {name: each.progress for name, each in acted.items() if each.progress is not None}
+        for name in sorted(self._standstills.note(progress, time.monotonic())):
+            self._world.nudges.give(f"the change of {name} finds no room")
         self._waiting_since = {
             name: since for name, since in self._waiting_since.items() if name in acted and acted[name].waits
         }
         return acted
 
     def seconds_until_timeout(self) -> float | None:
-        """Seconds until the first serving that waits has waited too long; None where none will."""
+        """Seconds until the first serving that waits, or stands still, has done so too long; None where none will."""
         now = time.monotonic()
         left = [since + self._timeout_seconds - now for since in self._waiting_since.values()]
+        standing = self._standstills.seconds_until_due(now)
+        left += [] if standing is None else [standing]
         return min((seconds for seconds in left if seconds > 0), default=None)
 
     async def _act(
@@ -122,7 +141,7 @@ class Actor:
         wanted = wanted_of(choice.placements, around.selectors)
         partial = choice.taken is Taken.PART
         try:
-            done, astray = await self._carry_out(
+            done, left, astray = await self._carry_out(
                 record, record.serving, wanted, observed, around, partial=partial
             )
         except ApiRefusedError as error:
@@ -135,7 +154,8 @@ class Actor:
             f"{around.scalers[key]} scales Deployment {key[1]}"
             for key in sorted(desired.keys() & around.scalers.keys())
         ]
-        verdict = self._progress(record.full_name, done, len(wanted), others)
+        dip_percent = record.serving.spec.policy.max_dip_percent
+        verdict = self._progress(record.full_name, done, len(wanted), others, dip_percent)
         if astray and verdict.status == "True":
             verdict = _verdict("False", Reason.ROUTE_MISSING, f"{astray}; {verdict.message}")
         if done.conflicts:
@@ -146,6 +166,7 @@ class Actor:
             writes=len(done.applied) + len(done.deleted),
             waits=bool(done.waiting) or partial,
             desired=desired,
+            progress=None if left.keys() & around.leaving.keys() else _progress_of(done, left, around),
         )
 
     async def _carry_out(
@@ -157,8 +178,8 @@ class Actor:
         around: _Around,
         *,
         partial: bool,
-    ) -> tuple[Done, str]:
-        """Take the next steps, then bring budgets and weights up to what they left; what is wrong with the route."""
+    ) -> tuple[Done, Mapping[Key, DeploymentRecord], str]:
+        """Take the next steps, then bring budgets and weights up to what they left; also what is wrong with the route."""
         scaled = around.scalers.keys()
         done = await carry_out(
             self._api,
@@ -169,6 +190,9 @@ class Actor:
             scaled,
             around.leaving,
             partial=partial,
+            dip=serving.spec.policy.max_dip_percent / 100
+            if self._standstills.stuck(record.full_name)
+            else 0.0,
         )
         for written in done.applied:
             self._world.note_written(written)
@@ -180,13 +204,15 @@ class Actor:
         late = (bool(done.waiting) or partial) and self._waited_too_long(record.full_name)
         for budget in build_budgets(wanted, left, scaled, waited_too_long=late):
             await self._written.apply(BUDGET, budget)
-        return done, await self._router.route(serving, wanted, left, changing=bool(done.waiting))
+        return done, left, await self._router.route(serving, wanted, left, changing=bool(done.waiting))
 
     def _waited_too_long(self, name: str) -> bool:
         now = time.monotonic()
         return now - self._waiting_since.get(name, now) >= self._timeout_seconds
 
-    def _progress(self, name: str, done: Done, deployments: int, others: list[str]) -> Verdict:
+    def _progress(
+        self, name: str, done: Done, deployments: int, others: list[str], dip_percent: float
+    ) -> Verdict:
         """How far a serving's change is; `others` tell who else scales its Deployments."""
         if not done.waiting:
             placed = f"as planned; Deployments: {deployments}"
@@ -194,6 +220,8 @@ class Actor:
                 left = "its replicas are left alone, and ecoserve_desired_replicas tells the planned ones"
                 return _verdict("True", Reason.SCALED_BY_OTHERS, f"{placed}; {', '.join(others)}: {left}")
             return _verdict("True", Reason.PLACED, placed)
+        if self._standstills.stuck(name):
+            return _without_room(done, dip_percent)
         awaited = (
             f"waiting for {', '.join(done.waiting)} to be ready; of what ran before stays what those that are ready "
             "can't carry"
@@ -203,6 +231,29 @@ class Actor:
         return _verdict(
             "False", Reason.PROGRESS_TIMEOUT, f"{awaited} (longer than {self._timeout_seconds:g} s)"
         )
+
+
+def _progress_of(done: Done, left: Mapping[Key, DeploymentRecord], around: _Around) -> Progress:
+    """How a change stands, as far as it is not others who scale."""
+    return Progress(
+        moves=bool(done.applied or done.deleted),
+        lacking=done.lacking,
+        giving=done.giving,
+        state={key: each for key, each in left.items() if key not in around.scalers},
+        placed=around.placed,
+    )
+
+
+def _without_room(done: Done, dip_percent: float) -> Verdict:
+    found = (
+        f"{', '.join(done.waiting)} found no room beside ready replicas that are needed, and no plan that keeps "
+        "those serves the load"
+    )
+    if dip_percent > 0:
+        allowed = f"while room is made, up to {dip_percent:g} % of the capacity needed may be missing (policy.maxDipPercent)"
+        return _verdict("False", Reason.MAKING_ROOM, f"{found}; {allowed}")
+    advice = "add nodes, or let policy.maxDipPercent of the capacity be missing while room is made"
+    return _verdict("False", Reason.NO_ROOM, f"{found}; {advice}")
 
 
 def _verdict(status: Status, reason: Reason, message: str) -> Verdict:

@@ -26,11 +26,16 @@ _HANDOVER = f"{FIELD_MANAGER}-handover"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What a pass over one serving has written and still waits for, and what it took back from other managers."""
+    """What a pass over one serving has written and still waits for, and what it took back from other managers.
+
+    `lacking` and `giving` are the pools of `Steps`.
+    """
 
     applied: tuple[DeploymentRecord, ...]
     deleted: tuple[DeploymentRecord, ...]
     waiting: tuple[str, ...]
+    lacking: frozenset[str]
+    giving: frozenset[str]
     conflicts: tuple[str, ...]
 
 
@@ -44,13 +49,14 @@ async def carry_out(
     leaving: Mapping[Key, int] | None = None,
     *,
     partial: bool = False,
+    dip: float = 0.0,
 ) -> Done:
     """Take a serving's next steps; raises ApiRefusedError or ApiUnreachableError with what was done kept.
 
     Raising comes before taking away, so that an error on the way never leaves less than before. Raises
     LeaseLostError where another leader acts.
     """
-    steps = next_steps(wanted, observed, surge_fraction, scaled, leaving, partial=partial)
+    steps = next_steps(wanted, observed, surge_fraction, scaled, leaving, partial=partial, dip=dip)
     applied: list[DeploymentRecord] = []
     conflicts: list[str] = []
     for each, replicas in steps.apply:
@@ -67,7 +73,12 @@ async def carry_out(
         await api.delete(DEPLOYMENT, record.name, record.namespace, record.uid)
         logger.info("Deployment %s/%s: deleted, no longer planned", record.namespace, record.name)
     return Done(
-        applied=tuple(applied), deleted=steps.delete, waiting=steps.waiting, conflicts=tuple(conflicts)
+        applied=tuple(applied),
+        deleted=steps.delete,
+        waiting=steps.waiting,
+        lacking=steps.lacking,
+        giving=steps.giving,
+        conflicts=tuple(conflicts),
     )
 
 

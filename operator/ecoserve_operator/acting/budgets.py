@@ -8,8 +8,8 @@ no room for long, one at a time may be evicted nevertheless: a node that can nev
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from ecoserve.api.labels import CLASS_ONLINE, FIELD_MANAGER
-from ecoserve_operator.acting.deployments import MANAGED_BY, Wanted
+from ecoserve.api.labels import CLASS_ONLINE, FIELD_MANAGER, MANAGED_BY
+from ecoserve_operator.acting.deployments import Wanted
 from ecoserve_operator.acting.weights import owner_of_deployment
 from ecoserve_operator.watch.records import INSTANCE, DeploymentRecord, Key
 

@@ -20,6 +20,7 @@ from ecoserve.api.labels import (
     CLASS_OFFLINE,
     FIELD_MANAGER,
     GPU_RESOURCE,
+    MANAGED_BY,
     OFFLINE_PRIORITY_CLASS,
     POOL,
     ROLE,
@@ -32,7 +33,6 @@ from ecoserve_operator.acting import template as placeholders
 from ecoserve_operator.watch.records import CAPACITY, CONFIGURATION, DIGEST, INSTANCE, DeploymentRecord, Key
 
 ENGINE_CONTAINER = "engine"
-MANAGED_BY = "app.kubernetes.io/managed-by"
 _LONGEST_NAME = 52  # a pod's name adds a ReplicaSet's hash and its own: 63 with both
 
 

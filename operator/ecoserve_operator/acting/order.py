@@ -34,6 +34,10 @@ class Steps:
     """Deployments that can go."""
     waiting: tuple[str, ...]
     """Which wanted replicas are not ready yet, in words."""
+    lacking: frozenset[str] = frozenset()
+    """The pools in which those are to be."""
+    giving: frozenset[str] = frozenset()
+    """The pools in which more run than are to be in the end."""
 
 
 @dataclass(slots=True)
@@ -72,13 +76,15 @@ def next_steps(
     leaving: Mapping[Key, int] | None = None,
     *,
     partial: bool = False,
+    dip: float = 0.0,
 ) -> Steps:
     """The next steps of one serving, from its wanted Deployments and those of its that run.
 
     `surge_fraction` of a Deployment's replicas, at least one, are started at a time. Those in `scaled` are scaled by
     others: they count with what is ready, are neither awaited nor taken away from. `leaving` tells how many of a
     Deployment's replicas stand on nodes that are cordoned: so many more are started, and stay until those have gone.
-    `partial` says that the plan meets the demand in part: then nothing goes that is ready.
+    `partial` says that the plan meets the demand in part: then nothing goes that is ready. `dip` is the share of what is
+    needed that may be missing for a while, where no step is possible without.
     """
     gone = leaving or {}
     wanted = [
@@ -97,7 +103,8 @@ def next_steps(
         end = tuple((each, None if each.key in others else each.replicas) for each in wanted)
         return Steps(apply=end, lower=(), delete=tuple(removable), waiting=())
     surplus = _surplus([each for each in wanted if each.key not in others], removable, observed)
-    _take_away(surplus, _floors(wanted, superfluous, observed, partial=partial), {each.pool for each in late})
+    lacking = frozenset(each.pool for each in late)
+    _take_away(surplus, _floors(wanted, superfluous, observed, dip, partial=partial), lacking)
     left = {item.record.key: item.left for item in surplus}
     return Steps(
         apply=tuple(
@@ -120,6 +127,8 @@ def next_steps(
             f"Deployment {each.key[1]}"
             for each in late
         ),
+        lacking=lacking,
+        giving=frozenset(item.record.pool for item in surplus if item.record.replicas > item.end),
     )
 
 
@@ -158,6 +167,7 @@ def _floors(
     wanted: Sequence[Wanted],
     superfluous: Sequence[DeploymentRecord],
     observed: Mapping[Key, DeploymentRecord],
+    dip: float,
     *,
     partial: bool,
 ) -> list[_Floor]:
@@ -179,11 +189,11 @@ def _floors(
             floor.ready += ready_replicas(record) * floor.amount(
                 record.role, record.traffic_class, record.replica_requests_per_second or 0.0
             )
-        floor.least = floor.ready if partial else min(floor.ready, need)
+        floor.least = floor.ready if partial else min(floor.ready, need * (1.0 - dip))
     return floors
 
 
-def _take_away(surplus: list[_Surplus], floors: list[_Floor], needed_pools: set[str]) -> None:
+def _take_away(surplus: list[_Surplus], floors: list[_Floor], needed_pools: frozenset[str]) -> None:
     """Lower what is left of each: first where replicas are waiting for room, those that are not ready first of all."""
     for item in sorted(surplus, key=lambda each: (each.record.pool not in needed_pools, each.record.key)):
         record = item.record

@@ -1,13 +1,24 @@
-"""Telling routers how to split a serving's requests: Services, a ConfigMap of weights, and an HTTPRoute's backends."""
+"""Telling routers how to split a serving's requests: Services or InferencePools, a ConfigMap of weights, an HTTPRoute."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ecoserve.api import LLMServing
 from ecoserve_operator.acting.deployments import Wanted
-from ecoserve_operator.acting.weights import Backend, backends_of, build_service, build_weights, routed_rules
+from ecoserve_operator.acting.weights import (
+    Backend,
+    backends_of,
+    build_inference_pool,
+    build_service,
+    build_weights,
+    routed_rules,
+)
 from ecoserve_operator.acting.written import Written
-from ecoserve_operator.kube import CONFIG_MAP, HTTP_ROUTE, SERVICE, KubeApi
+from ecoserve_operator.kube import CONFIG_MAP, HTTP_ROUTE, INFERENCE_POOL, SERVICE, ApiRefusedError, KubeApi
 from ecoserve_operator.watch.records import DeploymentRecord, Key
+
+_NOT_SET_UP = (403, 404)
+"""What the API server answers where rights or CRDs are missing."""
 
 
 class Router:
@@ -16,7 +27,7 @@ class Router:
     def __init__(self, api: KubeApi, written: Written) -> None:
         self._api = api
         self._written = written
-        self._weighed: dict[tuple[str | None, str], Sequence[Backend]] = {}
+        self._weighed: dict[tuple[str | None, str], tuple[Mapping[str, Any], Sequence[Backend]]] = {}
 
     async def route(
         self,
@@ -37,23 +48,40 @@ class Router:
             await self._written.apply(SERVICE, build_service(serving, record, routing.port))
         backends = backends_of(wanted, running, changing=changing)
         await self._written.apply(CONFIG_MAP, build_weights(serving, backends, routing.port))
+        to: Mapping[str, Any] = {"group": "", "kind": "Service", "port": routing.port}
+        if routing.endpoint_picker is not None:
+            to = {"group": INFERENCE_POOL.group, "kind": "InferencePool"}
+            try:
+                for name in (item.name for item in backends if item.takes_whole_requests):
+                    record = running[serving.metadata.namespace, name]
+                    pool = build_inference_pool(serving, record, routing.port, routing.endpoint_picker)
+                    await self._written.apply(INFERENCE_POOL, pool)
+            except ApiRefusedError as error:
+                if error.status not in _NOT_SET_UP:
+                    raise
+                return (
+                    "InferencePools for spec.routing.endpointPicker can't be written: install the Inference Extension's "
+                    f"CRDs and set rbac.inferencePools=true in the chart ({error})"
+                )
         if routing.http_route is None:
             return ""
-        return await self._weigh(serving, routing.http_route, backends, routing.port)
+        return await self._weigh(serving, routing.http_route, backends, to)
 
-    async def _weigh(self, serving: LLMServing, name: str, backends: Sequence[Backend], port: int) -> str:
+    async def _weigh(
+        self, serving: LLMServing, name: str, backends: Sequence[Backend], to: Mapping[str, Any]
+    ) -> str:
         namespace = serving.metadata.namespace
-        if self._weighed.get((namespace, name)) == backends:
+        if self._weighed.get((namespace, name)) == (to, backends):
             return ""
         route = await self._api.get(HTTP_ROUTE, name, namespace)
         if route is None:
             return f"there is no HTTPRoute {name} for spec.routing.httpRoute in namespace {namespace}"
         before = (route.get("spec") or {}).get("rules") or []
-        rules = routed_rules(before, serving.metadata.name, backends, port)
+        rules = routed_rules(before, serving.metadata.name, backends, to)
         if rules != before:
             version = {"resourceVersion": route["metadata"]["resourceVersion"]}
             await self._api.merge(
                 HTTP_ROUTE, name, namespace, {"metadata": version, "spec": {"rules": rules}}
             )
-        self._weighed[namespace, name] = backends
+        self._weighed[namespace, name] = (to, backends)
         return ""

@@ -11,23 +11,31 @@ from dataclasses import dataclass
 from typing import Any
 
 from ecoserve.api import LLMServing
-from ecoserve.api.labels import FIELD_MANAGER, SERVING
-from ecoserve_operator.acting.deployments import MANAGED_BY, Wanted, owner_of
+from ecoserve.api.labels import CLASS_ONLINE, FIELD_MANAGER, MANAGED_BY, SERVING
+from ecoserve.api.llmserving import EndpointPickerSpec
+from ecoserve_operator.acting.deployments import Wanted, owner_of
 from ecoserve_operator.acting.order import ready_replicas
+from ecoserve_operator.kube import INFERENCE_POOL
 from ecoserve_operator.watch.records import INSTANCE, DeploymentRecord, Key
 
 _PERCENT = 100
+_INFERENCE_POOL_TOKEN = "${inferencePool}"  # noqa: S105 - a placeholder, no password
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """A Deployment, by the name that its Service has, too; `weight` is in percent of its role and class."""
+    """A Deployment, by the name that its Service and InferencePool have, too; `weight` is in percent of its role and class."""
 
     name: str
     pool: str
     role: str
     traffic_class: str
     weight: int
+
+    @property
+    def takes_whole_requests(self) -> bool:
+        """Whether online requests can be sent to it as they come."""
+        return self.role == "both" and self.traffic_class == CLASS_ONLINE
 
 
 def backends_of(
@@ -75,16 +83,42 @@ def build_service(serving: LLMServing, record: DeploymentRecord, port: int) -> d
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {
-            "name": record.name,
-            "namespace": record.namespace,
-            "labels": {SERVING: serving.metadata.name, MANAGED_BY: FIELD_MANAGER},
-            "ownerReferences": [owner_of_deployment(record)],
-        },
+        "metadata": _beside(serving, record),
         "spec": {
             "selector": {INSTANCE: record.name},
             "ports": [{"name": "http", "port": port, "targetPort": port}],
         },
+    }
+
+
+def build_inference_pool(
+    serving: LLMServing, record: DeploymentRecord, port: int, picker: EndpointPickerSpec
+) -> dict[str, Any]:
+    """The InferencePool of one Deployment, which goes when that does."""
+    return {
+        "apiVersion": INFERENCE_POOL.api_version,
+        "kind": "InferencePool",
+        "metadata": _beside(serving, record),
+        "spec": {
+            "selector": {"matchLabels": {INSTANCE: record.name}},
+            "targetPorts": [{"number": port}],
+            "endpointPickerRef": {
+                "kind": "Service",
+                "name": picker.name.replace(_INFERENCE_POOL_TOKEN, record.name),
+                "port": {"number": picker.port},
+                "failureMode": picker.failure_mode,
+            },
+        },
+    }
+
+
+def _beside(serving: LLMServing, record: DeploymentRecord) -> dict[str, Any]:
+    """Metadata of what has a Deployment's name and goes when that does."""
+    return {
+        "name": record.name,
+        "namespace": record.namespace,
+        "labels": {SERVING: serving.metadata.name, MANAGED_BY: FIELD_MANAGER},
+        "ownerReferences": [owner_of_deployment(record)],
     }
 
 
@@ -128,16 +162,14 @@ def build_weights(serving: LLMServing, backends: Sequence[Backend], port: int) -
 
 
 def routed_rules(
-    rules: Sequence[Mapping[str, Any]], serving: str, backends: Sequence[Backend], port: int
+    rules: Sequence[Mapping[str, Any]], serving: str, backends: Sequence[Backend], to: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """An HTTPRoute's rules with weights over the Services that take whole online requests.
+    """An HTTPRoute's rules with weights over the backends that take whole online requests; `to` tells their kind.
 
     Rules that lead elsewhere too, or redirect, are left as they are.
     """
     refs = [
-        {"group": "", "kind": "Service", "name": item.name, "port": port, "weight": item.weight}
-        for item in backends
-        if item.role == "both" and item.traffic_class == "online"
+        {**to, "name": item.name, "weight": item.weight} for item in backends if item.takes_whole_requests
     ]
     return [
         {**rule, "backendRefs": refs} if refs and _is_ours(rule, serving) else dict(rule) for rule in rules
@@ -148,6 +180,7 @@ def _is_ours(rule: Mapping[str, Any], serving: str) -> bool:
     redirects = any(item.get("type") == "RequestRedirect" for item in rule.get("filters") or ())
     refs = rule.get("backendRefs") or ()
     return not redirects and all(
-        ref.get("kind", "Service") == "Service" and str(ref.get("name", "")).startswith(f"{serving}-")
+        ref.get("kind", "Service") in ("Service", "InferencePool")
+        and str(ref.get("name", "")).startswith(f"{serving}-")
         for ref in refs
     )

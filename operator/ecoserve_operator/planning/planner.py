@@ -1,7 +1,7 @@
 """Decisions: a plan where the question is a new one, the last one where it is not or no plan can be had."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -95,7 +95,9 @@ class Planner:
 
     async def _answer(self, view: View, running: Mapping[str, Iterable[DeploymentRecord]]) -> Decision:
         known: Mapping[str, Choice] = self._last.choices if self._last is not None else {}
-        snapshot = replace(view.snapshot, held=_held(view.snapshot, known, running))
+        stayed = self._last.snapshot.stays if self._last is not None else frozenset()
+        held = _held(view.snapshot, known, running, view.snapshot.stays - stayed)
+        snapshot = replace(view.snapshot, held=held)
         now = datetime.now(UTC)
         try:
             await self._capacities.learn(self._process, snapshot)
@@ -133,17 +135,22 @@ class Planner:
 
 
 def _held(
-    snapshot: Snapshot, known: Mapping[str, Choice], running: Mapping[str, Iterable[DeploymentRecord]]
+    snapshot: Snapshot,
+    known: Mapping[str, Choice],
+    running: Mapping[str, Iterable[DeploymentRecord]],
+    unreached: Set[str],
 ) -> dict[str, int]:
-    """Replicas by configuration: as decided last or, after a restart, as they run."""
+    """Replicas by configuration: as decided last or, after a restart, as they run.
+
+    Of servings whose last decision can't be reached they are those that are ready.
+    """
     held: dict[str, int] = {}
     for demand in snapshot.servings:
-        if demand.name in known:
+        deployments = [each for each in running.get(demand.name, ()) if each.configuration]
+        if demand.name in unreached:
+            held |= {each.configuration: each.ready for each in deployments if each.ready > 0}
+        elif demand.name in known:
             held |= {item.configuration: item.replicas for item in known[demand.name].placements}
         else:
-            held |= {
-                deployment.configuration: deployment.replicas
-                for deployment in running.get(demand.name, ())
-                if deployment.configuration and deployment.replicas > 0
-            }
+            held |= {each.configuration: each.replicas for each in deployments if each.replicas > 0}
     return held

@@ -122,6 +122,10 @@ class PlanningSession:
 
     def _planned(self, snapshot: Snapshot, limits: Hysteresis) -> Answer:
         best = make_plan(snapshot)
+        if short := snapshot.stays & {item.serving for item in best.unserved}:
+            # Beside what is ready of these the load can't be served: their change can only wait for room.
+            snapshot = replace(snapshot, stays=snapshot.stays - short)
+            best = make_plan(snapshot)
         if not snapshot.held or same_replicas(best, snapshot.held):
             self._patience.forget()
             return Answer(plan=best, route=Route.PLANNED, detail="planned anew")

@@ -103,6 +103,11 @@ def what_changed(before: Snapshot | None, after: Snapshot) -> tuple[str, ...]:
         {item.name: item for item in before.servings},
         {item.name: item for item in after.servings},
     )
+    changes += [
+        f"the change of {name} found no room beside what is ready, which stays"
+        for name in sorted(after.stays - before.stays)
+    ]
+    changes += [f"what runs of {name} need not stay" for name in sorted(before.stays - after.stays)]
     return tuple(changes)
 
 

@@ -41,6 +41,8 @@ class Reason(StrEnum):
     SCALED_BY_OTHERS = "ScaledByOthers"
     PROGRESSING = "Progressing"
     PROGRESS_TIMEOUT = "ProgressTimeout"
+    NO_ROOM = "NoRoom"
+    MAKING_ROOM = "MakingRoom"
     TEMPLATE_INVALID = "TemplateInvalid"
     APPLY_REFUSED = "ApplyRefused"
     HELD = "HeldAtLastGood"

@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
-from ecoserve.api.labels import API_VERSION, CURRENT_PLAN, GROUP, INSTANCES_NAME, PLAN_ID
+from ecoserve.api.labels import (
+    API_VERSION,
+    CURRENT_PLAN,
+    FIELD_MANAGER,
+    GROUP,
+    INSTANCES_NAME,
+    MANAGED_BY,
+    PLAN_ID,
+)
 from ecoserve.errors import EcoserveError
 
 PART_BYTES = 750_000
@@ -98,6 +106,7 @@ def _config_map(
         "metadata": {
             "name": name,
             "namespace": namespace,
+            "labels": {MANAGED_BY: FIELD_MANAGER},
             "annotations": dict(notes),
             "ownerReferences": [owner],
         },

@@ -110,9 +110,13 @@ class World:
     def leaving(self) -> dict[Key, int]:
         """How many pods of each of our Deployments are on nodes that are cordoned, and so about to be drained."""
         cordoned = {node.name for node in self.nodes.values() if not node.schedulable}
+        return self.placed(cordoned) if cordoned else {}
+
+    def placed(self, nodes: Container[str] | None = None) -> dict[Key, int]:
+        """How many pods of each of our Deployments are on nodes: on these, or on any."""
         found: dict[Key, int] = {}
-        for pod in self.pods.values() if cordoned else ():
-            if pod.node in cordoned and pod.serving is not None and pod.deployment:
+        for pod in self.pods.values():
+            if (nodes is None or pod.node in nodes) and pod.serving is not None and pod.deployment:
                 key = (pod.serving[0], pod.deployment)
                 found[key] = found.get(key, 0) + 1
         return found

@@ -25,9 +25,15 @@ import yaml
 from ecoserve.api.crds import build_crds
 from ecoserve.fleet.fleet_file import load_fleet
 from ecoserve_devcluster import Cluster, ClusterSettings, Process, apply_fleet
-from ecoserve_operator.rbac import build_operator_lease_rules, build_operator_rules
+from ecoserve_operator.rbac import (
+    build_inference_pool_rules,
+    build_operator_lease_rules,
+    build_operator_rules,
+    build_write_policy,
+)
 
 NAMESPACE = "ecoserve-system"
+ACCOUNT = f"system:serviceaccount:{NAMESPACE}:operator"
 FLEET = """
 nodes:
   - {sku: g6.48xlarge, count: 1, zone: west, installed: 2024-02-01}
@@ -186,7 +192,7 @@ def run_operator(operator_cluster: Cluster) -> Callable[..., Process]:
     def run(name: str, *options: str, kubeconfig: Path = account) -> Process:
         argv = [
             sys.executable, "-m", "ecoserve_operator.main", "--lease-seconds=3", "--listen-host=127.0.0.1",
-            "--metrics-port=0", "--compare-interval=5", *options,
+            "--metrics-port=0", "--compare-interval=5", "--room-wait=3", *options,
         ]  # fmt: skip
         port = operator_cluster.free_port()
         return operator_cluster.run(
@@ -275,7 +281,7 @@ def _rights() -> list[Body]:
             "apiVersion": f"{rbac}/v1",
             "kind": "ClusterRole",
             "metadata": cluster_role,
-            "rules": build_operator_rules(),
+            "rules": [*build_operator_rules(), *build_inference_pool_rules()],
         },
         {
             "apiVersion": f"{rbac}/v1",
@@ -292,6 +298,7 @@ def _rights() -> list[Body]:
             "roleRef": {"apiGroup": rbac, "kind": "Role", "name": "operator"},
             "subjects": [subject],
         },
+        *build_write_policy(ACCOUNT),
     ]
 
 

@@ -61,6 +61,23 @@ def test_an_operator_that_dies_in_the_middle_of_a_change_goes_on_where_it_stood(
     assert min(samples) >= 7.0 * 0.999
 
 
+def test_growth_in_a_full_pool_adds_to_what_runs_where_the_best_plan_needs_its_room(world: Any) -> None:
+    """Six of eight devices serve 5.9 requests/s; for 7 two replicas of four are best, and one of two fits beside."""
+    west = {"nodeSelector": {"topology.kubernetes.io/zone": "west"}}
+    world.serve("chat", online=online(5.0, "80ms"), placement=west)
+    world.eventually(world.has_condition("chat", "Ready", "True", "Placed"))
+    assert shapes(world) == {"tp2": 1, "tp4": 1}
+    with world.watched("chat") as samples:
+        world.serve("chat", online=online(7.0, "80ms"), placement=west)
+        world.eventually(world.has_condition("chat", "Applied", "False", "Progressing"))
+        world.eventually(world.has_condition("chat", "Ready", "True", "Placed"))
+    assert shapes(world) == {"tp2": 2, "tp4": 1}
+    assert min(samples) >= 5.0
+    assert samples[-1] >= 7.0
+    changed = world.get("llmserving", "chat")["status"]["lastChange"]["message"]
+    assert "found no room beside what is ready, which stays" in changed
+
+
 def test_where_no_step_is_possible_what_runs_stays_and_it_is_told(world: Any) -> None:
     west = {"nodeSelector": {"topology.kubernetes.io/zone": "west"}}
     world.serve("chat", online=online(6.0, "120ms"), placement=west)
@@ -72,3 +89,11 @@ def test_where_no_step_is_possible_what_runs_stays_and_it_is_told(world: Any) ->
     message = world.condition("chat", "Applied")["message"]
     assert "2 of 2 replicas of Deployment chat-g6-48xlarge-west-2024-02-01-both-tp4" in message
     assert "stays" in message
+    world.eventually(world.has_condition("chat", "Applied", "False", "NoRoom"))
+    assert shapes(world) == {"tp2": 3, "tp4": 0}
+    assert "policy.maxDipPercent" in world.condition("chat", "Applied")["message"]
+    with world.watched("chat") as samples:
+        world.patch("llmserving", "chat", {"spec": {"policy": {"maxDipPercent": 50}}})
+        world.eventually(lambda: shapes(world) == {"tp4": 2})
+    assert min(samples) >= 3.0
+    world.eventually(world.has_condition("chat", "Ready", "True", "Placed"))

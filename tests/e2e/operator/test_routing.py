@@ -1,4 +1,4 @@
-"""Weights of an HTTPRoute follow the plan, with a small CRD in place of the Gateway API's own."""
+"""Weights of an HTTPRoute follow the plan; CRDs of these tests have the shape of the Gateway API's where we write to it."""
 
 import json
 from typing import Any
@@ -7,29 +7,93 @@ import pytest
 
 pytestmark = pytest.mark.devcluster
 
-HTTP_ROUTES = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {
-        "name": "httproutes.gateway.networking.k8s.io",
-        "annotations": {"api-approved.kubernetes.io": "unapproved, of a test"},
-    },
-    "spec": {
-        "group": "gateway.networking.k8s.io",
-        "names": {"kind": "HTTPRoute", "plural": "httproutes"},
-        "scope": "Namespaced",
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "schema": {
-                    "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-                },
-            }
-        ],
-    },
-}
+Schema = dict[str, Any]
+
+TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": 253}
+NUMBER: Schema = {"type": "integer", "minimum": 1, "maximum": 65535}
+LOOSE: Schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+
+
+def fields(required: tuple[str, ...] = (), rule: str = "", **properties: Schema) -> Schema:
+    rules = {"x-kubernetes-validations": [{"rule": rule, "message": rule}]} if rule else {}
+    return {"type": "object", "properties": properties, "required": list(required), **rules}
+
+
+def many(items: Schema, most: int) -> Schema:
+    return {"type": "array", "items": items, "maxItems": most}
+
+
+BACKEND = fields(
+    ("name",),
+    "(self.group == '' && self.kind == 'Service') ? has(self.port) : true",
+    group={"type": "string", "default": "", "maxLength": 253},
+    kind={**TEXT, "default": "Service", "maxLength": 63},
+    name=TEXT,
+    port=NUMBER,
+    weight={"type": "integer", "minimum": 0, "maximum": 1000000, "default": 1},
+)
+RULE = fields(matches=many(LOOSE, 64), backendRefs=many(BACKEND, 16))
+PICKER = fields(
+    ("name",),
+    "self.kind != 'Service' || has(self.port)",
+    group={"type": "string", "default": ""},
+    kind={**TEXT, "default": "Service"},
+    name=TEXT,
+    port=fields(("number",), number=NUMBER),
+    failureMode={"type": "string", "enum": ["FailOpen", "FailClose"], "default": "FailClose"},
+)
+POOL = fields(
+    ("selector", "targetPorts", "endpointPickerRef"),
+    selector=fields(
+        ("matchLabels",), matchLabels={"type": "object", "additionalProperties": {"type": "string"}}
+    ),
+    targetPorts=many(fields(("number",), number=NUMBER), 8),
+    endpointPickerRef=PICKER,
+)
+
+
+def crd(group: str, kind: str, spec: Schema) -> dict[str, Any]:
+    plural = f"{kind.lower()}s"
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": f"{plural}.{group}",
+            "annotations": {"api-approved.kubernetes.io": "unapproved, of a test"},
+        },
+        "spec": {
+            "group": group,
+            "names": {"kind": kind, "plural": plural},
+            "scope": "Namespaced",
+            "versions": [
+                {
+                    "name": "v1",
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": fields(("spec",), spec=spec)},
+                }
+            ],
+        },
+    }
+
+
+HTTP_ROUTES = crd("gateway.networking.k8s.io", "HTTPRoute", fields(rules=many(RULE, 16)))
+INFERENCE_POOLS = crd("inference.networking.k8s.io", "InferencePool", POOL)
+
+
+def install(world: Any, definition: dict[str, Any]) -> None:
+    world.apply(definition)
+    name = definition["metadata"]["name"]
+    world.cluster.kubectl("wait", "--for=condition=Established", "crd", name, "--timeout=20s")
+
+
+def http_route(world: Any, *rules: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": "chat", "namespace": world.namespace},
+        "spec": {"rules": list(rules)},
+    }
 
 
 def weights(world: Any) -> dict[str, int]:
@@ -43,25 +107,40 @@ def weights(world: Any) -> dict[str, int]:
 def test_the_weights_of_a_route_follow_the_plan(world: Any) -> None:
     world.serve("chat", routing={"port": 8000, "httpRoute": "chat"})
     world.eventually(world.has_condition("chat", "Applied", "False", "RouteMissing"))
-    world.apply(HTTP_ROUTES)
-    world.cluster.kubectl("wait", "--for=condition=Established", "crd", HTTP_ROUTES["metadata"]["name"])  # type: ignore[index]
+    install(world, HTTP_ROUTES)
     blog = {"matches": [{"path": {"value": "/blog"}}], "backendRefs": [{"name": "blog", "port": 80}]}
-    world.apply(
-        {
-            "apiVersion": "gateway.networking.k8s.io/v1",
-            "kind": "HTTPRoute",
-            "metadata": {"name": "chat", "namespace": world.namespace},
-            "spec": {"rules": [{"matches": [{"path": {"value": "/v1"}}]}, blog]},
-        }
-    )
+    world.apply(http_route(world, {"matches": [{"path": {"value": "/v1"}}]}, blog))
     world.intensity(west=51, east=600)
     world.eventually(lambda: weights(world) == {"west": 100})
     world.eventually(world.has_condition("chat", "Ready", "True", "Placed"))
     world.intensity(west=700, east=20)
     world.eventually(lambda: weights(world) == {"east": 100})
-    assert world.get("httproute", "chat")["spec"]["rules"][1] == blog
+    kept = world.get("httproute", "chat")["spec"]["rules"][1]
+    assert [(ref["name"], ref["weight"]) for ref in kept["backendRefs"]] == [("blog", 1)]
     (service,) = world.eventually(lambda: found if len(found := world.get("services")) == 1 else None)
     (deployment,) = world.get("deployments")
     assert service["metadata"]["name"] == deployment["metadata"]["name"], "the old one's has gone with it"
     (row,) = json.loads(world.get("configmap", "chat-weights")["data"]["weights.json"])
     assert row["address"] == f"{service['metadata']['name']}.{world.namespace}.svc:8000"
+
+
+def test_with_an_endpoint_picker_the_backends_are_inference_pools(world: Any) -> None:
+    """Its InferencePools go with their Deployments; where their kind is unknown that is told."""
+    install(world, HTTP_ROUTES)
+    world.apply(http_route(world, {}))
+    world.serve("chat", routing={"httpRoute": "chat", "endpointPicker": {}})
+    world.eventually(world.has_condition("chat", "Applied", "False", "RouteMissing"))
+    assert "rbac.inferencePools=true" in world.condition("chat", "Applied")["message"]
+    install(world, INFERENCE_POOLS)
+    world.intensity(west=700, east=20)
+    world.eventually(lambda: weights(world) == {"east": 100})
+    world.eventually(world.has_condition("chat", "Ready", "True", "Placed"))
+    (pool,) = world.eventually(lambda: found if len(found := world.get("inferencepools")) == 1 else None)
+    (deployment,) = world.get("deployments")
+    name = deployment["metadata"]["name"]
+    assert pool["metadata"]["name"] == name
+    assert pool["spec"]["selector"]["matchLabels"] == deployment["spec"]["selector"]["matchLabels"]
+    assert pool["spec"]["endpointPickerRef"]["name"] == f"{name}-epp"
+    (ref,) = world.get("httproute", "chat")["spec"]["rules"][0]["backendRefs"]
+    assert (ref["group"], ref["kind"], ref["name"]) == ("inference.networking.k8s.io", "InferencePool", name)
+    assert "port" not in ref

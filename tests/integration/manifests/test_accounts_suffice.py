@@ -9,7 +9,7 @@ import yaml
 from tenacity import retry, stop_after_delay, wait_fixed
 
 from ecoserve.api import labels
-from ecoserve_devcluster import Cluster
+from ecoserve_devcluster import Cluster, KubectlError
 from ecoserve_devcluster.audit import read_audit, rights_of, rights_used
 from ecoserve_extender.rbac import build_extender_rules
 
@@ -31,7 +31,7 @@ def refusals(*logs: Path) -> list[str]:
     return [line for log in logs for line in log.read_text().splitlines() if "forbidden" in line.lower()]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def work(installed: Cluster) -> str:
     return installed.create_namespace("work")
 
@@ -81,6 +81,78 @@ def test_scheduler_and_extender(installed: Cluster, work: str) -> None:
     granted = rights_of(build_extender_rules())
     unused = granted - rights_used(each for each in log if each.user == account)
     assert unused <= NEEDED_ALL_THE_SAME.keys() <= granted
+
+
+OURS = {"app.kubernetes.io/managed-by": "ecoserve-operator"}
+SPEC: dict[str, dict[str, object]] = {
+    "ConfigMap": {"data": {"a": "b"}},
+    "Service": {"spec": {"ports": [{"port": 80}]}},
+    "PodDisruptionBudget": {"spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}}},
+    "Job": {
+        "spec": {
+            "suspend": True,
+            "template": {
+                "spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "python:3.13"}]}
+            },
+        }
+    },
+}
+VERSIONS = {"PodDisruptionBudget": "policy/v1", "Job": "batch/v1"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after", "refused"),
+    [
+        ("ConfigMap", None, OURS, False),
+        ("ConfigMap", None, {}, True),
+        ("ConfigMap", OURS, OURS, False),
+        ("ConfigMap", OURS, {**OURS, "app.kubernetes.io/managed-by": "somebody"}, True),
+        ("ConfigMap", {}, OURS, True),
+        ("Service", {"app.kubernetes.io/managed-by": "helm"}, OURS, True),
+        ("PodDisruptionBudget", {}, OURS, True),
+        ("PodDisruptionBudget", OURS, OURS, False),
+        ("Job", {labels.HELD: "true"}, {labels.HELD: "false"}, False),
+        ("Job", {labels.HELD: "false"}, {labels.HELD: "true"}, True),
+        ("Job", {}, {}, True),
+    ],
+)
+def test_the_operator_writes_only_what_is_its_own(
+    installed: Cluster,
+    work: str,
+    kind: str,
+    before: dict[str, str] | None,
+    after: dict[str, str],
+    refused: bool,
+) -> None:
+    """What roles can't say a policy does: objects without the operator's label are out of its reach, and stay so."""
+
+    def write(given: dict[str, str], data: str, kubeconfig: Path | None = None) -> None:
+        metadata = {"name": "one", "namespace": work, "labels": given, "annotations": {"written": data}}
+        body = {"apiVersion": VERSIONS.get(kind, "v1"), "kind": kind, "metadata": metadata, **SPEC[kind]}
+        apply = ["apply", "--server-side", "--force-conflicts", f"--field-manager={data}", "--validate=false"]
+        installed.kubectl(*apply, "-f", "-", stdin=json.dumps(body), kubeconfig=kubeconfig)
+
+    if before is not None:
+        write(before, "people")
+    operator = installed.kubeconfig_for("ecoserve-operator", NAMESPACE)
+    if refused:
+        with pytest.raises(KubectlError, match="the operator writes only what bears the label"):
+            write(after, "operator", operator)
+    else:
+        write(after, "operator", operator)
+    installed.kubectl("delete", kind, "one", "-n", work, "--ignore-not-found", "--wait=false")
+
+
+def test_a_deployment_of_others_is_not_the_operators_to_delete(installed: Cluster, work: str) -> None:
+    installed.kubectl("create", "deployment", "one", "--image=nginx", "--replicas=0", "-n", work)
+    operator = installed.kubeconfig_for("ecoserve-operator", NAMESPACE)
+    delete = ("delete", "--raw", f"/apis/apps/v1/namespaces/{work}/deployments/one")
+    with pytest.raises(KubectlError, match="the operator writes only what bears the label"):
+        installed.kubectl(*delete, kubeconfig=operator)
+    installed.kubectl(
+        "label", "deployment", "one", "-n", work, "app.kubernetes.io/managed-by=ecoserve-operator"
+    )
+    installed.kubectl(*delete, kubeconfig=operator)
 
 
 def test_operator(installed: Cluster) -> None:

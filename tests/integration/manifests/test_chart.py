@@ -198,6 +198,22 @@ def test_without_the_admission_policy_every_pod_waits_for_the_extender(render: R
     assert "admissionPolicy.create needs Kubernetes 1.36" in old.stderr
 
 
+def test_the_operators_account_is_bound_to_what_is_its_own(render: Render) -> None:
+    policies = [each for each in render(release="other") if each["kind"] == "ValidatingAdmissionPolicy"]
+    conditions = {each["spec"]["matchConditions"][0]["expression"] for each in policies}
+    account = "system:serviceaccount:ecoserve-system:other-ecoserve-operator"
+    assert conditions == {f"request.userInfo.username == '{account}'"}
+    assert "ValidatingAdmissionPolicy" not in kinds(render("rbac.writePolicy=false"))
+
+
+def test_rights_on_inference_pools_are_given_only_where_asked_for(render: Render) -> None:
+    def groups(*settings: str) -> set[str]:
+        rules = one(render(*settings), "ClusterRole", "ecoserve-operator")["rules"]
+        return {group for rule in rules for group in rule["apiGroups"]}
+
+    assert groups("rbac.inferencePools=true") - groups() == {"inference.networking.k8s.io"}
+
+
 def test_two_releases_share_no_names_but_those_of_the_cluster(render: Render) -> None:
     def names(release: str) -> set[tuple[str, str]]:
         rendered = render(

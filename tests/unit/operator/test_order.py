@@ -99,6 +99,20 @@ def test_the_old_goes_once_the_new_is_ready() -> None:
     assert steps.waiting == ()
 
 
+@pytest.mark.parametrize(("dip", "left"), [(0.0, 4), (0.3, 3), (0.5, 2), (0.99, 1), (1.0, 0)])
+def test_a_dip_takes_no_more_than_its_share_however_often_it_is_asked_for(dip: float, left: int) -> None:
+    new, old = wanted("new", 1, each=4.0), wanted("old", 4)
+    have = 4
+    for _ in range(3):
+        have = (
+            counts(next_steps([new], dict([runs(old, have, have), runs(new, 1, 0)]), dip=dip)).get(
+                "old", have
+            )
+            or 0
+        )
+    assert have == left
+
+
 def test_old_replicas_that_are_not_ready_go_first() -> None:
     steps = next_steps([wanted("new", 2)], dict([runs(wanted("old", 5), 5, 2)]))
     assert counts(steps) == {"new": 2, "old": 2}

@@ -221,3 +221,22 @@ def test_held_replicas_that_find_no_room_any_more_are_no_hindrance() -> None:
     answer = PlanningSession().answer(replace(first, pools=pools, held=held), HYSTERESIS)
     assert planned.plan.nodes_on > answer.plan.nodes_on
     assert answer.route is Route.PLANNED
+
+
+def test_replicas_that_stay_are_added_to_or_go_where_the_load_could_not_be_served_beside_them() -> None:
+    whole = world(rate=5.5)
+    pool = next(pool for pool in whole.pools if pool.zone == "west")
+    one_node = replace(whole, pools=(replace(pool, node_names=pool.node_names[:1]),))
+    name = whole.servings[0].name
+    tp2, tp4 = (f"{name}/{pool.name}/both/{shape}/online" for shape in ("tp2", "tp4"))
+
+    def answer(held: dict[str, int], asked: Snapshot = one_node) -> Answer:
+        stays = replace(asked, held=held, stays=frozenset({name}))
+        return PlanningSession().answer(stays, HYSTERESIS)
+
+    assert replicas(PlanningSession().answer(one_node, HYSTERESIS).plan) == {tp4: 2}
+    assert replicas(answer({tp2: 1, tp4: 1}).plan) == {tp2: 2, tp4: 1}
+    more = replace(one_node, servings=world(rate=6.0).servings)
+    moved = answer({tp2: 3}, more).plan
+    assert not moved.unserved
+    assert replicas(moved)[tp2] < 3

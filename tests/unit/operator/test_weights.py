@@ -16,9 +16,10 @@ from ecoserve_operator.acting.deployments import Wanted
 from ecoserve_operator.acting.router import Router
 from ecoserve_operator.acting.weights import Backend, backends_of, percents, routed_rules
 from ecoserve_operator.acting.written import Written
-from ecoserve_operator.kube import Kind
+from ecoserve_operator.kube import ApiRefusedError, Kind
 from ecoserve_operator.watch.records import DeploymentRecord, Key
 
+SERVICES = {"group": "", "kind": "Service", "port": 8000}
 WantedOn = Callable[..., Wanted]
 Runs = Callable[..., tuple[Key, DeploymentRecord]]
 
@@ -83,23 +84,22 @@ def backend(name: str, weight: int, role: str = "both") -> Backend:
         ({"backendRefs": [{"name": "s-old", "port": 8000}]}, True),
         ({"matches": [{"path": {"value": "/v1"}}], "backendRefs": [{"name": "s-old"}]}, True),
         ({"backendRefs": [{"name": "s-old"}, {"name": "blog"}]}, False),
-        ({"backendRefs": [{"name": "s-old", "kind": "InferencePool"}]}, False),
+        ({"backendRefs": [{"name": "s-old", "kind": "InferencePool"}]}, True),
+        ({"backendRefs": [{"name": "s-old", "kind": "Backend"}]}, False),
         ({"filters": [{"type": "RequestRedirect"}]}, False),
     ],
 )
 def test_only_rules_that_lead_to_this_serving_are_weighed(rule: dict[str, Any], ours: bool) -> None:
     refs = [{"group": "", "kind": "Service", "name": "s-a", "port": 8000, "weight": 100}]
     expected = {**rule, "backendRefs": refs} if ours else rule
-    assert routed_rules([rule], "s", [backend("s-a", 100), backend("s-p", 100, "prefill")], 8000) == [
-        expected
-    ]
+    backends = [backend("s-a", 100), backend("s-p", 100, "prefill")]
+    assert routed_rules([rule], "s", backends, SERVICES) == [expected]
 
 
 def test_without_whole_requests_to_send_a_route_is_left_as_it_is() -> None:
     rules = [{"backendRefs": [{"name": "s-old"}]}]
-    assert (
-        routed_rules(rules, "s", [backend("s-p", 100, "prefill"), backend("s-d", 100, "decode")], 80) == rules
-    )
+    backends = [backend("s-p", 100, "prefill"), backend("s-d", 100, "decode")]
+    assert routed_rules(rules, "s", backends, SERVICES) == rules
 
 
 def serving(**routing: Any) -> LLMServing:
@@ -119,12 +119,15 @@ def serving(**routing: Any) -> LLMServing:
 class _Api:
     """What a router writes, and an HTTPRoute that may be there."""
 
-    def __init__(self, route: dict[str, Any] | None = None) -> None:
+    def __init__(self, route: dict[str, Any] | None = None, refuses: tuple[str, int] = ("", 0)) -> None:
         self.route = route
+        self.refuses = refuses
         self.writes: list[tuple[str, str]] = []
         self.objects: dict[tuple[str, str], Any] = {}
 
     async def apply(self, kind: Kind, manifest: Mapping[str, Any]) -> None:
+        if kind.plural == self.refuses[0]:
+            raise ApiRefusedError(self.refuses[1], "not here")
         self.writes.append((kind.plural, manifest["metadata"]["name"]))
         self.objects[self.writes[-1]] = manifest
 
@@ -145,7 +148,7 @@ def route(router: Router, item: Wanted, running: tuple[Key, DeploymentRecord], *
 
 
 def test_services_weights_and_route_are_written_once(wanted: WantedOn, runs: Runs) -> None:
-    api = _Api({"metadata": {"resourceVersion": "7"}, "spec": {"rules": [{}]}})
+    api = _Api(routed())
     router = Router(api, Written(api))  # type: ignore[arg-type]  # a fake of three methods
     item = wanted("a", 2, rate=3.0)
     for _ in range(2):
@@ -159,6 +162,60 @@ def test_services_weights_and_route_are_written_once(wanted: WantedOn, runs: Run
     assert api.route is not None
     ((ref,),) = (rule["backendRefs"] for rule in api.route["spec"]["rules"])
     assert (ref["name"], ref["port"], ref["weight"]) == (name, 9000, 100)
+
+
+def routed() -> dict[str, Any]:
+    return {"metadata": {"resourceVersion": "7"}, "spec": {"rules": [{}]}}
+
+
+def test_with_an_endpoint_picker_the_backends_are_inference_pools(wanted: WantedOn, runs: Runs) -> None:
+    api = _Api(routed())
+    router = Router(api, Written(api))  # type: ignore[arg-type]
+    whole, prefill = wanted("a", 2, rate=3.0), wanted("p", 1, rate=3.0, role="prefill")
+    picker = {"failureMode": "FailClose"}
+    given = serving(port=9000, httpRoute="r", endpointPicker=picker)
+    state = dict([runs(whole, 2), runs(prefill, 1)])
+    assert not asyncio.run(router.route(given, [whole, prefill], state, changing=False))
+    name = whole.key[1]
+    assert [written for written in api.writes if written[0] == "inferencepools"] == [("inferencepools", name)]
+    pool = api.objects["inferencepools", name]
+    assert pool["spec"] == {
+        "selector": {"matchLabels": {"app.kubernetes.io/instance": name}},
+        "targetPorts": [{"number": 9000}],
+        "endpointPickerRef": {
+            "kind": "Service",
+            "name": f"{name}-epp",
+            "port": {"number": 9002},
+            "failureMode": "FailClose",
+        },
+    }
+    assert pool["metadata"]["ownerReferences"][0]["uid"] == "uid-a"
+    assert api.route is not None
+    assert api.route["spec"]["rules"][0]["backendRefs"] == [
+        {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": name, "weight": 100}
+    ]
+    assert not route(router, whole, runs(whole, 2), port=9000, httpRoute="r")
+    assert api.route["spec"]["rules"][0]["backendRefs"][0]["kind"] == "Service", "without a picker again"
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_inference_pools_that_are_not_set_up_are_told_and_the_route_is_left(
+    wanted: WantedOn, runs: Runs, status: int
+) -> None:
+    api = _Api(routed(), refuses=("inferencepools", status))
+    item = wanted("a", 2, rate=3.0)
+    router = Router(api, Written(api))  # type: ignore[arg-type]
+    told = route(router, item, runs(item, 2), httpRoute="r", endpointPicker={})
+    assert "rbac.inferencePools=true" in told
+    assert api.route == routed()
+
+
+def test_an_inference_pool_that_is_refused_is_an_error(wanted: WantedOn, runs: Runs) -> None:
+    api = _Api(routed(), refuses=("inferencepools", 422))
+    item = wanted("a", 2, rate=3.0)
+    router = Router(api, Written(api))  # type: ignore[arg-type]
+    with pytest.raises(ApiRefusedError):
+        route(router, item, runs(item, 2), httpRoute="r", endpointPicker={})
 
 
 def test_a_route_that_is_not_there_is_told_and_the_weights_are_written(wanted: WantedOn, runs: Runs) -> None:

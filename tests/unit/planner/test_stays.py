@@ -1,0 +1,66 @@
+"""Replicas that stay: a plan that adds to what runs, where the best one would need its room."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ecoserve.fleet.snapshot import Snapshot
+from ecoserve.planner.build import Pinned
+from ecoserve.planner.explanation import UnservedReason
+from ecoserve.planner.plan import Plan, make_plan
+
+NAME = "demo/chat"
+TP2, TP4 = (f"{NAME}/g6-48xlarge.west/both/{shape}/online" for shape in ("tp2", "tp4"))
+ReplicasAt = Callable[..., Snapshot]
+
+
+def replicas(plan: Plan) -> dict[str, int]:
+    return {item.configuration: item.replicas for item in plan.placements}
+
+
+@pytest.fixture
+def grown(
+    snapshot_of: Callable[..., Snapshot], serving_of: Callable[..., Any], nodes_of: Callable[..., Any]
+) -> ReplicasAt:
+    """One node of eight devices, six of which run what sufficed for less load."""
+
+    def make(rate: float = 7.0, **held: int) -> Snapshot:
+        asked = snapshot_of([serving_of(rate=rate, ttft="2s", tpot="80ms")], nodes_of("g6.48xlarge", 1))
+        names = {"tp2": TP2, "tp4": TP4}
+        runs = {names[shape]: count for shape, count in (held or {"tp2": 1, "tp4": 1}).items()}
+        return replace(asked, held=runs)
+
+    return make
+
+
+def test_what_stays_is_added_to(grown: ReplicasAt) -> None:
+    best = make_plan(grown())
+    assert replicas(best) == {TP4: 2}, "it needs the room of what runs"
+    beside = make_plan(replace(grown(), stays=frozenset({NAME})))
+    assert not beside.unserved
+    assert replicas(beside) == {TP2: 2, TP4: 1}
+    assert beside.grams_per_hour >= best.grams_per_hour
+
+
+def test_what_stays_is_no_less_pinned_and_moves_no_more_freely(grown: ReplicasAt) -> None:
+    asked = replace(grown(), stays=frozenset({NAME}))
+    pinned = Pinned(replicas=asked.held)
+    assert replicas(make_plan(asked, pinned=pinned)) == asked.held
+    free = make_plan(asked, pinned=replace(pinned, free=frozenset({NAME})))
+    assert replicas(free) == replicas(make_plan(asked))
+
+
+def test_replicas_of_others_and_none_held_are_free(grown: ReplicasAt) -> None:
+    asked = grown()
+    other = replace(asked, stays=frozenset({"demo/other"}))
+    none = replace(asked, held={}, stays=frozenset({NAME}))
+    assert replicas(make_plan(other)) == replicas(make_plan(none)) == {TP4: 2}
+
+
+def test_what_is_to_stay_and_finds_no_room_is_told(grown: ReplicasAt) -> None:
+    plan = make_plan(replace(grown(tp4=3), stays=frozenset({NAME})))
+    told = [item for item in plan.unserved if item.reason is UnservedReason.TOO_FEW_REPLICAS]
+    assert [item.serving for item in told] == [NAME]
+    assert f"1 replicas of {TP4} that are to stay find no room" in told[0].detail
