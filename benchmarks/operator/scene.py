@@ -3,19 +3,21 @@
 import json
 import random
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ecoserve.api.labels import API_VERSION
+from kubernetes import client
+
+from ecoserve.api.labels import API_VERSION, GROUP, VERSION
 from ecoserve.fleet.fleet_file import FleetFile
 from ecoserve_demo.scenario import SYSTEM_NAMESPACE
 from ecoserve_demo.stage import RELEASE, install_chart
 from ecoserve_devcluster import Cluster, Process, apply_fleet
 
 NAMESPACE = "bench"
-ZONES = ("north", "south", "west")
-_BASE_GRAMS = {"north": 220.0, "south": 260.0, "west": 240.0}
+BASE_GRAMS = {"north": 220.0, "south": 260.0, "west": 240.0}
+ZONES = tuple(BASE_GRAMS)
 _SHARES = {"p5.48xlarge": 0.10, "p4de.24xlarge": 0.15, "g6.48xlarge": 0.35, "m7i.48xlarge": 0.40}
 _MODELS = (
     "meta-llama/Llama-3.2-1B-Instruct",
@@ -38,26 +40,39 @@ class Scene:
 
     cluster: Cluster
 
-    def start_operator(self, name: str, *options: str) -> tuple[Process, str]:
-        """Start an operator; return it and the address of its metrics."""
+    def start_operator(self, name: str, *options: str) -> Process:
+        """Start an operator."""
         health, metrics = self.cluster.free_port(), self.cluster.free_port()
         argv = [
             sys.executable, "-m", "ecoserve_operator.main",
-            f"--namespace={SYSTEM_NAMESPACE}", "--listen-host=127.0.0.1", "--lease-seconds=3",
+            f"--namespace={SYSTEM_NAMESPACE}", "--listen-host=127.0.0.1",
             f"--health-port={health}", f"--metrics-port={metrics}", *options,
         ]  # fmt: skip
         rights = {"KUBECONFIG": str(self.cluster.kubeconfig_for(f"{RELEASE}-operator", SYSTEM_NAMESPACE))}
         url = f"http://127.0.0.1:{health}/healthz"
-        return self.cluster.run(name, argv, rights, health_url=url), f"http://127.0.0.1:{metrics}/metrics"
+        return self.cluster.run(name, argv, rights, health_url=url)
 
-    def intensities(self, grams_per_kwh: dict[str, float]) -> None:
-        """Set the intensity of zones, all in one request."""
-        self._apply(_zone(zone, grams) for zone, grams in grams_per_kwh.items())
+    def make_zones(self) -> None:
+        """Make the GridZones at their mean intensities."""
+        self._apply(_zone(zone, grams) for zone, grams in BASE_GRAMS.items())
 
-    def serve(self, count: int) -> None:
-        """Make this many servings, the same ones each time."""
+    def step(self, grams_per_kwh: Mapping[str, float]) -> None:
+        """Change the intensity of zones, one right after the other."""
+        with self.cluster.client() as connection:
+            objects = client.CustomObjectsApi(connection)
+            for zone, grams in grams_per_kwh.items():
+                patch = {"spec": {"intensity": {"gramsPerKilowattHour": grams}}}
+                objects.patch_cluster_custom_object(GROUP, VERSION, "gridzones", zone, patch)
+
+    def serve(self, count: int, profile: str = "flat") -> None:
+        """Have this many servings, the same ones each time, and no others; `profile` is that of their load over a day."""
         chooser = random.Random(_SEED)
-        self._apply(_serving(number, chooser) for number in range(count))
+        self._apply(_serving(number, chooser, profile) for number in range(count))
+        with self.cluster.client() as connection:
+            objects = client.CustomObjectsApi(connection)
+            listed = objects.list_namespaced_custom_object(GROUP, VERSION, NAMESPACE, "llmservings")
+            for name in sorted(item["metadata"]["name"] for item in listed["items"])[count:]:
+                objects.delete_namespaced_custom_object(GROUP, VERSION, NAMESPACE, "llmservings", name)
 
     def _apply(self, bodies: Iterable[dict[str, Any]]) -> None:
         listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(bodies)})
@@ -81,7 +96,7 @@ def set_scene(cluster: Cluster, nodes: int, servings: int) -> Scene:
     cluster.create_namespace(NAMESPACE)
     cluster.start_scheduler("ecoserve", {"profiles": [{"schedulerName": "ecoserve"}]})
     scene = Scene(cluster=cluster)
-    scene.intensities(_BASE_GRAMS)
+    scene.make_zones()
     scene.serve(servings)
     return scene
 
@@ -90,7 +105,7 @@ def steps(count: int) -> list[dict[str, float]]:
     """Return intensities of each step: every zone moves by up to 40 % around its mean, so that the order of zones changes."""
     chooser = random.Random(_SEED)
     return [
-        {zone: round(grams * chooser.uniform(0.6, 1.4), 1) for zone, grams in _BASE_GRAMS.items()}
+        {zone: round(grams * chooser.uniform(0.6, 1.4), 1) for zone, grams in BASE_GRAMS.items()}
         for _ in range(count)
     ]
 
@@ -100,7 +115,7 @@ def _zone(name: str, grams_per_kwh: float) -> dict[str, Any]:
     return {"apiVersion": API_VERSION, "kind": "GridZone", "metadata": {"name": name}, "spec": spec}
 
 
-def _serving(number: int, chooser: random.Random) -> dict[str, Any]:
+def _serving(number: int, chooser: random.Random, profile: str) -> dict[str, Any]:
     model = chooser.choice(_MODELS)
     rate = round(chooser.uniform(0.2, 6.0), 2)
     lengths = chooser.choice(("azure-conversation-2023", "azure-code-2023"))
@@ -113,7 +128,7 @@ def _serving(number: int, chooser: random.Random) -> dict[str, Any]:
         "model": {"name": model},
         "online": {
             "slo": {"ttft": "2s", "tpot": "100ms"},
-            "load": {"requestsPerSecond": rate, "lengths": lengths},
+            "load": {"requestsPerSecond": rate, "lengths": lengths, "profile": profile},
         },
         "template": {"spec": {"containers": [engine]}},
     }

@@ -4,7 +4,8 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from ecoserve.api.accounts import ForecastAccuracy
 from ecoserve.api.llmserving import Mode
@@ -26,6 +27,7 @@ from ecoserve_operator.reporting.reporter import Reporter
 from ecoserve_operator.reporting.status import ServingFacts
 from ecoserve_operator.reporting.verdicts import carbon_data_verdict, zone_verdict
 from ecoserve_operator.settings import Settings
+from ecoserve_operator.side_by_side import side_by_side
 from ecoserve_operator.signals.grid import GridSignals, taken_zones
 from ecoserve_operator.signals.intensity import Reading
 from ecoserve_operator.signals.load.signals import LoadSignals
@@ -35,6 +37,9 @@ from ecoserve_operator.watch.world import World
 logger = logging.getLogger(__name__)
 
 _PLAN_RETRY_SECONDS = 5.0
+_EXPORT_SECONDS = 30.0
+"""So long at most a plan's instances wait until its replicas are ready."""
+_APPLYING = "Applying"
 _LEAST_WAIT_SECONDS = 0.05  # a step of simulated time may be due at once, again and again
 
 
@@ -86,14 +91,25 @@ class Reconciler:
         self._log(causes, decision, acted, planned_at - since if is_new else None, time.monotonic() - since)
         self._count(decision, readings, now)
         await self._report(decision, is_new, acted, readings, now)
-        if is_new and not decision.failure:
-            await self.reporter.report_instances(await self.planner.export())
+        phase = _phase(decision, acted)
+        await self._export(decision, phase)
         await self.reporter.report_plan_status(
-            _phase(decision, acted), decision, self.comparer.latest, self.accounts.account(WHOLE)
+            phase, decision, self.comparer.latest, self.accounts.account(WHOLE)
         )
         self.planner.note_carried_out()
         until_due = self._seconds_until_due(now, readings, decision)
         return min(until_due, _PLAN_RETRY_SECONDS) if decision.failure else until_due
+
+    async def _export(self, decision: Decision, phase: str) -> None:
+        """Write the instances behind a plan when it has been carried out, as it keeps the planner busy, or takes long to be."""
+        waited = (datetime.now(UTC) - decision.decided_at).total_seconds()
+        if (
+            self.planner.export_is_due
+            and not decision.failure
+            and (phase != _APPLYING or waited > _EXPORT_SECONDS)
+        ):
+            await self.reporter.report_instances(await self.planner.export())
+            self.planner.note_exported()
 
     def _read_loads(self, now: datetime) -> None:
         records = list(self.world.servings.values())
@@ -139,6 +155,7 @@ class Reconciler:
             for zone in record.grid.spec.zones or (record.name,)
         }
         running, ready = self._running(), {}
+        told = []
         for record in list(self.world.servings.values()):
             name = record.full_name
             result = acted.get(name)
@@ -161,7 +178,8 @@ class Reconciler:
                 order=self.deferral.orders.get(name),
                 account=self.accounts.account(name),
             )
-            outcome = await self.reporter.report_serving(facts)
+            told.append(partial(self.reporter.report_serving, facts))
+        for outcome in await side_by_side(told):
             if is_new:
                 self.metrics.decisions.labels(outcome).inc()
         forecasts = {name: self.accuracy.of(name) for name in readings}
@@ -242,4 +260,4 @@ def _phase(decision: Decision, acted: Mapping[str, Acted]) -> str:
     if any(choice.taken is Taken.HELD for choice in decision.choices.values()):
         return "Held"
     waits = any(result.applied.status == "False" for result in acted.values())
-    return "Applying" if waits else "Applied"
+    return _APPLYING if waits else "Applied"

@@ -1,10 +1,10 @@
 """Acting on a decision, serving by serving: what its mode allows, as far as its template and the API let it."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from ecoserve.api import LLMServing
 from ecoserve.api.llmserving import Mode
@@ -24,13 +24,12 @@ from ecoserve_operator.planning.snapshot import mode_of
 from ecoserve_operator.reporting.conditions import Aspect, Reason, Status, Verdict
 from ecoserve_operator.reporting.metrics import Metrics
 from ecoserve_operator.settings import Settings
+from ecoserve_operator.side_by_side import side_by_side
 from ecoserve_operator.watch.records import DeploymentRecord, Key, ServingRecord
 from ecoserve_operator.watch.scalers import ScalerRecord, scalers_by_target
 from ecoserve_operator.watch.world import World
 
 logger = logging.getLogger(__name__)
-
-_AT_ONCE = 16  # servings acted on together; more would only queue at the API server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +79,6 @@ class Actor:
 
     async def act(self, choices: Mapping[str, Choice], selectors: Mapping[str, Selector]) -> dict[str, Acted]:
         """Act on all servings; one that the API server refuses does not stop the others."""
-        gate = asyncio.Semaphore(_AT_ONCE)
         running = self._world.deployments_by_owner()
         around = _Around(
             selectors=selectors,
@@ -89,13 +87,11 @@ class Actor:
             placed=self._world.placed(),
         )
 
-        async def one(record: ServingRecord) -> Acted:
-            async with gate:
-                observed = running.get(record.uid, {})
-                return await self._act(record, choices.get(record.full_name), observed, around)
-
         records = list(self._world.servings.values())
-        results = await asyncio.gather(*(one(record) for record in records))
+        results = await side_by_side(
+            partial(self._act, record, choices.get(record.full_name), running.get(record.uid, {}), around)
+            for record in records
+        )
         acted = {record.full_name: result for record, result in zip(records, results, strict=True)}
         self._metrics.show_desired(
             {

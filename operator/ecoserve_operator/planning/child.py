@@ -2,7 +2,8 @@
 
 Solving in a process of its own keeps the operator's loop free, bounds its memory, and gives a hanging solver
 a way to end. The process stays warm between plans: imports and the performance model's cache take longer than
-a plan. Started as `python -m ecoserve_operator.planning.child`; messages are length-prefixed pickles.
+a plan. Started as `python -m ecoserve_operator.planning.child`, with `--yields` for what nobody waits for; messages are
+length-prefixed pickles.
 """
 
 import os
@@ -13,6 +14,10 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 HEADER = struct.Struct(">Q")
+YIELDS = "--yields"
+"""The argument of a child that leaves the processor to others."""
+_NICENESS = 10
+"""What a plan or a request waits for gets nine times the processor's time that such a child gets, where both want it."""
 
 
 def encode(message: Any) -> bytes:
@@ -23,6 +28,8 @@ def encode(message: Any) -> bytes:
 
 def main() -> None:
     """Answer calls until stdin ends."""
+    if YIELDS in sys.argv:
+        os.nice(_NICENESS)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a solver prints goes to stderr, not between the answers
     while (header := sys.stdin.buffer.read(HEADER.size)) and len(header) == HEADER.size:

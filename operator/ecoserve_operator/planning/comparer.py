@@ -42,7 +42,7 @@ class Comparer:
             await self._event.wait()
             self._event.clear()
             if self._wanted is not None and self._wanted.plan is not None:
-                process = PlannerProcess(self._limit_seconds)
+                process = PlannerProcess(self._limit_seconds, yields=True)
                 try:
                     await self._capacities.learn(process, self._wanted.snapshot)
                     self.latest = await process.call(

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from ecoserve.api.labels import CLASS_OFFLINE
+from ecoserve.carbon import IntensitySeries
 from ecoserve.catalog import Catalog
 from ecoserve.errors import InvalidInputError
 from ecoserve.fleet.snapshot import Snapshot
@@ -29,6 +30,11 @@ from ecoserve_operator.watch.world import World
 
 _SCHEDULE_TAKES = 4
 """A schedule may take this many times as long as a plan."""
+
+
+def is_worth_scheduling(snapshot: Snapshot, series: Mapping[str, tuple[IntensitySeries, bool]]) -> bool:
+    """Whether work may wait, and the source of a zone tells of other hours than this one: else none is cleaner."""
+    return bool(series) and any(may_wait(demand) for demand in snapshot.servings)
 
 
 class Deferral:
@@ -71,7 +77,7 @@ class Deferral:
     def ordered(self, view: View, now: datetime) -> View:
         """The view with the offline rates that are ordered; asks for a new schedule where the last does not hold."""
         snapshot = view.snapshot
-        if any(may_wait(demand) for demand in snapshot.servings):
+        if is_worth_scheduling(snapshot, self._signals.series(self._world.zones.values())):
             self._scheduler.want(
                 self._question(snapshot), lambda: self._arguments(snapshot), snapshot.zones, now
             )

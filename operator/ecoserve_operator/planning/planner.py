@@ -48,6 +48,8 @@ class Planner:
         self._process = PlannerProcess(settings.plan_limit_seconds)
         self._last: Decision | None = None
         self._carried_out = True
+        self.export_is_due = False
+        """Whether instances of the last plan have not been written yet."""
 
     async def start(self) -> None:
         """Have the child import the planner before the first question."""
@@ -76,6 +78,7 @@ class Planner:
         )
         if last is None or is_new:
             decision = await self._answer(view, running)
+            self.export_is_due = True
         else:
             decision = replace(last, choices=self._with_refused(last.choices, view))
         self._last = decision
@@ -85,6 +88,10 @@ class Planner:
     def note_carried_out(self) -> None:
         """Take down that a pass over the last decision has ended well: until then its retries are as the first."""
         self._carried_out = True
+
+    def note_exported(self) -> None:
+        """Take down that the instances of the last plan were written."""
+        self.export_is_due = False
 
     async def export(self) -> Exported:
         """The instances behind the last plan."""

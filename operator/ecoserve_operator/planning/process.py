@@ -12,12 +12,14 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from ecoserve.errors import EcoserveError
-from ecoserve_operator.planning.child import HEADER, encode
+from ecoserve_operator.planning.child import HEADER, YIELDS, encode
 
 logger = logging.getLogger(__name__)
 
 CallParams = ParamSpec("CallParams")
 ResultT = TypeVar("ResultT")
+
+_MOST_PATIENCE = 8
 
 
 class PlannerFailedError(EcoserveError):
@@ -25,10 +27,17 @@ class PlannerFailedError(EcoserveError):
 
 
 class PlannerProcess:
-    """One child process, started on first use and again after a failure; one call at a time."""
+    """One child process, started on first use and again after a failure; one call at a time.
 
-    def __init__(self, limit_seconds: float) -> None:
+    One that `yields` works for reports and schedules: it leaves the processor to what makes plans and carries them out.
+    Where a call took too long, the next of that function may take twice as long, up to eight times: on a processor that
+    is shared with many, what is asked for again would else be ended again, for ever.
+    """
+
+    def __init__(self, limit_seconds: float, *, yields: bool = False) -> None:
         self._limit_seconds = limit_seconds
+        self._options = (YIELDS,) if yields else ()
+        self._patience: dict[Callable[..., object], int] = {}
         self._process: Process | None = None
         self._lock = asyncio.Lock()
 
@@ -39,12 +48,15 @@ class PlannerProcess:
         async with self._lock:
             try:
                 process = await self._running()
-                async with asyncio.timeout(self._limit_seconds):
+                limit_seconds = self._limit_seconds * self._patience.get(function, 1)
+                async with asyncio.timeout(limit_seconds):
                     succeeded, result = await _exchange(process, (function, args, kwargs))
+                self._patience.pop(function, None)
             except TimeoutError:
+                self._patience[function] = min(2 * self._patience.get(function, 1), _MOST_PATIENCE)
                 await self._kill()
                 raise PlannerFailedError(
-                    f"the planner took longer than {self._limit_seconds:g} s and was ended"
+                    f"the planner took longer than {limit_seconds:g} s and was ended"
                 ) from None
             except (EOFError, OSError, asyncio.IncompleteReadError, pickle.UnpicklingError):
                 status = await self._kill()
@@ -72,6 +84,7 @@ class PlannerProcess:
                 sys.executable,
                 "-m",
                 "ecoserve_operator.planning.child",
+                *self._options,
                 stdin=PIPE,
                 stdout=PIPE,
                 start_new_session=True,  # a ctrl-C is the parent's to handle

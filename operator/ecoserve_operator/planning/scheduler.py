@@ -89,7 +89,7 @@ class Scheduler:
                 continue
             begun = time.monotonic()
             self._under_way = wanted[0]
-            process = PlannerProcess(self._limit_seconds)
+            process = PlannerProcess(self._limit_seconds, yields=True)
             try:
                 intervals, waiting, before = wanted[1]()
                 if intervals:

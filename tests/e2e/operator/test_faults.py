@@ -20,6 +20,8 @@ pytestmark = pytest.mark.devcluster
 
 NEEDED = 0.999
 """Requests/s that the servings of these tests ask for, less rounding."""
+OUTAGE_SECONDS = float(os.environ.get("ECOSERVE_OUTAGE_SECONDS", "8"))
+"""How long the API server is away: longer than the Lease; ECOSERVE_OUTAGE_SECONDS=60 is for a soak."""
 KILLS = int(os.environ.get("ECOSERVE_KILLS", "5"))
 """Kills at random moments; ECOSERVE_KILLS=50 is for a soak."""
 
@@ -97,7 +99,7 @@ def test_the_api_server_is_away(world: Any, operator: Process) -> None:
     (before,) = world.get("deployments")
     server = world.cluster.process("kube-apiserver")
     server.kill()
-    time.sleep(8)  # longer than the Lease: the leader has to end, as another may act by then
+    time.sleep(OUTAGE_SECONDS)  # the leader has to end, as another may act by then
     server.restart()
     assert "could not be renewed" in operator.tail(200)
     (after,) = world.get("deployments")

@@ -66,3 +66,35 @@ def test_replicas_follow_measured_load_and_stay_when_prometheus_is_gone(
     )
     assert (replicas(), generations()) == (running, held)
     assert world.condition("chat", "LoadDataFresh")["reason"] == "HeldAtLastValue"
+
+
+def test_offline_replicas_follow_the_depth_of_a_queue(
+    world: Any, operator: Any, prometheus: Any, vllm: Any
+) -> None:
+    """The rate stays what it is throughout: it is the queue alone that asks for more."""
+    queue = "sum(vllm:num_requests_waiting)"
+    measured = {
+        "url": prometheus.url,
+        "queries": {"requests": "sum(rate(vllm:request_success_total[10s]))", "waiting": queue},
+        "intervalSeconds": 1,
+        "windowSeconds": 10,
+    }
+    load = {"prometheus": measured, "inputTokens": 1000, "outputTokens": 130}
+
+    def replicas() -> int:
+        return sum(world.replicas_by_zone("batch").values())
+
+    def backlog() -> float:
+        told = world.get("llmserving", "batch")["status"].get("offline", {})
+        return sum(cohort["requests"] for cohort in told.get("backlog", ()))
+
+    vllm.play("azure-conversation-2023", requests_per_second=1.0)
+    world.serve("batch", online=None, offline={"deadline": "4h", "load": load})
+    world.eventually(world.has_condition("batch", "LoadDataFresh", "True", "Measured"), seconds=60)
+    world.eventually(world.has_condition("batch", "Ready", "True"), seconds=60)
+    before = replicas()
+
+    vllm.queue(18_000)
+    world.eventually(lambda: replicas() > before, seconds=60)
+    assert backlog() == pytest.approx(18_000, rel=0.02)
+    assert operator.running

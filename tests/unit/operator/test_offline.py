@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecoserve.carbon import AverageIntensity
+from ecoserve.carbon import AverageIntensity, IntensitySeries
 from ecoserve.catalog import load_catalog
 from ecoserve.fleet.snapshot import Snapshot, Zone
 from ecoserve.performance import Role
@@ -22,6 +22,7 @@ from ecoserve.workload.lengths import single_length
 from ecoserve.workload.slices import ServingDemand, TrafficDemand
 from ecoserve_operator.planning.capacities import Capacities
 from ecoserve_operator.planning.decision import Choice, Taken
+from ecoserve_operator.planning.deferral import is_worth_scheduling
 from ecoserve_operator.planning.horizon_call import OfflineSchedule, ScheduledStep
 from ecoserve_operator.planning.offline import OfflineWork, Order, restored
 from ecoserve_operator.planning.planner import Decision
@@ -278,6 +279,14 @@ def test_only_what_is_enforced_waits(mode: str, defers: bool) -> None:
     offline = demand_of(record, record.serving, load_catalog(), NOW).offline
     assert offline is not None
     assert offline.defers is defers
+
+
+def test_nothing_is_scheduled_where_no_hour_is_known_to_be_cleaner() -> None:
+    """A schedule takes many plans; on a grid of constants it would take them for nothing, again at each step."""
+    series = IntensitySeries(times=(NOW, NOW + HOUR), grams_per_kwh=(300.0, 20.0))
+    assert is_worth_scheduling(snapshot(), {"west": (series, False)})
+    assert not is_worth_scheduling(snapshot(), {})
+    assert not is_worth_scheduling(snapshot(defers=False), {"west": (series, False)})
 
 
 def test_a_forecast_that_fails_ends_nothing() -> None:

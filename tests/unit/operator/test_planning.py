@@ -250,6 +250,13 @@ def test_a_slow_planner_is_ended_and_the_next_call_gets_a_fresh_one() -> None:
     assert total == 3
 
 
+def test_what_took_too_long_may_take_twice_as_long_the_next_time() -> None:
+    """Whatever else was quick meanwhile: what it takes to ask again is."""
+    ended, total, done = _played((time.sleep, 2), (sum, [1, 2]), (time.sleep, 2), limit_seconds=2.0)
+    assert "longer than 2 s" in ended
+    assert (total, done) == (3, None)
+
+
 def test_a_planner_that_dies_is_told_and_replaced() -> None:
     died, total = _played((os._exit, 7), (sum, [1, 2]))
     assert "ended with status 7" in died
@@ -266,6 +273,17 @@ def test_an_exception_in_the_planner_is_told_in_one_sentence() -> None:
 def test_what_a_solver_prints_does_not_disturb_the_answers(printed: str) -> None:
     written, total = _played((os.write, 1, printed.encode()), (sum, [1, 2]))
     assert (written, total) == (len(printed), 3)
+
+
+def test_what_nobody_waits_for_leaves_the_processor_to_plans() -> None:
+    async def niceness(process: PlannerProcess) -> int:
+        try:
+            return await process.call(os.nice, 0)
+        finally:
+            await process.close()
+
+    plans, reports = (asyncio.run(niceness(PlannerProcess(60.0, yields=yields))) for yields in (False, True))
+    assert reports == min(19, plans + 10)
 
 
 def test_a_decision_is_a_new_one_until_a_pass_over_it_has_ended_well() -> None:
