@@ -2,7 +2,8 @@
 
 Deciding anew costs next to nothing and heeds a forecast that has changed: an hour that was to be clean may no longer be. Work whose
 annotations can't be understood starts at once, and an event says what was wrong; no mistake may keep work from being
-done. A Job is let go by ending its suspension, a pod by taking its gate away; gates of others stay.
+done. Only while the source of some grid was not looked at once yet, as after a restart, does a missing forecast let nothing go: it
+may not be missing. A Job is let go by ending its suspension, a pod by taking its gate away; gates of others stay.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from typing import Any
 
 from ecoserve.api.labels import HELD, HELD_UNTIL
 from ecoserve.errors import EcoserveError, InvalidInputError
-from ecoserve.planner.starting import Start, best_start
+from ecoserve.planner.starting import Start, StartReason, best_start
 from ecoserve.workload.forecast import HOUR, Forecast, expect, of_intensity
 from ecoserve_operator.clock import Clock
 from ecoserve_operator.holding.work import held_work
@@ -75,6 +76,7 @@ class Holder:
     async def _look(self) -> None:
         held = [(kind, body) for kind in _KINDS for body in await self._api.list(kind.where, f"{HELD}=true")]
         now = self._clock.now()
+        unread = self._signals.unread(self._world.zones.values())
         forecasts: dict[int, dict[str, Forecast]] = {}
         for kind, body in held:
             try:
@@ -86,6 +88,8 @@ class Holder:
             if hours not in forecasts:
                 forecasts[hours] = self._forecasts(now, hours)
             start = best_start(now, min(work.deadline, now + _LONGEST), work.duration, forecasts[hours])
+            if start.reason is StartReason.NO_FORECAST and unread:
+                continue
             if start.at <= now:
                 await self._release(kind, body, start.sentence)
             elif work.told != start.sentence:

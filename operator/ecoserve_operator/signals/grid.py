@@ -127,6 +127,18 @@ class GridSignals:
                 found |= dict.fromkeys(record.grid.spec.zones or (record.name,), known)
         return found
 
+    def unread(self, zones: Iterable[ZoneRecord]) -> bool:
+        """Whether some zone's source has yet to be looked at for the first time: its forecast is not known, but may be there."""
+        return any(self._is_unread(record.grid) for record in zones if record.grid is not None)
+
+    def _is_unread(self, grid: GridZone) -> bool:
+        question, wanted = question_of(grid), _wanted(grid)
+        if question is not None:
+            looked_at = self._followers.known(question).asked
+        else:
+            looked_at = wanted is None or wanted in self._sources
+        return not looked_at or grid.metadata.name not in self._last
+
     def forecasts(self, zones: Iterable[ZoneRecord]) -> dict[str, IntensitySeries]:
         """The series behind each GridZone, by its name; none of one that is played over and over."""
         found = {record.name: self._series(record.grid) for record in zones if record.grid is not None}
