@@ -31,8 +31,10 @@ class Progress:
 
     @property
     def without_room(self) -> bool:
-        """Whether replicas are awaited that no node takes, while nothing moves and nothing loads."""
-        if self.moves or not self.lacking or not all(each.settled for each in self.state.values()):
+        """Whether replicas are awaited that no node takes, while nothing moves or loads; some are there to be replaced."""
+        if self.moves or not self.lacking or not self.giving:
+            return False
+        if not all(each.settled for each in self.state.values()):
             return False
         pods = [(self.placed.get(key, 0), each) for key, each in self.state.items()]
         loading = any(placed > each.ready for placed, each in pods)

@@ -4,6 +4,7 @@ It is not the session's shared cluster: the operator plans every node there is, 
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import secrets
@@ -22,9 +23,11 @@ import pytest
 import urllib3.exceptions
 import yaml
 
+import ecoserve_operator.main
 from ecoserve.api.crds import build_crds
 from ecoserve.fleet.fleet_file import load_fleet
 from ecoserve_devcluster import Cluster, ClusterSettings, Process, apply_fleet
+from ecoserve_devcluster.audit import Right, read_audit, rights_used
 from ecoserve_operator.rbac import (
     build_inference_pool_rules,
     build_operator_lease_rules,
@@ -43,11 +46,77 @@ nodes:
 Body = dict[str, Any]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+FOLDER = Path(__file__).parent
+_COLLECTED: "pytest.StashKey[dict[str, set[str]]]" = pytest.StashKey()
+_RAN: "pytest.StashKey[set[str]]" = pytest.StashKey()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Which rights were used is known when everything else has run."""
-    items.sort(
-        key=lambda item: item.path.name == "test_rights.py" and item.path.parent == Path(__file__).parent
-    )
+    items.sort(key=lambda item: item.path.name == "test_rights.py" and item.path.parent == FOLDER)
+    collected: dict[str, set[str]] = {}
+    for item in items:
+        if item.path.parent == FOLDER:
+            collected.setdefault(item.path.name, set()).add(item.nodeid)
+    config.stash[_COLLECTED] = collected
+    config.stash[_RAN] = set()
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Take down what has run."""
+    item.config.stash[_RAN].add(item.nodeid)
+
+
+class RightsUsed:
+    """Which rights the operator used in which files of tests: in this run, and in earlier ones of the same code.
+
+    Runs are kept in pytest's cache, each with the digest of its files and of the operator.
+    """
+
+    _KEY = "ecoserve/rights-used"
+
+    def __init__(self, cluster: Cluster, config: pytest.Config) -> None:
+        self._cluster = cluster
+        self._config = config
+
+    def over_all_runs(self) -> tuple[set[Right], list[str]]:
+        """The rights that were used, and the files of which no whole run is known."""
+        runs = [self._this_run(), *self._earlier()]
+        seen = {name for run in runs for name in run["files"]}
+        used = {(group, resource, verb) for run in runs for group, resource, verb in run["rights"]}
+        return used, sorted(_digests().keys() - seen)
+
+    def keep(self) -> None:
+        """Keep this run for later ones; it replaces those of which it has all files."""
+        this = self._this_run()
+        if this["files"]:
+            others = [run for run in self._earlier() if not run["files"].keys() <= this["files"].keys()]
+            self._config.cache.set(self._KEY, [this, *others])  # type: ignore[union-attr]  # never turned off
+
+    def _earlier(self) -> list[Any]:
+        now = _digests()
+        kept = self._config.cache.get(self._KEY, [])  # type: ignore[union-attr]
+        return [run for run in kept if run["files"].items() <= now.items()]
+
+    def _this_run(self) -> dict[str, Any]:
+        whole = not any("::" in argument for argument in self._config.args)
+        collected, ran = self._config.stash[_COLLECTED], self._config.stash[_RAN]
+        files = {
+            name: digest for name, digest in _digests().items() if whole and collected.get(name, {""}) <= ran
+        }
+        accesses = (each for each in read_audit(self._cluster.audit_log) if each.user == ACCOUNT)
+        return {"files": files, "rights": sorted(rights_used(accesses))}
+
+
+def _digests() -> dict[str, str]:
+    """A digest of each file of tests together with all that it tests."""
+    sources = [Path(__file__), *sorted(Path(ecoserve_operator.main.__file__).parent.rglob("*.py"))]
+    common = b"".join(path.read_bytes() for path in sources)
+    return {
+        path.name: hashlib.sha256(common + path.read_bytes()).hexdigest()
+        for path in FOLDER.glob("test_*.py")
+        if path.name != "test_rights.py"
+    }
 
 
 @dataclass(frozen=True)
@@ -162,7 +231,9 @@ def _zone(name: str, grams: float) -> Body:
 
 @pytest.fixture(scope="session")
 def operator_cluster(
-    binaries: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+    binaries: Callable[[str], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
 ) -> Iterator[Cluster]:
     del binaries  # they are built by now
     fleet = tmp_path_factory.mktemp("fleet") / "fleet.yaml"
@@ -176,6 +247,13 @@ def operator_cluster(
         cluster.start_scheduler("ecoserve", {"profiles": [{"schedulerName": "ecoserve"}]})
         cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
         yield cluster
+        RightsUsed(cluster, request.config).keep()
+
+
+@pytest.fixture(scope="session")
+def rights_used_by_operator(operator_cluster: Cluster, request: pytest.FixtureRequest) -> RightsUsed:
+    """What this run and earlier ones tell of the rights that the operator uses."""
+    return RightsUsed(operator_cluster, request.config)
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,19 @@
 """The operator's rights, by what it asked the API server for in all tests before: nothing was forbidden, nothing is unused.
 
-Collected last (conftest).
+Collected last (conftest). Nothing is told of rules that are unused before each file of tests has run whole.
 """
 
-from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ecoserve_devcluster import Cluster, Process
-from ecoserve_devcluster.audit import read_audit, rights_of, rights_used
-from ecoserve_operator.rbac import build_operator_lease_rules, build_operator_rules
+from ecoserve_devcluster.audit import read_audit, rights_of
+from ecoserve_operator.rbac import (
+    build_inference_pool_rules,
+    build_operator_lease_rules,
+    build_operator_rules,
+)
 
 pytestmark = pytest.mark.devcluster
 
@@ -35,13 +39,13 @@ def test_nothing_that_the_operator_asked_for_was_forbidden(
     assert [each for each in accesses if not each.allowed] == []
 
 
-def test_every_right_of_the_operator_is_used(
-    operator_cluster: Cluster, request: pytest.FixtureRequest
-) -> None:
-    folder = Path(__file__).parent
-    ran = {item.path.name for item in request.session.items if item.path.parent == folder}
-    if missing := {path.name for path in folder.glob("test_*.py")} - ran:
-        pytest.skip(f"rights may be used by tests that were not run: {', '.join(sorted(missing))}")
-    accesses = (each for each in read_audit(operator_cluster.audit_log) if each.user == ACCOUNT)
-    granted = rights_of([*build_operator_rules(), *build_operator_lease_rules()])
-    assert granted - rights_used(accesses) <= NEEDED_ALL_THE_SAME.keys() <= granted
+def test_every_right_of_the_operator_is_used(rights_used_by_operator: Any) -> None:
+    """Of all files of tests here, run together or one by one since the code changed last."""
+    used, missing = rights_used_by_operator.over_all_runs()
+    if missing:
+        pytest.skip(f"rights may be used by tests that were not run; run these, too: {', '.join(missing)}")
+    rules = [*build_operator_rules(), *build_inference_pool_rules(), *build_operator_lease_rules()]
+    granted = rights_of(rules)
+    assert NEEDED_ALL_THE_SAME.keys() <= granted
+    unused = sorted(granted - used - NEEDED_ALL_THE_SAME.keys())
+    assert unused == [], "take these from operator/ecoserve_operator/rbac.py"

@@ -91,13 +91,24 @@ def kept() -> Standstills:
         (STANDS, True),
         (replace(STANDS, moves=True), False),
         (replace(STANDS, lacking=frozenset()), False),
+        (replace(STANDS, giving=frozenset()), False),
         (progress(deployment("old", 3, 3), deployment("full", 2, 0), placed={"old": 3, "full": 2}), False),
         (progress(deployment("old", 3, 3), deployment("full", 2, 0), placed={"old": 3, "full": 1}), False),
         (progress(deployment("old", 3, 3), deployment("full", 2, 1), placed={"old": 3, "full": 1}), True),
         (progress(deployment("old", 3, 3), deployment("full", 2, 0), placed={"old": 4}), False),
         (progress(deployment("full", 2, 0, settled=False), placed={}), False),
     ],
-    ids=["pending", "moves", "nothing awaited", "loading", "one loads", "one fits", "ending", "unsettled"],
+    ids=[
+        "pending",
+        "moves",
+        "nothing awaited",
+        "nothing replaced",
+        "loading",
+        "one loads",
+        "one fits",
+        "ending",
+        "unsettled",
+    ],
 )
 def test_what_stands_still_is_awaited_and_on_no_node(item: Progress, without_room: bool) -> None:
     assert item.without_room is without_room
