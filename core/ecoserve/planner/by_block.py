@@ -15,6 +15,7 @@ import numpy as np
 from ecoserve.planner.blocks import Blocks, Fill
 from ecoserve.planner.candidate import Candidate, candidate
 from ecoserve.planner.formulation import Formulation
+from ecoserve.planner.instance import InstanceSpec
 from ecoserve.planner.mathopt_backend import solve_mixed
 from ecoserve.planner.offers import BOTH
 from ecoserve.planner.program import Flags, Indices, ProgramBuilder, Vector, distinct
@@ -95,6 +96,7 @@ class _Filling:
         self.shares = np.zeros(len(self.option))
         held = np.array([float(spec.held.get(item.name, 0)) for item in spec.configurations])
         self.held, self.starts = held[self.configuration], blocks.start_costs[self.configuration]
+        self.least = _own_least(spec)[self.configuration]
 
     def open(self) -> Flags:
         """Return which ways have something left."""
@@ -106,6 +108,7 @@ class _Filling:
         parts = self.fill.parts(self.left[self.slice_of[self.fill.order]])
         prices = self.blocks.replica_prices[self.configuration]
         prices = prices + np.where(self.counts >= self.held, self.starts, 0.0)
+        prices = np.where(self.counts >= self.least, prices, 0.0)  # what runs anyway costs nothing to use
         spent = prices + np.bincount(self.fill.keys, parts * self.energy, kinds)
         worth = np.bincount(self.fill.keys, parts * self.value, kinds)
         useful = allowed & (np.bincount(self.fill.keys, parts, kinds) > _NOTHING)
@@ -123,14 +126,25 @@ class _Filling:
         self.left = np.maximum(self.left - taken, 0.0)
 
     def ways(self) -> _Ways:
-        """Return the ways with nothing left."""
-        kinds, options = np.flatnonzero(self.counts), np.flatnonzero(self.shares)
+        """Return the ways with nothing left, with what has to run anyway."""
+        counts = np.maximum(self.counts, self.least)
+        kinds, options = np.flatnonzero(counts), np.flatnonzero(self.shares)
         made = _Ways(
             self.blocks.of_configuration[self.first],
-            (self.way_of_kind[kinds], self.configuration[kinds], self.counts[kinds]),
+            (self.way_of_kind[kinds], self.configuration[kinds], counts[kinds]),
             (self.way[options], self.option[options], self.shares[options]),
         )
         return made.kept(~self.open())
+
+
+def _own_least(spec: InstanceSpec) -> Vector:
+    """Return the least replicas of each configuration that has a limit of its own."""
+    places = {item.name: place for place, item in enumerate(spec.configurations)}
+    least = np.zeros(len(places))
+    for limit in spec.limits:
+        if len(limit.configurations) == 1:
+            least[places[limit.configurations[0]]] = limit.min_replicas
+    return least
 
 
 def _filled(blocks: Blocks) -> _Ways:
