@@ -162,7 +162,16 @@ class Actor:
             writes=len(done.applied) + len(done.deleted),
             waits=bool(done.waiting) or partial,
             desired=desired,
-            progress=None if left.keys() & around.leaving.keys() else _progress_of(done, left, around),
+            progress=None
+            if left.keys() & around.leaving.keys()
+            else Progress(
+                moves=bool(done.applied or done.deleted),
+                late=self._waited_too_long(record.full_name),
+                lacking=done.lacking,
+                giving=done.giving,
+                state={key: each for key, each in left.items() if key not in around.scalers},
+                placed=around.placed,
+            ),
         )
 
     async def _carry_out(
@@ -227,17 +236,6 @@ class Actor:
         return _verdict(
             "False", Reason.PROGRESS_TIMEOUT, f"{awaited} (longer than {self._timeout_seconds:g} s)"
         )
-
-
-def _progress_of(done: Done, left: Mapping[Key, DeploymentRecord], around: _Around) -> Progress:
-    """How a change stands, as far as it is not others who scale."""
-    return Progress(
-        moves=bool(done.applied or done.deleted),
-        lacking=done.lacking,
-        giving=done.giving,
-        state={key: each for key, each in left.items() if key not in around.scalers},
-        placed=around.placed,
-    )
 
 
 def _without_room(done: Done, dip_percent: float) -> Verdict:

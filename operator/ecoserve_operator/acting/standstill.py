@@ -20,10 +20,11 @@ class Progress:
     """How a serving's change stands after a pass.
 
     `lacking` are the pools in which replicas are awaited, `giving` those in which more run than are to; `state` is
-    what runs, which differs as soon as anything moves.
+    what runs, which differs as soon as anything moves. `late` tells that it takes longer than a change may.
     """
 
     moves: bool
+    late: bool
     lacking: frozenset[str]
     giving: frozenset[str]
     state: Mapping[Key, DeploymentRecord]
@@ -85,7 +86,12 @@ class Standstills:
     def note(self, servings: Mapping[str, Progress], now: float) -> frozenset[str]:
         """Take down how all changes stand; the servings for which something is to be done that was not before."""
         without = {name for name, each in servings.items() if each.without_room}
-        coming = {pool for name, each in servings.items() if name not in without for pool in each.giving}
+        coming = {
+            pool
+            for name, each in servings.items()
+            if name not in without and not each.late
+            for pool in each.giving
+        }
         standing = {name for name in without if not servings[name].lacking & coming}
         self._standing = {
             name: before

@@ -40,6 +40,7 @@ def progress(
 ) -> Progress:
     return Progress(
         moves=False,
+        late=False,
         lacking=frozenset([lacking] if lacking else []),
         giving=frozenset([giving] if giving else []),
         state={each.key: each for each in runs},
@@ -144,6 +145,15 @@ def test_room_that_another_is_about_to_give_is_waited_for() -> None:
     stands = replace(STANDS)
     assert not found.note({NAME: STANDS, "n/other": stands}, 3 * WAIT), "each waits for the other's room"
     assert found.note({NAME: STANDS, "n/other": stands}, 4 * WAIT) == {NAME, "n/other"}
+
+
+def test_room_of_one_that_is_late_is_waited_for_no_longer() -> None:
+    fails = progress(deployment("elsewhere", 1, 0), placed={"elsewhere": 1}, lacking="elsewhere")
+    found = Standstills(WAIT, LASTING)
+    assert not found.note({NAME: STANDS, "n/other": fails}, WAIT)
+    late = replace(fails, late=True)
+    assert not found.note({NAME: STANDS, "n/other": late}, 2 * WAIT)
+    assert found.note({NAME: STANDS, "n/other": late}, 3 * WAIT) == {NAME}
 
 
 def test_replicas_stay_for_an_hour_or_until_there_are_other_nodes_or_less_load() -> None:
