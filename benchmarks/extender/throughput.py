@@ -20,7 +20,7 @@ import psutil
 from api import bind_times, create_pods, delete_pods
 from rich.progress import Progress
 
-from ecoserve.api.labels import CARBON_AWARE_RESOURCE
+from ecoserve.api.labels import CARBON_AWARE_RESOURCE, SCHEDULER_NAME
 from ecoserve_devcluster import Cluster, Process
 from ecoserve_extender.scheduler_config import build_scheduler_configuration
 
@@ -43,7 +43,7 @@ class Variant:
 
     def start(self, cluster: Cluster) -> list[Process]:
         """Start the scheduler, last of what is returned."""
-        second = [_started(cluster, BESIDE, "beside", self.beside, ())] if self.beside else []
+        second = [_started(cluster, BESIDE, SCHEDULER_NAME, self.beside, ())] if self.beside else []
         managed = (CARBON_AWARE_RESOURCE,) if self.managed else ()
         return [*second, _started(cluster, SCHEDULER, self.name, self.url, managed, batching=self.batching)]
 

@@ -134,8 +134,8 @@ class Settings:
     retries_per_second: float = 200.0
     """Refused pods called back: as many as the scheduler binds."""
 
-    decisions_per_second: float = 50.0
-    """Decisions written onto bound pods: a burst is bound first and told of while it starts."""
+    decisions_per_second: float = 20.0
+    """Decisions written onto bound pods: a burst is bound first and told of while it starts; /explain tells at once."""
 
     unasked_seconds: float = 30.0
     """How long a bound pod that nobody asked us about is left to other replicas: longer than they mostly take to write."""

@@ -112,10 +112,8 @@ def encode_priorities(ranking: Ranking) -> bytes:
     names, scores = ranking.names, ranking.scores
     if not ranking.plain:
         return _encoder.encode(list(map(_HostPriority, names.tolist(), scores.tolist())))
-    groups = ((score, names[scores == score].tolist()) for score in np.unique(scores).tolist())
-    parts = (f'{{"Host":"{_between(group, score)}","Score":{score}}}' for score, group in groups)
-    return f"[{','.join(parts)}]".encode()
-
-
-def _between(names: Sequence[str], score: int) -> str:
-    return f'","Score":{score}}},{{"Host":"'.join(names)
+    parts = []
+    for score in np.unique(scores).tolist():
+        group = names[scores == score].tolist()
+        parts += ['{"Host":"', f'","Score":{score}}},{{"Host":"'.join(group), f'","Score":{score}}}', ","]
+    return f"[{''.join(parts[:-1])}]".encode()

@@ -30,6 +30,8 @@ class ClusterState:
     def __init__(self) -> None:
         self.nodes: dict[str, NodeRecord] = {}
         self.pods: dict[str, BoundPod] = {}
+        self.offline: dict[str, BoundPod] = {}
+        """Those of class offline again: few among many, and looked through every few seconds."""
         self.plan: PlanView | None = None
         self.table = NodeTable()
         self.standings = [UNKNOWN]
@@ -44,7 +46,7 @@ class ClusterState:
 
     def offline_pods(self) -> dict[tuple[str, str], str]:
         """Return the node of each bound offline pod, by namespace and name."""
-        return {(pod.namespace, pod.name): pod.node for pod in self.pods.values() if pod.offline}
+        return {(pod.namespace, pod.name): pod.node for pod in self.offline.values()}
 
     def put_node(self, node: NodeRecord) -> None:
         """Record a node, new or changed."""
@@ -72,11 +74,15 @@ class ClusterState:
         if known is not None:
             self._count(known, -1)
         self.pods[pod.uid] = pod
+        self.offline.pop(pod.uid, None)
+        if pod.offline:
+            self.offline[pod.uid] = pod
         self._count(pod, +1)
 
     def remove_pod(self, uid: str) -> None:
         """Forget a pod: deleted or finished."""
         pod = self.pods.pop(uid, None)
+        self.offline.pop(uid, None)
         if pod is not None:
             self._count(pod, -1)
 

@@ -55,8 +55,8 @@ class Evictions:
 
     def _offline_pods(self) -> dict[str, list[BoundPod]]:
         found: dict[str, list[BoundPod]] = {}
-        for pod in self._state.pods.values():
-            if pod.offline and not pod.leaving and not self._planned(pod):
+        for pod in self._state.offline.values():
+            if not pod.leaving and not self._planned(pod):
                 found.setdefault(pod.node, []).append(pod)
         return found
 

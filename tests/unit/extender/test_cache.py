@@ -122,6 +122,7 @@ def test_sums_follow_events_exactly(events):
                 state.put_node(NodeRecord(name=what, labels={}, allocatable=Requests()))
             case "no node":
                 state.remove_node(what)
+    assert state.offline == {uid: pod for uid, pod in state.pods.items() if pod.offline}
     for node in ("n1", "n2"):
         pods = [pod for pod in state.pods.values() if pod.node == node]
         assert state.table.usage(node) == NodeUsage(
