@@ -30,9 +30,11 @@ PHYSICAL = AcceleratorConstants(
     kv_efficiency=0.7,
     compute_efficiency=0.72,
     fp8_share=0.6,
+    attention_compute_share=0.7,
     expert_bandwidth_share=0.9,
     expert_compute_share=0.6,
-    routing_evenness=2.0,
+    activation_passes=3.0,
+    routing_shape=200.0,
     block_value_seconds=9e-10,
     link_efficiency=0.5,
     exchange_seconds_per_device=1.5e-6,
@@ -53,8 +55,8 @@ PHYSICAL = AcceleratorConstants(
 
 _PULL = {
     "compute_efficiency": 30.0, "bandwidth_efficiency": 8.0, "expert_bandwidth_share": 4.0, "kv_efficiency": 3.0,
-    "routing_evenness": 3.0, "launch_seconds": 2.0, "request_seconds": 2.0, "expert_compute_share": 2.0,
-    "joules_per_byte": 2.0, "fp8_share": 4.0, "link_efficiency": 3.0, "power_compute": 3.0, "power_compute_exponent": 3.0,
+    "routing_shape": 3.0, "launch_seconds": 2.0, "request_seconds": 2.0, "expert_compute_share": 2.0,
+    "joules_per_byte": 2.0, "fp8_share": 4.0, "attention_compute_share": 3.0, "link_efficiency": 3.0, "activation_passes": 3.0, "power_compute": 3.0, "power_compute_exponent": 3.0,
 }  # fmt: skip
 _WEAK_PULL = 0.5
 _SOURCE_WEIGHT = {"ML.ENERGY": 1.0, "Splitwise": 0.6, "aiconfigurator": 0.25}

@@ -30,7 +30,8 @@ class Accelerator(Cited):
     """One accelerator card.
 
     `loaded_idle_watts` is what holding a model draws above `idle_watts` while nothing runs.
-    `interconnect_gb_per_s` is per device and direction. `soc_kg`, `pcb_cm2` and `psu_watts` feed
+    `interconnect_gb_per_s` is per device and direction; `interconnect_reduces` where its switches add up what devices
+    exchange, so that each sends it once. `soc_kg`, `pcb_cm2` and `psu_watts` feed
     the embodied-carbon formula. `product_labels` are the values of labels that name it
     (`nvidia.com/gpu.product`, `amd.com/gpu.product-name`, `cloud.google.com/gke-accelerator`).
     `bf16_tflops` is the dense peak; a card without bf16 gives its fp16 rate here. `fp8_tflops` and `fp4_tflops` are None
@@ -55,6 +56,7 @@ class Accelerator(Cited):
     pcb_cm2: float
     psu_watts: float
     interconnect_gb_per_s: float
+    interconnect_reduces: bool = False
     price_per_hour: float | None = None
     product_labels: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)

@@ -72,7 +72,7 @@ class AcceleratorSteps:
 
     def prefill_seconds(self, tokens: float) -> float:
         """Time the devices are occupied by the prefill of one prompt of `tokens` tokens."""
-        work = self._work_seconds(tokens) + self._prompt_attention_seconds(tokens)
+        work = self._work_seconds(tokens, 1.0) + self._prompt_attention_seconds(tokens)
         return _soft_max(work, self._launch_seconds)
 
     def decode_seconds(self, batch: float, context_tokens: float) -> float:
@@ -88,7 +88,9 @@ class AcceleratorSteps:
         with_prompt = 1.0 - math.exp(-prompts_per_step)
         prompts = prompts_per_step / with_prompt
         plain = self._device_seconds(batch, context_tokens)
-        work = self._work_seconds(batch + prompts * tokens) - self._work_seconds(batch)
+        work = self._work_seconds(batch + prompts * tokens, batch + prompts) - self._work_seconds(
+            batch, batch
+        )
         longer = plain + work + prompts * self._prompt_attention_seconds(tokens)
         added = with_prompt * (_soft_max(longer, self._launch_seconds) - plain)
         return added + prompts_per_step * self.constants.request_seconds
@@ -107,7 +109,10 @@ class AcceleratorSteps:
             batch, context_tokens, tokens, prompts_per_step
         )
         passed = batch + prompts_per_step * tokens
-        flops = 2.0 * self.engine.model.matmul_parameters * passed / self.engine.devices
+        model = self.engine.model
+        multiplied = (model.matmul_parameters - model.embedding_parameters) * passed
+        multiplied += model.embedding_parameters * (batch + prompts_per_step)
+        flops = 2.0 * multiplied / self.engine.devices
         touched = self._experts_touched(passed) / self._expert_parts
         expert_bytes = touched * self._bytes_of_an_expert * self._unpacking
         moved = self._always_bytes + expert_bytes + self._kv_bytes_read(batch, context_tokens)
@@ -137,9 +142,10 @@ class AcceleratorSteps:
 
     def _experts_touched(self, tokens: float) -> float:
         """Experts of a layer that some token chooses."""
-        model, even = self.engine.model, self.constants.routing_evenness
+        model = self.engine.model
         if not model.experts:
             return 0.0
+        even = self.constants.routing_shape / model.experts
         chosen = tokens * model.experts_per_token / model.experts
         return model.experts * (1.0 - math.pow(1.0 + chosen / even, -even))
 
@@ -175,25 +181,43 @@ class AcceleratorSteps:
         """Devices that share each expert."""
         return self.engine.devices / self._expert_parts
 
-    def _work_seconds(self, tokens: float) -> float:
-        """Matrices, experts and exchanges of a step over that many tokens."""
-        seconds = _soft_max(self._always_bytes / self._bytes_per_second, self._always_flop_seconds * tokens)
+    def _work_seconds(self, tokens: float, sampled: float) -> float:
+        """Matrices, experts and exchanges of a step over that many tokens, of which `sampled` pass the output head."""
+        multiplied = self._always_flop_seconds * tokens + self._head_flop_seconds * sampled
+        seconds = _soft_max(self._always_bytes / self._bytes_per_second, multiplied)
         if self.engine.model.experts:
             read = self._bytes_of_an_expert * self._experts_read(tokens)
             seconds += self._block_seconds(tokens) + _soft_max(
                 read / (self._bytes_per_second * self.constants.expert_bandwidth_share),
                 self._expert_flop_seconds * tokens,
             )
-        return seconds + self._exchange_transfer_seconds(tokens)
+        return seconds + self._activation_seconds * tokens + self._exchange_transfer_seconds(tokens)
+
+    @functools.cached_property
+    def _activation_seconds(self) -> float:
+        """Time per token of what lies between multiplications: norms, residuals, gates, writing and reading their values.
+
+        The hidden state is whole on every device, what is inside a block is split.
+        """
+        model = self.engine.model
+        inside = (model.matmul_parameters - model.embedding_parameters) / model.hidden_size
+        values = 2.0 * self._blocks * model.hidden_size + inside / self.engine.devices
+        return values * _ACTIVATION_BYTES * self.constants.activation_passes / self._bytes_per_second
 
     @functools.cached_property
     def _always_flop_seconds(self) -> float:
         """Time per token of the multiplications that every token passes."""
         model, precision = self.engine.model, self.engine.precision
         narrow = model.narrow_always_parameters(precision)
-        wide = model.always_read_parameters - narrow
+        wide = model.always_read_parameters - model.embedding_parameters - narrow
         seconds = narrow / self._flops_per_second(precision) + wide / self._flops_per_second("bf16")
         return 2.0 * seconds / self.engine.devices
+
+    @functools.cached_property
+    def _head_flop_seconds(self) -> float:
+        """Time of the output head per token that is sampled: of a prompt only the last is."""
+        rate = self._flops_per_second("bf16")
+        return 2.0 * self.engine.model.embedding_parameters / self.engine.devices / rate
 
     @functools.cached_property
     def _expert_flop_seconds(self) -> float:
@@ -215,7 +239,7 @@ class AcceleratorSteps:
             self.engine.accelerator.bf16_tflops
             * 1e12
             * self._sustained_share
-            * efficiency.PROMPT_ATTENTION_SHARE
+            * self.constants.attention_compute_share
         )
         return self.engine.model.prompt_attention_flops(tokens) / self.engine.devices / rate
 
@@ -245,7 +269,9 @@ class AcceleratorSteps:
 
     def _device_seconds(self, batch: float, context_tokens: float) -> float:
         """Time of a decode step on the devices."""
-        return self._work_seconds(batch) + self._kv_seconds(batch, context_tokens) + self._graph_seconds
+        return (
+            self._work_seconds(batch, batch) + self._kv_seconds(batch, context_tokens) + self._graph_seconds
+        )
 
     def _host_seconds(self, batch: float) -> float:
         """Time of a step on the host: scheduling, sampling, detokenising."""
@@ -267,8 +293,10 @@ class AcceleratorSteps:
         devices = self.engine.devices
         if devices == 1:
             return 0.0
-        sent = 2.0 * (devices - 1) / devices * tokens * self.engine.model.hidden_size * _ACTIVATION_BYTES
-        peak = self.engine.accelerator.interconnect_gb_per_s * 1e9
+        card = self.engine.accelerator
+        parts = 1.0 if card.interconnect_reduces else 2.0 * (devices - 1) / devices
+        sent = parts * tokens * self.engine.model.hidden_size * _ACTIVATION_BYTES
+        peak = card.interconnect_gb_per_s * 1e9
         return self._blocks * sent / (peak * self.constants.link_efficiency)
 
     @functools.cached_property

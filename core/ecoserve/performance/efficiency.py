@@ -16,73 +16,82 @@ from dataclasses import dataclass
 class AcceleratorConstants:
     """What peaks and shapes don't say: shares of peaks, times of kernels and of the host, and power."""
 
-    bandwidth_efficiency: float = 0.854
+    bandwidth_efficiency: float = 0.857
     """Share of peak memory bandwidth at which weights that every token passes are read."""
 
-    kv_efficiency: float = 0.644
+    kv_efficiency: float = 0.666
     """Share of peak memory bandwidth at which decode reads keys and values."""
 
-    compute_efficiency: float = 0.725
+    compute_efficiency: float = 0.734
     """Share of peak matrix throughput that a long prefill reaches."""
 
-    fp8_share: float = 0.538
+    fp8_share: float = 0.541
     """Share of that which is left in fp8, over the fp8 peak: barely faster than bf16."""
 
-    expert_bandwidth_share: float = 0.696
+    attention_compute_share: float = 0.688
+    """Share of the compute above that a prompt's attention reaches."""
+
+    expert_bandwidth_share: float = 0.677
     """Share of the bandwidth above at which experts are read: each has few tokens."""
 
-    expert_compute_share: float = 0.499
+    expert_compute_share: float = 0.509
     """Share of the compute above that experts' grouped kernels reach."""
 
-    routing_evenness: float = 0.711
-    """Shape of the gamma distribution of experts' popularity: infinite where all are chosen alike."""
+    activation_passes: float = 2.73
+    """Times that each value between multiplications is written or read in device memory."""
 
-    block_value_seconds: float = 8.81e-10
+    routing_shape: float = 73.4
+    """Shape of the gamma distribution of the popularity of all experts of a layer together.
+
+    Each of them has an even part of it, so that the finer a layer is cut into experts, the less alike they are chosen.
+    """
+
+    block_value_seconds: float = 1.05e-09
     """Time of block-scaled fp8 kernels on each expert they read, per value of its hidden and intermediate width.
 
     They pad the tokens of an expert to tiles of 64 or 128 rows, however few they are.
     """
 
-    link_efficiency: float = 0.591
+    link_efficiency: float = 0.549
     """Share of peak per-direction bandwidth that an exchange between devices reaches."""
 
-    exchange_seconds_per_device: float = 2.93e-06
+    exchange_seconds_per_device: float = 3.27e-06
     """Latency of one exchange between devices, for each in it; a transformer layer has two."""
 
-    layer_seconds: float = 5.04e-05
+    layer_seconds: float = 4.87e-05
     """Time of a layer's kernels beside bytes and flops, replayed as a recorded graph."""
 
-    launch_seconds: float = 0.000425
+    launch_seconds: float = 0.000431
     """Time to launch a layer's kernels one by one, as in a step with a prompt; an expert layer counts twice."""
 
-    step_seconds: float = 0.000932
+    step_seconds: float = 0.000847
     """Fixed time of one engine step: scheduling, sampling."""
 
-    sequence_seconds: float = 3.87e-05
+    sequence_seconds: float = 3.73e-05
     """Further time of a step for each running sequence: sampling, detokenising, bookkeeping."""
 
-    request_seconds: float = 0.00316
+    request_seconds: float = 0.003
     """Time by which admitting a new request holds up the running ones."""
 
-    prefill_latency_seconds: float = 0.0232
+    prefill_latency_seconds: float = 0.0215
     """What a request waits for around its prefill (tokenising, scheduling) without occupying the devices."""
 
-    power_base: float = 0.177
+    power_base: float = 0.156
     """Share of the span from loaded idle to TDP that running steps draw, whatever they do."""
 
-    power_block_experts: float = 1.23
+    power_block_experts: float = 1.19
     """Further share while block-scaled kernels work on experts: units multiply the padding, too."""
 
-    joules_per_byte: float = 6.59e-11
+    joules_per_byte: float = 7e-11
     """Energy of a byte read from device memory; of one that is unpacked to 16 bit on the way, for the bytes it becomes."""
 
-    power_compute: float = 1.53
+    power_compute: float = 1.52
     """Further share at full matrix throughput."""
 
-    power_compute_exponent: float = 0.51
+    power_compute_exponent: float = 0.495
     """Exponent by which that falls with the share of throughput in use."""
 
-    gddr_tflops_per_watt: float = 0.606
+    gddr_tflops_per_watt: float = 0.7
     """Most a card with GDDR sustains per watt of TDP at 5 nm: such cards are held by power, not by their units.
 
     At coarser processes it falls with the square root of the process's size, an assumption.
@@ -91,9 +100,6 @@ class AcceleratorConstants:
 
 ACCELERATOR = AcceleratorConstants()
 """The constants in use."""
-
-PROMPT_ATTENTION_SHARE = 0.6
-"""Share of the sustained bf16 throughput at which a prompt's attention runs (an assumption; few rows tell)."""
 
 TFLOPS_PER_WATT_PROCESS_NM = 5.0
 """The process of `gddr_tflops_per_watt`."""

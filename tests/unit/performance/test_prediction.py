@@ -34,21 +34,72 @@ def test_a_decode_step_by_hand():
 
 
 def test_a_prefill_by_hand():
-    """A long prompt on an H100 is matrix work plus attention that grows with its square."""
+    """A long prompt on an H100: multiplications without the output head, attention that grows with its square, activations."""
     known = efficiency.ACCELERATOR
     rate = 989e12 * known.compute_efficiency
-    expected = 2 * (8.030e9 - 128256 * 4096) * 8192 / rate
-    expected += 2 * 32 * 32 * 128 * 8192**2 / (rate * efficiency.PROMPT_ATTENTION_SHARE)
+    inside = 8.030e9 - 2 * 128256 * 4096
+    expected = 2 * inside * 8192 / rate
+    expected += 2 * 32 * 32 * 128 * 8192**2 / (rate * known.attention_compute_share)
+    values = 2 * 64 * 4096 + inside / 4096
+    expected += 8192 * 2 * values * known.activation_passes / (3350e9 * known.bandwidth_efficiency)
     found = predict(engine(), 8192, 100, 1).prefill_seconds
     assert found == pytest.approx(expected + known.prefill_latency_seconds, rel=0.01)
 
 
+def test_a_prompt_passes_the_output_head_once():
+    """Twice the vocabulary costs a prefill its last token only, and a step over as many sequences all of it."""
+    wide = replace(SMALL, vocabulary_size=4 * SMALL.vocabulary_size, parameters=8.030e9 + 6 * 128256 * 4096)
+    few, many = (engine_steps(engine(model)) for model in (SMALL, wide))
+    assert many.prefill_seconds(8192) == pytest.approx(few.prefill_seconds(8192), rel=1e-3)
+    assert many.decode_seconds(2000, 1) > few.decode_seconds(2000, 1) * 1.01
+
+
+def test_switches_that_add_up_take_each_value_once():
+    """Eight devices of Llama 70B on 4,096 tokens: 160 exchanges of 8,192 values, 7/4 of them where devices add up."""
+    node = CATALOG.instance("p5.48xlarge")
+    model = CATALOG.model("meta-llama/Llama-3.1-70B-Instruct")
+
+    def prefill(reduces, devices):
+        card = replace(node.accelerator, interconnect_reduces=reduces)
+        of = Engine(
+            model=model,
+            precision="bf16",
+            instance=replace(node, accelerator=card),
+            tensor_parallel=devices,
+        )
+        return engine_steps(of).prefill_seconds(4096)
+
+    more = 160 * 0.75 * 4096 * 8192 * 2 / (450e9 * efficiency.ACCELERATOR.link_efficiency)
+    assert prefill(reduces=False, devices=8) - prefill(reduces=True, devices=8) == pytest.approx(
+        more, rel=0.02
+    )
+    assert prefill(reduces=False, devices=2) == prefill(reduces=True, devices=2)
+
+
+def test_the_finer_experts_are_cut_the_fewer_of_their_bytes_a_step_reads():
+    """Sixteen experts of which a token takes one, or 128 an eighth as wide of which it takes eight: the same work."""
+    coarse = CATALOG.model("meta-llama/Llama-4-Scout-17B-16E-Instruct")
+    fine = replace(coarse, experts=128, experts_per_token=8, intermediate_size=coarse.intermediate_size // 8)
+    node = CATALOG.instance("p5.48xlarge")
+
+    def step(model):
+        return engine_steps(
+            Engine(model=model, precision="bf16", instance=node, tensor_parallel=8)
+        ).decode_seconds(64, 500)
+
+    assert step(fine) < 0.97 * step(coarse)
+
+
 def test_a_state_is_read_and_written_at_the_rate_of_weights():
     known = efficiency.ACCELERATOR
-    steps = engine_steps(engine(CATALOG.model("nvidia/NVIDIA-Nemotron-Nano-9B-v2")))
+    model = CATALOG.model("nvidia/NVIDIA-Nemotron-Nano-9B-v2")
+    steps = engine_steps(engine(model))
     state = 27 * 128 * 80 * 128 * 4
+    blocks = model.attention_layers + 27 + model.feed_forward_layers
+    inside = (model.matmul_parameters - model.embedding_parameters) / model.hidden_size
+    moved = 2 * state + 2 * (2 * blocks * model.hidden_size + inside) * known.activation_passes
     added = steps.decode_seconds(2, 1) - steps.decode_seconds(1, 1)
-    expected = 2 * state / (3350e9 * known.bandwidth_efficiency) + known.sequence_seconds
+    expected = moved / (3350e9 * known.bandwidth_efficiency) + known.sequence_seconds
     assert added == pytest.approx(expected, rel=0.02)
 
 
