@@ -30,6 +30,7 @@ from ecoserve_devcluster.paths import cache_folder
 from ecoserve_devcluster.toolchain import find_go
 
 _HERE = Path(__file__).parent
+_NOTHING_TO_WRITE = 'ecoserve_extender_cache_entries{kind="decisions to write"} 0.0'
 
 
 def _plan() -> dict[str, Any]:
@@ -88,6 +89,11 @@ class _Extenders:
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.ports[name]}"
 
+    def settled(self) -> bool:
+        """Tell whether ours has written all decisions."""
+        text = httpx.get(f"{self.url('ours')}/metrics", trust_env=False).text
+        return any(line == _NOTHING_TO_WRITE for line in text.splitlines())
+
     def restarted(self) -> tuple[float, float]:
         """Return seconds from start to filled caches of a fresh process, and its resident MB some seconds later."""
         port = self._cluster.free_port()
@@ -143,6 +149,7 @@ async def _measure(arguments: argparse.Namespace, progress: Progress) -> dict[st
                     variants[:4] if nodes == large else variants,
                     pods=pods // share,
                     rounds=max(1, rounds // share),
+                    settled=extenders.settled,
                     progress=progress,
                 )
                 results["throughput"][str(nodes)] = {n: rate.pods_per_second for n, rate in rates.items()}
@@ -240,9 +247,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a small cluster, in about a minute")
     parser.add_argument(
-        "--pods", type=int, default=500, help="pods per measurement (500; half at many nodes)"
+        "--pods", type=int, default=250, help="pods per measurement (250; half at many nodes)"
     )
-    parser.add_argument("--rounds", type=int, default=6, help="rounds of throughput (6; half at many nodes)")
+    parser.add_argument("--rounds", type=int, default=4, help="rounds of throughput (4; half at many nodes)")
     arguments = parser.parse_args()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:

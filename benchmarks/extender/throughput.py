@@ -6,11 +6,13 @@ batching, too: between it and the one with an extender lies what asking costs.
 Pods are created first and wait; then a scheduler is started and a watch tells when each is bound. What counts is the
 time between the first and the last twentieth of the binds, so that neither start-up nor creation is measured. Variants
 take turns within a round, forth and back, because the machine's other work comes and goes. Our extender runs and watches
-beside every variant: what that costs is in all of them.
+beside every variant: what that costs is in all of them. It writes decisions onto pods after they are bound, at a pace: the next
+variant waits for the last of them, and CPU per pod counts all of them.
 """
 
+import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median
@@ -85,7 +87,12 @@ def _cpu_seconds(cluster: Cluster) -> dict[str, float]:
 
 
 async def _rate(
-    cluster: Cluster, client: aiohttp.ClientSession, variant: Variant, pods: int, progress: Progress
+    cluster: Cluster,
+    client: aiohttp.ClientSession,
+    variant: Variant,
+    pods: int,
+    settled: Callable[[], bool],
+    progress: Progress,
 ) -> Rate:
     """Measure one variant once."""
     namespace = cluster.create_namespace(f"throughput-{secrets.token_hex(3)}")
@@ -97,6 +104,8 @@ async def _rate(
 
     before = _cpu_seconds(cluster)
     times = await bind_times(client, namespace, pods, start)
+    while not settled():
+        await asyncio.sleep(0.2)
     after = _cpu_seconds(cluster)
     for process in started:
         process.stop()
@@ -115,15 +124,16 @@ async def measured(
     *,
     pods: int,
     rounds: int,
+    settled: Callable[[], bool],
     progress: Progress,
 ) -> Mapping[str, Rate]:
-    """Return the medians of each variant over the rounds."""
+    """Return the medians of each variant over the rounds; `settled` tells when all is written that follows from the binds."""
     found: dict[str, list[Rate]] = {variant.name: [] for variant in variants}
     task = progress.add_task("scheduling", total=rounds * len(variants))
     for turn in range(rounds):
         for variant in variants if turn % 2 == 0 else reversed(variants):
             progress.update(task, description=f"scheduling {pods:,} pods, {variant.name}")
-            found[variant.name].append(await _rate(cluster, client, variant, pods, progress))
+            found[variant.name].append(await _rate(cluster, client, variant, pods, settled, progress))
             progress.advance(task)
     progress.remove_task(task)
     return {
