@@ -21,9 +21,10 @@ from ecoserve.planner.program import Program
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Objective (None where nothing was found) of a solver."""
+    """Objective of a solver (None where nothing was found), and what it proved that no plan is below (None where it tells none)."""
 
     objective: float | None
+    bound: float | None = None
 
 
 def whole_program(instance: PlanningInstance, *, tight: bool) -> tuple[Formulation, Program]:
@@ -65,7 +66,8 @@ def by_mathopt(
     proto = model_proto(program, formulation.objective(), np.flatnonzero(program.open), relaxed=False)
     model = mathopt.Model.from_model_proto(proto)
     result = mathopt.solve(model, mathopt.SolverType[solver], params=parameters)
-    return Answer(result.objective_value() if result.has_primal_feasible_solution() else None)
+    found = result.objective_value() if result.has_primal_feasible_solution() else None
+    return Answer(found, result.termination.objective_bounds.dual_bound)
 
 
 def by_cbc(instance: PlanningInstance, gap: float, limit_seconds: float) -> Answer:

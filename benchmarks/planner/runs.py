@@ -24,6 +24,7 @@ def ours(instance: PlanningInstance) -> dict[str, Any]:
     return {
         "objective": result.objective,
         "lp": result.bounds.lp,
+        "bound": result.bounds.mip,
         "options": len(instance.spec.options),
         "status": result.status,
         "nodes": sum(result.nodes.values()),
@@ -65,7 +66,10 @@ def compared(
     rivals: bool,
     published: bool = False,
 ) -> dict[str, Any]:
-    """Measure the planner, then each rival; those count that come as near to the LP bound as the planner, or to `gap`."""
+    """Measure the planner, then each rival; those count that come as near to the LP bound as the planner, or to `gap`.
+
+    `best_bound_over_lp` is the highest bound that any of them proved: no plan is nearer to the LP bound.
+    """
     mine = measured(make, ours)
     answer = mine.answer
     row: dict[str, Any] = {
@@ -75,6 +79,7 @@ def compared(
         "ours": _figures(mine, answer["objective"], answer["lp"])
         | {"status": answer["status"], "nodes": answer["nodes"], "unserved": answer["unserved"]},
     }
+    bounds = [answer["bound"]]
     if rivals:
         works: dict[str, Callable[[PlanningInstance], Answer]] = {
             "highs": partial(by_mathopt, "HIGHS", gap=gap, limit_seconds=limit_seconds),
@@ -91,6 +96,7 @@ def compared(
         for rival, work in works.items():
             theirs = measured(make, work)
             row[rival] = _figures(theirs, theirs.answer.objective, answer["lp"])
+            bounds += [] if theirs.answer.bound is None else [theirs.answer.bound]
         worst = max(gap, row["ours"]["gap_over_lp"]) + 1e-6
         reached = {
             r: row[r]["cpu_seconds"]
@@ -100,6 +106,7 @@ def compared(
         row["best_rival"] = min(reached, key=lambda r: reached[r], default=None)
         row["times_faster"] = min(reached.values()) / mine.cpu_seconds if reached else None
         row["times_faster_than_cbc"] = row["cbc"]["cpu_seconds"] / mine.cpu_seconds
+    row["best_bound_over_lp"] = max(bounds) / answer["lp"] - 1
     return row
 
 

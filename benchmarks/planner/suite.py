@@ -64,12 +64,13 @@ def _cell(figures: dict[str, Any] | None) -> str:
 
 def _table(plans: list[dict[str, Any]]) -> Table:
     table = Table(title="CPU seconds and gap over the LP bound")
-    for heading in ("instance", "planner", "peak MB", "HiGHS", "SCIP", "CBC (PuLP)", "faster"):
+    for heading in ("instance", "none below", "planner", "peak MB", "HiGHS", "SCIP", "CBC (PuLP)", "faster"):
         table.add_column(heading)
     for row in plans:
         faster = row.get("times_faster")
         table.add_row(
             f"{row['name']} #{row['seed']}",
+            f"{row['best_bound_over_lp']:.2%}",
             _cell(row["ours"]),
             f"{row['ours']['peak_mb']:.0f}",
             *(_cell(row.get(rival)) for rival in ("highs", "scip", "cbc")),

@@ -9,6 +9,9 @@ than a whole plan costs, so that each node has prices, and none is given up for 
 The more promising child is followed first, until it falls behind the least open bound. What is branched on is the
 number whose rounding up raises the bound most, by what it did before (pseudo-costs) and at first by its price: one
 child is closed soon, and the other has learned that it must do with fewer.
+
+While the best plan is farther from the relaxation than the gap, all that is nearer stays open: from the start that leads to
+better plans than to close whatever the gap proves, at a few programs more.
 """
 
 import time
@@ -29,6 +32,8 @@ from ecoserve.planner.tiers import Tiers
 
 _MOST_PROGRAMS = 400
 """So many linear programs are solved at most: what is open then takes other means."""
+_NEAR_PROGRAMS = 50
+"""Up to so many, a plan that is proven is not enough: one within the gap of the linear bound is sought, or shown not to exist."""
 _SPARE_WORK = 10_000
 """Programs solved times their columns, up to which plans are sought within the finer gap, whatever is asked."""
 _FINE_GAP = 1e-4
@@ -88,8 +93,9 @@ class Branching:
         )
         self._open: list[tuple[float, int, _Node]] = [(root.bound, next(self._turns), root)]
         self._closed = inf
-        while self._open and self._open[0][0] < self._enough():
-            if self._programs >= _MOST_PROGRAMS or time.perf_counter() >= deadline:
+        while self._open and (least := self._open[0][0]) < self._enough():
+            most = _MOST_PROGRAMS if least < self._proving() else _NEAR_PROGRAMS
+            if self._programs >= most or time.perf_counter() >= deadline:
                 break
             self._dive(heappop(self._open)[2])
         least = self._open[0][0] if self._open else inf
@@ -98,6 +104,11 @@ class Branching:
 
     def _enough(self) -> float:
         """Return the bound from which on a node needs no search."""
+        near = self._relaxed.bound + self._gap * abs(self._relaxed.bound)
+        return self._proving() if self._total <= near else max(near, self._proving())
+
+    def _proving(self) -> float:
+        """Return the bound that proves the best plan to the gap."""
         little = self._programs * len(self._priced.session.columns) < _SPARE_WORK
         gap = min(self._gap, _FINE_GAP) if little else self._gap
         return self._total - gap * abs(self._total) - 1e-9

@@ -24,10 +24,10 @@ import numpy as np
 from ecoserve.planner.instance import ConfigurationSpec, InstanceSpec, Objective, PoolSpec, ZoneSpec
 from ecoserve.planner.offers import BOTH, DECODE, PREFILL, Offered, Options, usable_options
 from ecoserve.planner.packing import fits, replicas_per_node
+from ecoserve.planner.packing_rows import write_packing
 from ecoserve.planner.program import Indices, Program, ProgramBuilder, Vector, distinct
 from ecoserve.units import GRAMS_PER_TONNE
 
-_MARGIN = 1e-9
 _LINKING_ROWS = 5_000
 """In programs with more slices on pools than this, whole nodes hardly matter and rows cost more than they save."""
 
@@ -197,7 +197,7 @@ class _Writer:
         }
         cover = self._cover(offered, shed, copies, rated)
         capacity = self._capacity(offered, replicas)
-        packing = self._packing(replicas, nodes)
+        packing = write_packing(self.builder, self.placeable.values(), self.pools, replicas, nodes)
         self._linking(offered, nodes)
         least, most = self._limits(replicas, missing)
         churn, churn_row = self._churn(replicas)
@@ -307,28 +307,6 @@ class _Writer:
         values = np.concatenate([offered.loads, np.full(len(used), -1.0)])
         first = self.builder.rows(rows, columns, values, np.full(len(used), -inf), np.zeros(len(used)))
         return {name: first + k for k, name in enumerate(names)}
-
-    def _packing(self, replicas: Mapping[str, int], nodes: Mapping[str, int]) -> dict[tuple[str, int], int]:
-        rows: dict[tuple[str, int], int] = {}
-        members: dict[str, list[ConfigurationSpec]] = {}
-        for item in self.placeable.values():
-            members.setdefault(item.pool, []).append(item)
-        for name, items in members.items():
-            capacity = self.pools[name].node.resources.amounts()
-            for index, have in enumerate(capacity):
-                used = [(replicas[item.name], item.resources.amounts()[index]) for item in items]
-                if have > 0 and any(amount for _, amount in used):
-                    rows[name, index] = self.builder.row([*used, (nodes[name], -have)], upper=0.0)
-                large = [(column, 1.0) for column, amount in used if amount > have / 2 * (1 + _MARGIN)]
-                if large:  # no two of them share a node, whatever the sum says
-                    self.builder.row([*large, (nodes[name], -1.0)], upper=0.0)
-            for item in items:
-                amounts = item.resources.amounts()
-                whole = replicas_per_node(amounts, capacity)
-                ratio = min((h / a for a, h in zip(amounts, capacity, strict=True) if a > 0), default=inf)
-                if 1 < whole < ratio * (1 - _MARGIN):
-                    self.builder.row([(replicas[item.name], 1.0), (nodes[name], -whole)], upper=0.0)
-        return rows
 
     def _linking(self, offered: Offered, nodes: Mapping[str, int]) -> None:
         """Tie shares to nodes: a pool that is off serves no part of a slice.

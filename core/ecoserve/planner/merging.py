@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecoserve.planner.instance import FlowResult, InstanceSpec, SliceSpec
-from ecoserve.planner.offers import Options
-from ecoserve.planner.program import Indices
+from ecoserve.planner.offers import PHASES, Options
+from ecoserve.planner.program import Indices, entry_order
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,15 +57,11 @@ def merge_slices(spec: InstanceSpec, options: Options | None = None) -> Merged:
 
 def _profiles(spec: InstanceSpec, options: Options) -> list[bytes]:
     """Return of each slice what serves it, and how, in a form that can be compared."""
-    order = np.lexsort((options.phases, options.configurations, options.slices))
+    order = entry_order(options.slices, options.configurations * len(PHASES) + options.phases)
+    if order is not None:
+        options = options.chosen(order)
     figures = np.column_stack(
-        [
-            options.configurations[order],
-            options.phases[order],
-            options.max_rates[order],
-            options.joules[order],
-            options.latencies[order],
-        ]
+        [options.configurations, options.phases, options.max_rates, options.joules, options.latencies]
     )
     ends: Indices = np.cumsum(np.bincount(options.slices, minlength=len(spec.slices)))
     return [figures[a:b].tobytes() for a, b in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)]

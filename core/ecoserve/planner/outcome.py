@@ -1,13 +1,17 @@
 """A plan and its bounds as the result that is written to files."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from ecoserve.planner.candidate import Candidate, churn
 from ecoserve.planner.formulation import Formulation
-from ecoserve.planner.instance import BoundsResult, FlowResult, MarginalsResult, PlanningResult
+from ecoserve.planner.instance import BoundsResult, FlowResult, MarginalsResult, Phase, PlanningResult
 from ecoserve.planner.merging import Merged, split_flows, split_unserved
 from ecoserve.planner.offers import PHASES
 from ecoserve.planner.program import Vector
+
+_REMEMBERED_FLOWS = 4_096
 
 
 def chain(fluid: float, linear: float, mixed: float, plan: float) -> BoundsResult:
@@ -66,9 +70,7 @@ def flows_of(formulation: Formulation, shares: Vector) -> tuple[FlowResult, ...]
     spec, offered = formulation.spec, formulation.offered
     used = np.flatnonzero(shares)
     return tuple(
-        FlowResult(
-            slice=spec.slices[s].name, configuration=spec.configurations[c].name, rate=rate, phase=PHASES[p]
-        )
+        _flow(spec.slices[s].name, spec.configurations[c].name, rate, PHASES[p])
         for s, c, p, rate in zip(
             offered.slices[used].tolist(),
             offered.configurations[used].tolist(),
@@ -77,3 +79,9 @@ def flows_of(formulation: Formulation, shares: Vector) -> tuple[FlowResult, ...]
             strict=True,
         )
     )
+
+
+@lru_cache(maxsize=_REMEMBERED_FLOWS)
+def _flow(slice_name: str, configuration: str, rate: float, phase: Phase) -> FlowResult:
+    """Return what flows; most of it is the same from tick to tick, and to make it anew took as long as the routing."""
+    return FlowResult(slice=slice_name, configuration=configuration, rate=rate, phase=phase)

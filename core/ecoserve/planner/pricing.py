@@ -21,7 +21,7 @@ _WHOLE = 3_000
 """Up to so many options all of them are taken at once."""
 _FIRST = 6
 """Options of a slice (and zone, where its phases are split) to start with."""
-_PER_ROUND = 4
+PER_ROUND = 4
 """Options of a slice and phase that come in together."""
 TOLERANCE = 1e-8
 """What options left out may take off a bound, as a share of it."""
@@ -66,10 +66,18 @@ class Relaxation:
 
 
 class PricedSession:
-    """One program that stays with GLOP; `active` are the options that it knows by now."""
+    """One program that stays with GLOP; `active` are the options that it knows by now, `per_round` those of a slice to come in."""
 
-    def __init__(self, formulation: Formulation, program: Program, objective: Vector, active: Flags) -> None:
+    def __init__(
+        self,
+        formulation: Formulation,
+        program: Program,
+        objective: Vector,
+        active: Flags,
+        per_round: int = PER_ROUND,
+    ) -> None:
         offered = formulation.offered
+        self._per_round = per_round
         known = program.open
         known[offered.columns] &= active
         self.formulation = formulation
@@ -106,7 +114,7 @@ class PricedSession:
             bound = solution.objective - short
             if bound >= enough or short <= tolerance * abs(solution.objective) + 1e-12:
                 return replace(solution, bound=bound)
-            added = _most_wanted(self._groups, costs, left)
+            added = _most_wanted(self._groups, costs, left, self._per_round)
             left[added] = False
             self.active[added] = True
             self.session.add(offered.columns[added])
@@ -176,6 +184,6 @@ def _entries_of(program: Program, columns: Indices) -> Program:
     )
 
 
-def _most_wanted(groups: Indices, costs: Vector, left: Flags) -> Indices:
+def _most_wanted(groups: Indices, costs: Vector, left: Flags, count: int) -> Indices:
     wanted = np.flatnonzero(left & (costs < 0))
-    return np.sort(wanted[least_of_groups(groups[wanted], costs[wanted], _PER_ROUND)])
+    return np.sort(wanted[least_of_groups(groups[wanted], costs[wanted], count)])

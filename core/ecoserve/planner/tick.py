@@ -20,7 +20,7 @@ from ecoserve.planner.marginals import marginals
 from ecoserve.planner.mathopt_backend import Solution, SolverError
 from ecoserve.planner.merging import merge_slices, split_flows
 from ecoserve.planner.outcome import flows_of
-from ecoserve.planner.pricing import TOLERANCE, PricedSession, Relaxation
+from ecoserve.planner.pricing import PER_ROUND, TOLERANCE, PricedSession, Relaxation
 from ecoserve.planner.program import Indices, Program, Row
 
 _NOISE = 1e-7
@@ -117,11 +117,11 @@ def _priced(
         bounds |= {column: (float(plan.nodes[name]),) * 2 for name, column in formulation.nodes.items()}
     relaxation = Relaxation(formulation)
     now = relaxation.solve(formulation.program.bounded(bounds), formulation.objective())
-    known = relaxation.useful
+    known, per_round = relaxation.useful, PER_ROUND
     if held and now.point is not None:
-        known = formulation.offered.within(now.point) > 0
+        known, per_round = formulation.offered.within(now.point) > 0, 1
     prices = np.append(formulation.metrics["embodied"], list(intensities.values()))
-    priced = PricedSession(formulation, _with_zones(formulation).bounded(bounds), prices, known)
+    priced = PricedSession(formulation, _with_zones(formulation).bounded(bounds), prices, known, per_round)
     priced.solve()  # ticks go on from here
     return priced
 

@@ -25,6 +25,7 @@ def test_figures_are_one_json_object_with_a_gap_and_a_time_for_every_instance() 
     assert plan["ours"]["gap_over_lp"] >= 0
     assert plan["ours"]["unserved"] == 0
     assert plan["ours"]["peak_mb"] > 0
+    assert 0 <= plan["best_bound_over_lp"] <= plan["ours"]["gap_over_lp"]
     assert figures["tick"]["worst_gap_over_lp"] >= 0
 
 
@@ -42,4 +43,6 @@ def test_rivals_solve_the_same_problem(solver: str, tight: bool) -> None:
     assert theirs.objective is not None
     assert ours.bounds.lp * (1 - 1e-6) <= theirs.objective
     assert ours.lower_bound <= theirs.objective * (1 + 1e-6)
+    assert theirs.bound is not None
+    assert ours.bounds.lp * (1 - 0.05) <= theirs.bound <= ours.objective * (1 + 1e-6)
     assert ours.objective <= theirs.objective * (1 + instance.spec.relative_gap) + 1e-6

@@ -2,6 +2,7 @@
 
 import random
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +16,11 @@ from ecoserve.planner.mathopt_backend import solve_linear, solve_mixed
 from ecoserve.planner.pricing import Relaxation
 from ecoserve.planner.program import Program
 from ecoserve.planner.rounding import Rounding
+from ecoserve.planner.solver import solve
 from ecoserve.planner.tiers import Allowance, Tiers
 
 GAP = 1e-7
+BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "planner"
 
 
 def fleet(seed: int, *, phases: bool, nodes: int) -> Formulation:
@@ -129,3 +132,17 @@ def test_the_bound_holds_when_the_search_is_cut_short(programs: int, monkeypatch
     relaxed = solve_linear(program, formulation.objective())
     assert relaxed.objective * (1 - 1e-6) <= bound <= optimum * (1 + 1e-9)
     assert total >= optimum * (1 - 1e-9)
+
+
+@pytest.mark.parametrize("seed", [5, 7, 11])
+def test_a_plan_within_the_gap_of_the_relaxation_is_found_where_there_is_one(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plans farther off are proven within the gap of the best sooner, and were taken."""
+    monkeypatch.syspath_prepend(str(BENCHMARK))
+    from generator import roofline
+
+    instance = roofline(100, 40, 40, seed=seed, spread=0.3, most_nodes=4)
+    result = solve(instance)
+    assert result.objective <= result.bounds.lp * (1 + instance.spec.relative_gap)
+    assert result.objective == solve(instance).objective
