@@ -51,6 +51,14 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Followed:
+    """What the replicas held come to under new intensities, and the answer that they are where that is near enough."""
+
+    plan: Plan
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
     """The instances behind an answer, compressed, by file name; or why they can't be kept."""
 
@@ -69,9 +77,10 @@ class PlanningSession:
 
     def answer(self, snapshot: Snapshot, limits: Hysteresis) -> Answer:
         """Return the plan of a snapshot."""
-        found = self._rerouted(snapshot, limits)
+        followed = self._followed(snapshot, limits)
+        found = followed.answer if followed is not None else None
         if found is None:
-            found = self._planned(snapshot, limits)
+            found = self._planned(snapshot, limits, followed.plan if followed is not None else None)
             follows = KeptPlan.can_follow(found.plan)
             self._kept = KeptPlan(snapshot, found.plan) if follows else None
             self._searched_at = snapshot.taken_at
@@ -96,8 +105,8 @@ class PlanningSession:
                 files[f"{spec.objective}.json.xz"] = lzma.compress(text.encode(), preset=_XZ_PRESET)
         return Exported(files=files)
 
-    def _rerouted(self, snapshot: Snapshot, limits: Hysteresis) -> Answer | None:
-        """Return the plan kept and rerouted; None where it is to be made anew."""
+    def _followed(self, snapshot: Snapshot, limits: Hysteresis) -> _Followed | None:
+        """Return the plan kept and rerouted; None where the question is another, or is to be asked anew."""
         if (
             self._kept is None
             or self._searched_at is None
@@ -112,15 +121,19 @@ class PlanningSession:
             followed = self._kept.at(snapshot)
         except EcoserveError:
             return None  # a plan made anew tells what is wrong
-        if followed.plan.unserved or followed.excess > accepted:
+        if followed.plan.unserved:
             return None
+        if followed.excess > accepted:
+            return _Followed(plan=followed.plan)
         detail = (
             f"only intensities changed: the replicas stay, {followed.excess:.1%} above the new bound "
             f"(up to {accepted:.1%} they do)"
         )
-        return Answer(plan=followed.plan, route=Route.REROUTED, detail=detail, review_at=review_at)
+        answer = Answer(plan=followed.plan, route=Route.REROUTED, detail=detail, review_at=review_at)
+        return _Followed(plan=followed.plan, answer=answer)
 
-    def _planned(self, snapshot: Snapshot, limits: Hysteresis) -> Answer:
+    def _planned(self, snapshot: Snapshot, limits: Hysteresis, followed: Plan | None) -> Answer:
+        """Plan anew; `followed` is what the replicas held come to, where that is known already."""
         best = make_plan(snapshot)
         if short := snapshot.stays & {item.serving for item in best.unserved}:
             # Beside what is ready of these the load can't be served: their change can only wait for room.
@@ -129,7 +142,7 @@ class PlanningSession:
         if not snapshot.held or same_replicas(best, snapshot.held):
             self._patience.forget()
             return Answer(plan=best, route=Route.PLANNED, detail="planned anew")
-        held = make_plan(snapshot, pinned=Pinned(replicas=snapshot.held))
+        held = followed or make_plan(snapshot, pinned=Pinned(replicas=snapshot.held))
         gains = own_gains(held, best, snapshot)
         movers = self._patience.movers(gains, snapshot.taken_at, limits)
         due = self._patience.due(limits)
