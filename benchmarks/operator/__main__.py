@@ -1,7 +1,7 @@
 """The operator on a big cluster: `make bench-operator`. The last line of output is one JSON object.
 
 1,000 nodes and 200 LLMServings on a real control plane. Intensities step again and again; a watch tells when the last
-Deployment was written. Then nothing moves for a while, then the operator is killed and started anew, then weeks are
+Deployment was written. Then nothing moves for a while, then the operator is stopped and started anew, then weeks are
 played in minutes (`--soak`). A phase that fails is told in a sentence, the others' figures are given, and the exit
 status is 1.
 """

@@ -56,6 +56,8 @@ class Watcher:
         self._lock = threading.Lock()
         self._moments = Moments()
         self._plan: Mapping[str, Any] = {}
+        self.plans = 0
+        """How many plans have been seen so far."""
         self._over = threading.Event()
         for target in (self._follow_deployments, self._follow_plan):
             threading.Thread(target=self._always, args=(target,), daemon=True).start()
@@ -127,7 +129,8 @@ class Watcher:
         for event in watch.Watch().stream(
             listing, GROUP, VERSION, "placementplans", field_selector=where, timeout_seconds=600
         ):
-            self._plan = {} if event["type"] == "DELETED" else event["raw_object"]
+            before, self._plan = self.planned_at, {} if event["type"] == "DELETED" else event["raw_object"]
+            self.plans += self.planned_at != before
 
     def _note(self, kind: str, deployment: Mapping[str, Any]) -> None:
         name, now = deployment["metadata"]["name"], time.monotonic()

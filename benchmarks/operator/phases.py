@@ -125,7 +125,7 @@ class Bench:
             "--replay-from=2026-01-05T00:00:00Z",
             f"--replay-speed={_WEEK_SECONDS / 60}",
         )
-        chooser = random.Random(1)
+        chooser, plans = random.Random(1), self.watcher.plans
         seconds = minutes * 60
         began, resident = time.monotonic(), []
         while (passed := time.monotonic() - began) < seconds:
@@ -133,11 +133,14 @@ class Bench:
             time.sleep(_SOAK_STEP_SECONDS)
             resident.append(Usage.of(self.operator.pid).resident_mb)
             advance(time.monotonic() - began - passed)
+        if self.watcher.plans == plans:
+            raise TimeoutError(f"no plan was made in {seconds:g} s, so the memory tells nothing")
         third = len(resident) // 3
         early, late = median(resident[third : 2 * third]), median(resident[2 * third :])
         stride = math.ceil(len(resident) / _SOAK_SAMPLES)
         return {
             "weeks": minutes,
+            "plans": self.watcher.plans - plans,
             "resident_mb": [round(value, 1) for value in resident[::stride]],
             "growth": late / early - 1.0,
         }

@@ -102,10 +102,10 @@ def set_scene(cluster: Cluster, nodes: int, servings: int) -> Scene:
 
 
 def steps(count: int) -> list[dict[str, float]]:
-    """Return intensities of each step: every zone moves by up to 80 % around its mean, so that the order of zones changes."""
+    """Return intensities of each step: every zone moves by up to a half around its mean, so that the order of zones changes."""
     chooser = random.Random(_SEED)
     return [
-        {zone: round(grams * chooser.uniform(0.2, 1.8), 1) for zone, grams in BASE_GRAMS.items()}
+        {zone: round(grams * chooser.uniform(0.5, 1.5), 1) for zone, grams in BASE_GRAMS.items()}
         for _ in range(count)
     ]
 
