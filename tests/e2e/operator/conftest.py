@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +48,7 @@ Body = dict[str, Any]
 
 FOLDER = Path(__file__).parent
 _COLLECTED: "pytest.StashKey[dict[str, set[str]]]" = pytest.StashKey()
-_RAN: "pytest.StashKey[set[str]]" = pytest.StashKey()
+_PASSED: "pytest.StashKey[set[str]]" = pytest.StashKey()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -59,12 +59,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.path.parent == FOLDER:
             collected.setdefault(item.path.name, set()).add(item.nodeid)
     config.stash[_COLLECTED] = collected
-    config.stash[_RAN] = set()
+    config.stash[_PASSED] = set()
 
 
-def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """Take down what has run."""
-    item.config.stash[_RAN].add(item.nodeid)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Take down what has passed: a test that failed has not used all that it would."""
+    report = yield
+    if report.when == "call" and report.passed:
+        item.config.stash[_PASSED].add(item.nodeid)
+    return report
 
 
 class RightsUsed:
@@ -80,7 +86,7 @@ class RightsUsed:
         self._config = config
 
     def over_all_runs(self) -> tuple[set[Right], list[str]]:
-        """The rights that were used, and the files of which no whole run is known."""
+        """The rights that were used, and the files of which no run is known in which all passed."""
         runs = [self._this_run(), *self._earlier()]
         seen = {name for run in runs for name in run["files"]}
         used = {(group, resource, verb) for run in runs for group, resource, verb in run["rights"]}
@@ -100,9 +106,11 @@ class RightsUsed:
 
     def _this_run(self) -> dict[str, Any]:
         whole = not any("::" in argument for argument in self._config.args)
-        collected, ran = self._config.stash[_COLLECTED], self._config.stash[_RAN]
+        collected, passed = self._config.stash[_COLLECTED], self._config.stash[_PASSED]
         files = {
-            name: digest for name, digest in _digests().items() if whole and collected.get(name, {""}) <= ran
+            name: digest
+            for name, digest in _digests().items()
+            if whole and collected.get(name, {""}) <= passed
         }
         accesses = (each for each in read_audit(self._cluster.audit_log) if each.user == ACCOUNT)
         return {"files": files, "rights": sorted(rights_used(accesses))}

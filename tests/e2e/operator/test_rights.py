@@ -1,6 +1,6 @@
 """The operator's rights, by what it asked the API server for in all tests before: nothing was forbidden, nothing is unused.
 
-Collected last (conftest). Nothing is told of rules that are unused before each file of tests has run whole.
+Collected last (conftest). Nothing is told of rules that are unused before each file of tests has passed whole.
 """
 
 from typing import Any
@@ -43,7 +43,7 @@ def test_every_right_of_the_operator_is_used(rights_used_by_operator: Any) -> No
     """Of all files of tests here, run together or one by one since the code changed last."""
     used, missing = rights_used_by_operator.over_all_runs()
     if missing:
-        pytest.skip(f"rights may be used by tests that were not run; run these, too: {', '.join(missing)}")
+        pytest.skip(f"rights may be used by tests that have not passed; run these, too: {', '.join(missing)}")
     rules = [*build_operator_rules(), *build_inference_pool_rules(), *build_operator_lease_rules()]
     granted = rights_of(rules)
     assert NEEDED_ALL_THE_SAME.keys() <= granted
