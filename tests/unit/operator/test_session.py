@@ -16,7 +16,7 @@ from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot, serving_dema
 from ecoserve.fleet.nodes import NodeFacts, Resources
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.planner.instance import parse_instance
-from ecoserve.planner.plan import Plan
+from ecoserve.planner.plan import Plan, make_plan
 from ecoserve.planner.solver import solve
 from ecoserve_operator.planning.session import Answer, PlanningSession, Route
 from ecoserve_operator.settings import Settings
@@ -224,19 +224,29 @@ def test_held_replicas_that_find_no_room_any_more_are_no_hindrance() -> None:
 
 
 def test_replicas_that_stay_are_added_to_or_go_where_the_load_could_not_be_served_beside_them() -> None:
-    whole = world(rate=5.5)
-    pool = next(pool for pool in whole.pools if pool.zone == "west")
-    one_node = replace(whole, pools=(replace(pool, node_names=pool.node_names[:1]),))
-    name = whole.servings[0].name
-    tp2, tp4 = (f"{name}/{pool.name}/both/{shape}/online" for shape in ("tp2", "tp4"))
+    """One node, on which the least replicas that can run there leave no room for those that serve most."""
+    pool = next(pool for pool in world().pools if pool.zone == "west")
 
-    def answer(held: dict[str, int], asked: Snapshot = one_node) -> Answer:
-        stays = replace(asked, held=held, stays=frozenset({name}))
-        return PlanningSession().answer(stays, HYSTERESIS)
+    def asked(rate: float) -> Snapshot:
+        whole = world(rate=rate)
+        (demand,) = whole.servings
+        assert demand.online is not None
+        one_length = (replace(demand.online.buckets[0], share=1.0),)
+        demand = replace(demand, online=replace(demand.online, buckets=one_length))
+        one_node = (replace(pool, node_names=pool.node_names[:1]),)
+        return replace(whole, servings=(demand,), pools=one_node)
 
-    assert replicas(PlanningSession().answer(one_node, HYSTERESIS).plan) == {tp4: 2}
-    assert replicas(answer({tp2: 1, tp4: 1}).plan) == {tp2: 2, tp4: 1}
-    more = replace(one_node, servings=world(rate=6.0).servings)
-    moved = answer({tp2: 3}, more).plan
+    def most(snapshot: Snapshot) -> float:
+        return 50.0 - make_plan(snapshot).unserved_requests_per_second
+
+    name = world().servings[0].name
+    small = f"{name}/{pool.name}/both/tp1/online"
+    stays = {"held": {small: 6}, "stays": frozenset({name})}
+    most_beside, most_of_all = most(replace(asked(50.0), **stays)), most(asked(50.0))
+    assert most_beside < 0.9 * most_of_all, "what stays is in the way"
+    beside = PlanningSession().answer(replace(asked(0.95 * most_beside), **stays), HYSTERESIS).plan
+    assert not beside.unserved
+    assert replicas(beside)[small] >= 6
+    moved = PlanningSession().answer(replace(asked(0.95 * most_of_all), **stays), HYSTERESIS).plan
     assert not moved.unserved
-    assert replicas(moved)[tp2] < 3
+    assert replicas(moved).get(small, 0) < 6
