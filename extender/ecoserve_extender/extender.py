@@ -1,9 +1,8 @@
 """Answers filter and prioritize from the cached state: decode, decide, remember, encode. No I/O, no waiting."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from itertools import compress
 from time import monotonic
 
 import numpy as np
@@ -50,7 +49,7 @@ class Extender:
         self.measured = MeasuredUse(self.state.table, clock)
         self.reservations = Reservations(self.state, settings.reservation_seconds, clock)
         self.decisions = DecisionLog(settings.candidates_kept)
-        self.refusals = Refusals(self._allows)
+        self.refusals = Refusals(self.state.table, self._allows)
         self.ready = False
         self._clock = clock
         self._settings = settings
@@ -147,11 +146,12 @@ class Extender:
         self.reservations.release(pod.uid)
         rows = self.state.table.rows(names)
         online = online_load(rows, self.state.table, self._clock())
-        verdicts = self._verdicts(pod, names, rows, online)
+        verdicts = self._verdicts(pod, rows, online)
         allowed = verdicts == ALLOWED
-        passed = names if allowed.all() else tuple(compress(names, allowed.tolist()))
+        own = self.state.table.own_names(names, rows)
+        passed = tuple(own[allowed].tolist())
         rejected = {
-            reason: tuple(compress(names, (verdicts == verdict).tolist()))
+            reason: tuple(own[verdicts == verdict].tolist())
             for verdict, reason in enumerate(REASONS)
             if (verdicts == verdict).any()
         }
@@ -159,25 +159,19 @@ class Extender:
             self.reservations.hold(pod.uid, pod.requests, passed, rows[allowed])
             self.refusals.forget(pod.uid)
         else:
-            self.refusals.note(pod, names)
+            self.refusals.note(pod, own, rows)
         return passed, rejected, online.counts()
 
-    def _verdicts(
-        self, pod: PendingPod, names: Sequence[str], rows: Rows, online: OnlineLoad
-    ) -> NDArray[np.intp]:
-        planned = planned_cpu_pool(pod, self.state.plan)
-        planned_here = None
+    def _verdicts(self, pod: PendingPod, rows: Rows, online: OnlineLoad) -> NDArray[np.intp]:
+        table, planned, planned_here = self.state.table, planned_cpu_pool(pod, self.state.plan), None
         if planned is not None:
-            pools = (self.state.pool(name) for name in names)
-            planned_here = np.array([pool is not None and pool.name == planned for pool in pools], np.bool_)
-        return offline_rejections(
-            pod, rows, self.state.table, online, self._settings.thresholds, planned_here
-        )
+            of_pool = np.array([standing.pool == planned for standing in self.state.standings])
+            planned_here = of_pool[table.columns["standing"][rows]]
+        return offline_rejections(pod, rows, table, online, self._settings.thresholds, planned_here)
 
-    def _allows(self, pod: PendingPod, names: Sequence[str]) -> bool:
-        rows = self.state.table.rows(names)
+    def _allows(self, pod: PendingPod, rows: Rows) -> bool:
         online = online_load(rows, self.state.table, self._clock())
-        return bool((self._verdicts(pod, names, rows, online) == ALLOWED).any())
+        return bool((self._verdicts(pod, rows, online) == ALLOWED).any())
 
     def _count_verdict(
         self, traffic_class: str, passed: tuple[str, ...], rejected: Mapping[Rejection, tuple[str, ...]]

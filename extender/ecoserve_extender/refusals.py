@@ -8,36 +8,51 @@ upon which the scheduler asks at once.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ecoserve_extender.cache.records import PendingPod
+from ecoserve_extender.cache.table import NodeTable, Rows
 
 _MOST_KEPT = 5_000
 _JUDGEMENTS_PER_ROUND = 100_000  # some 20 ms: requests never wait for longer
 
-Judge = Callable[[PendingPod, Sequence[str]], bool]
+Judge = Callable[[PendingPod, Rows], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
+    """A refused pod with its candidates: a bit for each row of the table, and the names of those that had none.
+
+    Thousands of pods may wait, each with thousands of candidates. A row that another node has taken over at worst has
+    the pod asked about once too often.
+    """
+
     pod: PendingPod
-    nodes: Sequence[str]
+    row_bits: NDArray[np.uint8]
+    unknown: tuple[str, ...]
 
 
 class Refusals:
-    """The refused, by pod UID. `allows` tells whether a pod may use any of its nodes by what is known now."""
+    """The refused, by pod UID. `allows` tells whether a pod may use any of these rows by what is known now."""
 
-    def __init__(self, allows: Judge) -> None:
+    def __init__(self, table: NodeTable, allows: Judge) -> None:
+        self._table = table
         self._allows = allows
         self._refused: OrderedDict[str, _Refusal] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._refused)
 
-    def note(self, pod: PendingPod, nodes: Sequence[str]) -> None:
-        """Remember that none of these nodes could take the pod."""
-        self._refused[pod.uid] = _Refusal(pod, nodes)
+    def note(self, pod: PendingPod, names: NDArray[np.object_], rows: Rows) -> None:
+        """Remember that none of these nodes could take the pod; `rows` are theirs."""
+        candidates = np.zeros(len(self._table.names), np.bool_)
+        candidates[rows] = True
+        candidates[0] = False
+        self._refused[pod.uid] = _Refusal(pod, np.packbits(candidates), tuple(names[rows == 0].tolist()))
         if len(self._refused) > _MOST_KEPT:
             self._refused.popitem(last=False)
 
@@ -51,8 +66,10 @@ class Refusals:
         judged = 0
         for _ in range(len(self._refused)):
             uid, refusal = self._refused.popitem(last=False)
-            judged += len(refusal.nodes)
-            if self._allows(refusal.pod, refusal.nodes):
+            known = np.flatnonzero(np.unpackbits(refusal.row_bits))
+            rows = np.concatenate([known, self._table.rows(refusal.unknown)])
+            judged += len(rows)
+            if self._allows(refusal.pod, rows):
                 revived.append(refusal.pod)
             else:
                 self._refused[uid] = refusal

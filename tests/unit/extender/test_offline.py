@@ -1,5 +1,9 @@
 """Offline pods: where they may go, and that no sequence of answers and binds breaks a headroom."""
 
+import dataclasses
+import json
+import tracemalloc
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -8,6 +12,7 @@ from ecoserve_extender.cache.plan_view import PlacementView, read_plan
 from ecoserve_extender.cache.records import Requests
 from ecoserve_extender.measured.use import Sample
 from ecoserve_extender.policy.verdict import Rejection
+from ecoserve_extender.wire import decode_request
 
 GIB = 2**30
 
@@ -107,6 +112,32 @@ def test_a_refused_pod_is_called_back_once_when_a_node_could_take_it(world):
     world.filter([node], offline=True)
     world.see_bound(node, offline=True)
     assert len(world.extender.refusals) == 0
+
+
+def test_a_pod_refused_because_its_node_was_not_known_yet_is_called_back_when_it_is(world):
+    world.node("busy")
+    world.load("busy", millicores=9000)
+    assert refused(world.filter(["busy", "new"], offline=True)) == {"busy": "BUSY", "new": "UNKNOWN_NODE"}
+    assert world.extender.refusals.revived() == []
+    world.node("new", gpus=1)
+    assert world.extender.refusals.revived() == []
+    world.node("new")
+    assert [pod.key for pod in world.extender.refusals.revived()] == ["default/pod-1"]
+
+
+def test_refused_pods_take_little_memory_for_their_candidates(world):
+    names = [world.node(f"n{number}", gpus=1) for number in range(2_000)]
+    table, refusals = world.state.table, world.extender.refusals
+    request = decode_request(json.dumps(world.args(names, offline=True)).encode())
+    tracemalloc.start()
+    for number in range(200):
+        rows = table.rows(request.names)
+        pod = dataclasses.replace(request.pod, uid=f"uid-{number}")
+        refusals.note(pod, table.own_names(request.names, rows), rows)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(refusals) == 200
+    assert held / 200 < 4_000  # names would be 16,000 bytes of references alone
 
 
 def test_until_the_caches_are_filled_offline_pods_wait_and_online_pods_pass(world):
