@@ -44,7 +44,7 @@ e2e: setup ## The operator and the extender on the development cluster
 bench-deferral: setup ## What waiting for a cleaner hour saves on real days (needs ECOSERVE_DATA)
 	$(BIN)/python benchmarks/deferral
 
-check-capacity: setup ## Predicted capacity against a simulation of one replica (QUICK=1: a small part)
+check-capacity: setup ## Predicted capacity against simulated replicas (QUICK=1: a small part)
 	$(BIN)/python benchmarks/capacity $(if $(filter 1,$(QUICK)),--quick)
 
 bench-planner: setup ## The planner against plain HiGHS, SCIP and CBC (QUICK=1: small instances)

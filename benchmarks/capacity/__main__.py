@@ -29,7 +29,7 @@ def main() -> None:
     """Check or fit, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--quick", action="store_true", help="every seventh cell with few requests, in seconds"
+        "--quick", action="store_true", help="every seventh cell with few requests, without mixes"
     )
     parser.add_argument("--every", type=int, default=1, help="check every so many-th cell only (1)")
     parser.add_argument("--requests", type=int, default=100_000, help="requests per cell (100,000)")

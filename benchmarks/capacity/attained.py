@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student_t
 
-from ecoserve.performance import Engine, Slo
+from ecoserve.performance import Question
 from ecoserve.performance.lockstep import Lanes, run_lanes, step_table
 from ecoserve.performance.steps import engine_steps
 from ecoserve.simulation.arrivals import Requests
@@ -30,23 +30,20 @@ _CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """Requests of one length at a rate on one engine."""
+    """A rate at which the requests of a question come."""
 
-    engine: Engine
-    input_tokens: int
-    output_tokens: int
-    slo: Slo
-    arrival_cv: float
+    question: Question
     requests_per_second: float
 
     def lanes(self, requests: int, seed: int) -> Lanes:
         """Independent streams that count about `requests` requests together."""
+        asked = self.question
         each = math.ceil(requests / LANES)
-        shape = 1.0 / self.arrival_cv**2
+        shape = 1.0 / asked.arrival_cv**2
         gaps = np.random.default_rng(seed).gamma(shape, 1.0 / shape, (LANES, _WARM_UP + each + _AFTER))
         return Lanes(
             table=step_table(
-                engine_steps(self.engine), self.engine.role, self.input_tokens, self.output_tokens
+                engine_steps(asked.engine), asked.engine.role, asked.input_tokens, asked.output_tokens
             ),
             arrivals=np.cumsum(gaps, axis=1) / self.requests_per_second,
             residents=0,
@@ -57,9 +54,10 @@ class Asked:
         """Which of the counted requests met both times."""
         counted = slice(_WARM_UP, lanes.counted)
         first, finish = (part[:, counted] for part in times)
-        ttft = first - lanes.arrivals[:, counted] + engine_steps(self.engine).prefill_latency_seconds
-        tpot = (finish - first) / max(self.output_tokens - 1, 1)
-        return np.asarray((ttft <= self.slo.ttft_seconds) & (tpot <= self.slo.tpot_seconds))
+        asked, slo = self.question, self.question.slo
+        ttft = first - lanes.arrivals[:, counted] + engine_steps(asked.engine).prefill_latency_seconds
+        tpot = (finish - first) / max(asked.output_tokens - 1, 1)
+        return np.asarray((ttft <= slo.ttft_seconds) & (tpot <= slo.tpot_seconds))
 
 
 def shares(asked: Sequence[Asked], requests: int) -> list[Share]:
@@ -92,12 +90,11 @@ def apart(asked: Asked, requests: int) -> float:
     count = one.arrivals.shape[1]
     stream = Requests(
         arrival_seconds=one.arrivals[0],
-        input_tokens=np.full(count, asked.input_tokens),
-        output_tokens=np.full(count, asked.output_tokens),
+        input_tokens=np.full(count, asked.question.input_tokens),
+        output_tokens=np.full(count, asked.question.output_tokens),
     )
-    run = replay(asked.engine, stream)
+    run = replay(asked.question.engine, stream)
     counted = slice(_WARM_UP, one.counted)
-    met = (run.ttft_seconds[counted] <= asked.slo.ttft_seconds) & (
-        run.tpot_seconds[counted] <= asked.slo.tpot_seconds
-    )
+    slo = asked.question.slo
+    met = (run.ttft_seconds[counted] <= slo.ttft_seconds) & (run.tpot_seconds[counted] <= slo.tpot_seconds)
     return float(asked.met(one, times).mean() - met.mean())

@@ -54,6 +54,17 @@ class Cell:
     cross_checked: bool = False
 
     @property
+    def question(self) -> Question:
+        """What capacity is asked for."""
+        return Question(
+            engine=self.engine,
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            slo=self.slo,
+            arrival_cv=self.arrival_cv,
+        )
+
+    @property
     def name(self) -> str:
         """In a few words."""
         return (
@@ -110,27 +121,9 @@ def cells() -> Iterator[Cell]:
 
 def checked(chosen: Sequence[Cell], requests: int) -> list[Outcome]:
     """Predict the cells' capacities and count who meets the objective at those rates, and a little below for the slope."""
-    found = replica_capacities(
-        [
-            Question(
-                engine=cell.engine,
-                input_tokens=cell.input_tokens,
-                output_tokens=cell.output_tokens,
-                slo=cell.slo,
-                arrival_cv=cell.arrival_cv,
-            )
-            for cell in chosen
-        ]
-    )
+    found = replica_capacities([cell.question for cell in chosen])
     asked = {
-        cell: Asked(
-            engine=cell.engine,
-            input_tokens=cell.input_tokens,
-            output_tokens=cell.output_tokens,
-            slo=cell.slo,
-            arrival_cv=cell.arrival_cv,
-            requests_per_second=capacity.max_requests_per_second,
-        )
+        cell: Asked(question=cell.question, requests_per_second=capacity.max_requests_per_second)
         for cell, capacity in zip(chosen, found, strict=True)
         if isinstance(capacity, ReplicaCapacity)
     }
