@@ -1,9 +1,12 @@
 """Performance: step times, power and SLO-feasible capacity of a model on accelerators or on a host's cores."""
 
 from ecoserve.performance.capacity import (
+    Answer,
     CapacityLimit,
+    Known,
     Question,
     ReplicaCapacity,
+    estimated_capacities,
     known_capacities,
     replica_capacities,
     replica_capacity,
@@ -24,9 +27,11 @@ from ecoserve.performance.prediction import Prediction, predict
 from ecoserve.performance.profiles import Source
 
 __all__ = [
+    "Answer",
     "CapacityLimit",
     "Engine",
     "EngineResources",
+    "Known",
     "OperatingPoint",
     "PointPrediction",
     "Prediction",
@@ -39,6 +44,7 @@ __all__ = [
     "Source",
     "engine_loaded_idle_watts",
     "engine_resources",
+    "estimated_capacities",
     "known_capacities",
     "predict",
     "predict_point",

@@ -14,11 +14,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from ecoserve.errors import InvalidInputError
 from ecoserve.performance.engine import Engine, Rejection, RejectionReason, Role, Slo
-from ecoserve.performance.lockstep import step_table
-from ecoserve.performance.search import Case, Found, search_all
+from ecoserve.performance.search import Case, Found, in_closed_form, needs_search, search_all
 from ecoserve.performance.steps import Steps, engine_steps
 from ecoserve.performance.work import SlotLimit, Work, work_of
 
@@ -30,6 +30,7 @@ _FULL = 0.6  # of the slots in use on average: from here it is them that request
 _NEARLY = 0.3  # of the requests that may miss a time do so at the most load: it would bound the rate soon
 _SAME = 1e-6
 _REMEMBERED = 1 << 16  # a re-plan asks for the same engines and lengths again
+_CASES = 1 << 12  # what was estimated is searched soon
 
 
 class CapacityLimit(StrEnum):
@@ -87,6 +88,11 @@ class Question:
             )
 
 
+Answer = ReplicaCapacity | Rejection
+Known = Mapping[tuple[Question, bool], Answer]
+"""Answers by question, and whether they were searched where that counts."""
+
+
 def replica_capacity(
     engine: Engine, input_tokens: float, output_tokens: float, slo: Slo | None, arrival_cv: float = 1.0
 ) -> ReplicaCapacity | Rejection:
@@ -100,37 +106,55 @@ def replica_capacity(
     return replica_capacities([question])[0]
 
 
-def replica_capacities(questions: Sequence[Question]) -> list[ReplicaCapacity | Rejection]:
+def replica_capacities(questions: Sequence[Question]) -> list[Answer]:
     """The capacities of many replicas: what `replica_capacity` tells of each, several times as fast."""
-    new = [question for question in dict.fromkeys(questions) if question not in _answers]
-    if len(_answers) + len(new) > _REMEMBERED:
-        _answers.clear()
+    return _found(questions, searched=True)
+
+
+def estimated_capacities(questions: Sequence[Question]) -> list[Answer]:
+    """What the closed form tells of many replicas: the answer where nothing is searched, elsewhere the guess of a search.
+
+    What only a search would refuse is given the lowest rate: an estimate refuses nothing that might be of use.
+    """
+    return _found(questions, searched=False)
+
+
+def known_capacities(after: int = 0) -> Known:
+    """Return what has been found so far but for the first `after`, for another process to take over."""
+    return dict(itertools.islice(_known.items(), after, None))
+
+
+def take_over_capacities(known: Known) -> None:
+    """Remember what another process has found."""
+    _known.update(known)
+
+
+_known: dict[tuple[Question, bool], Answer] = {}
+
+
+def _found(questions: Sequence[Question], *, searched: bool) -> list[Answer]:
+    new = [question for question in dict.fromkeys(questions) if (question, searched) not in _known]
+    if len(_known) + len(new) > _REMEMBERED:
+        _known.clear()
         new = list(dict.fromkeys(questions))
-    searched: list[tuple[Question, Case]] = []
+    left: list[tuple[Question, Case]] = []
     for question in new:
         answer = _without_search(question)
         if isinstance(answer, Case):
-            searched.append((question, answer))
-        else:
-            _answers[question] = answer
-    for (question, case), found in zip(searched, search_all([case for _, case in searched]), strict=True):
-        _answers[question] = _online(question, case, found)
-    return [_answers[question] for question in questions]
+            worth_it = needs_search(answer)
+            if searched and worth_it:
+                left.append((question, answer))
+                continue
+            found = in_closed_form(answer)
+            refused = None if worth_it else _refused(answer, found)
+            answer = refused or _sustained(question, answer, found)
+        _known[question, searched] = answer
+    for (question, case), found in zip(left, search_all([case for _, case in left]), strict=True):
+        _known[question, searched] = _refused(case, found) or _sustained(question, case, found)
+    return [_known[question, searched] for question in questions]
 
 
-def known_capacities(after: int = 0) -> dict[Question, ReplicaCapacity | Rejection]:
-    """Return what has been found so far but for the first `after`, for another process to take over."""
-    return dict(itertools.islice(_answers.items(), after, None))
-
-
-def take_over_capacities(known: Mapping[Question, ReplicaCapacity | Rejection]) -> None:
-    """Remember what another process has found."""
-    _answers.update(known)
-
-
-_answers: dict[Question, ReplicaCapacity | Rejection] = {}
-
-
+@lru_cache(maxsize=_CASES)
 def _without_search(question: Question) -> ReplicaCapacity | Rejection | Case:
     """The answer where none has to be searched; what to search otherwise."""
     engine, slo = question.engine, question.slo
@@ -151,12 +175,18 @@ def _without_search(question: Question) -> ReplicaCapacity | Rejection | Case:
         return _unreachable(work, slo, late=1.0, slow=0.0)
     if work.role is not Role.PREFILL and work.step_at(1.0) > slo.tpot_seconds:
         return _unreachable(work, slo, late=0.0, slow=1.0)
-    table = step_table(steps, engine.role, question.input_tokens, question.output_tokens)
     lone = work.prefill_seconds + work.decode_steps * work.step_at(1.0) * (work.role is not Role.PREFILL)
     highest = _MOST_LOAD * work.saturation
     lowest = min(_LEAST_BATCH / lone, 0.9 * highest)
     return Case(
-        work=work, table=table, slo=slo, arrival_cv=question.arrival_cv, lowest=lowest, highest=highest
+        steps=steps,
+        input_tokens=question.input_tokens,
+        output_tokens=question.output_tokens,
+        work=work,
+        slo=slo,
+        arrival_cv=question.arrival_cv,
+        lowest=lowest,
+        highest=highest,
     )
 
 
@@ -192,10 +222,15 @@ def _offline(steps: Steps, work: Work, context: float) -> ReplicaCapacity:
     )
 
 
-def _online(question: Question, case: Case, found: Found) -> ReplicaCapacity | Rejection:
+def _refused(case: Case, found: Found) -> Rejection | None:
+    """Why no rate is sustained, where not even the lowest is."""
+    if found.requests_per_second > case.lowest * (1.0 + _SAME) or found.share >= case.target:
+        return None
+    return _unreachable(case.work, case.slo, late=found.late, slow=found.slow)
+
+
+def _sustained(question: Question, case: Case, found: Found) -> ReplicaCapacity:
     work, slo = case.work, case.slo
-    if found.requests_per_second <= case.lowest * (1.0 + _SAME) and found.share < case.target:
-        return _unreachable(work, slo, late=found.late, slow=found.slow)
     ttft, tpot = min(found.ttft_seconds, slo.ttft_seconds), min(found.tpot_seconds, slo.tpot_seconds)
     context = question.input_tokens + question.output_tokens / 2.0
     return ReplicaCapacity(

@@ -10,12 +10,14 @@ iteration over thousands of lanes costs little more than one over a hundred.
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from ecoserve.performance.engine import Role, Slo
 from ecoserve.performance.load import LoadedReplica
-from ecoserve.performance.lockstep import Floats, Lanes, StepTable, run_lanes
+from ecoserve.performance.lockstep import Floats, Lanes, StepTable, run_lanes, step_table
+from ecoserve.performance.steps import Steps
 from ecoserve.performance.streams import arrivals, gaps
 from ecoserve.performance.work import SlotLimit, Work
 
@@ -36,20 +38,23 @@ _FAR_FROM_MEDIAN = 75.0
 _LONG_MEMORY = 40.0
 _FREE_LOAD, _FREE_MEMORY = 0.95, 0.85
 _LANES_AT_ONCE = 3000  # more leave the processor's cache
+_CASES_AT_ONCE = 128  # their streams take some 100 MB
 
 Asked = list[Lanes]
 Times = list[tuple[Floats, Floats]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Case:
-    """What is searched: requests of one length on one engine, as work and as table, the objective and the arrivals.
+    """What is searched: requests of one length on one engine, as steps and as work, the objective and the arrivals.
 
     Rates are sought from `lowest` to `highest` requests/s.
     """
 
+    steps: Steps
+    input_tokens: float
+    output_tokens: float
     work: Work
-    table: StepTable
     slo: Slo
     arrival_cv: float
     lowest: float
@@ -59,6 +64,11 @@ class Case:
     def target(self) -> float:
         """Share of requests that must meet both times."""
         return self.slo.percentile / 100.0
+
+    @cached_property
+    def guess(self) -> tuple[float, float]:
+        """Logarithm of the rate at which the share is about what it should be, and how fast the share falls there."""
+        return _guess(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +90,14 @@ class Found:
 
 def search_all(cases: Sequence[Case]) -> list[Found]:
     """Search all cases in step. Where the share at the lowest rate is below the target, that rate is what is found."""
+    return [
+        found
+        for start in range(0, len(cases), _CASES_AT_ONCE)
+        for found in _in_step(cases[start : start + _CASES_AT_ONCE])
+    ]
+
+
+def _in_step(cases: Sequence[Case]) -> list[Found]:
     searches = [_search(case) for case in cases]
     found: dict[int, Found] = {}
     told: Mapping[int, Times | None] = dict.fromkeys(range(len(cases)))
@@ -120,16 +138,15 @@ def _run(asked: dict[int, Asked]) -> dict[int, Times]:
 def _search(case: Case) -> Generator[Asked, Times, Found]:
     low, high = math.log(case.lowest), math.log(case.highest)
     points = _apart(case.target)
-    centre, slope = _guess(case)
-    if _many_share_fates(case, math.exp(centre)):
-        return _in_closed_form(case, math.exp(centre))
+    centre, slope = case.guess
+    table = step_table(case.steps, case.work.role, case.input_tokens, case.output_tokens)
     width = min(max(points / slope, _LEAST_WIDTH), _MOST_WIDTH)
     moves = 0
     while True:
         width = min(width, (high - low) / 2.0)
         centre = min(max(centre, low + width), high - width)
         logs = centre + width * _OFFSETS
-        seen = yield from _sample(case, np.exp(logs))
+        seen = yield from _sample(case, table, np.exp(logs))
         root, slope = _crossing(logs, np.array([item.share for item in seen]), case.target)
         moves += 1
         at_end = (root < logs[0] and logs[0] <= low + _SAME) or (root > logs[-1] and logs[-1] >= high - _SAME)
@@ -140,15 +157,18 @@ def _search(case: Case) -> Generator[Asked, Times, Found]:
         width = new_width
 
 
-def _many_share_fates(case: Case, rate: float) -> bool:
-    """Whether the closed form is as good as the streams that can be simulated in some hundredths of a second."""
+def needs_search(case: Case) -> bool:
+    """Whether streams that can be simulated in some hundredths of a second tell more than the closed form."""
+    rate = math.exp(case.guess[0])
     memory = _memory(case, rate)
     free = _FREE_MEMORY if case.work.slot_limit is SlotLimit.KV_MEMORY else _FREE_LOAD
     plain = case.arrival_cv == 1.0 and case.slo.percentile >= _FAR_FROM_MEDIAN
-    return plain and memory > _LONG_MEMORY and rate < free * case.work.saturation
+    return not (plain and memory > _LONG_MEMORY and rate < free * case.work.saturation)
 
 
-def _in_closed_form(case: Case, rate: float) -> Found:
+def in_closed_form(case: Case) -> Found:
+    """What the closed form finds: the answer, or the first guess of a search."""
+    rate = math.exp(case.guess[0])
     replica = LoadedReplica(case.work, rate, case.arrival_cv)
     ttft, tpot = case.slo.ttft_seconds, case.slo.tpot_seconds
     return Found(
@@ -170,7 +190,6 @@ def _quantile(within: Callable[[Floats], Floats], most: float, share: float) -> 
 
 
 def _guess(case: Case) -> tuple[float, float]:
-    """Logarithm of the rate at which the share is about what it should be, and how fast the share falls there."""
     low, high = math.log(case.lowest), math.log(case.highest)
 
     def share(log: float) -> float:
@@ -195,7 +214,7 @@ def _apart(target: float) -> float:
     return min(_POINTS_APART, 0.5 * (1.0 - target))
 
 
-def _sample(case: Case, rates: Floats) -> Generator[Asked, Times, list[Found]]:
+def _sample(case: Case, table: StepTable, rates: Floats) -> Generator[Asked, Times, list[Found]]:
     """Run streams at several rates."""
     memory = _memory(case, float(rates[1]))
     variation = max(case.arrival_cv**2, 0.5)
@@ -209,15 +228,13 @@ def _sample(case: Case, rates: Floats) -> Generator[Asked, Times, list[Found]]:
     asked = []
     for rate in rates:
         running = case.work.batch_at(float(rate))
-        residents = int(min(running, case.table.max_batch)) if case.work.role is not Role.PREFILL else 0
+        residents = int(min(running, table.max_batch)) if case.work.role is not Role.PREFILL else 0
         before = int(min(1.5 * memory + 8.0 * variation, requests, _LONGEST_WARM_UP))
         after = int(min(running + 4.0, requests))
         times = arrivals(drawn, float(rate), before, after)
         times = np.hstack([np.zeros((lanes, residents)), times])
         asked.append(
-            Lanes(
-                table=case.table, arrivals=times, residents=residents, counted=residents + before + requests
-            )
+            Lanes(table=table, arrivals=times, residents=residents, counted=residents + before + requests)
         )
     results = yield asked
     return [

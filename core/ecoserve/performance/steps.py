@@ -57,6 +57,7 @@ def engine_steps(engine: Engine) -> Steps:
     return _profiled_steps(engine) if engine.instance.measured else _modelled_steps(engine)
 
 
+@functools.lru_cache(maxsize=1024)
 def _modelled_steps(engine: Engine) -> Steps:
     return CpuSteps(engine) if engine.on_cpu else AcceleratorSteps(engine)
 

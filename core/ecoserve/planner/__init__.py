@@ -19,6 +19,7 @@ read plans. What callers use:
     planner.levers    Lever, ALL_LEVERS, levers_without(["reduce", …]) -> frozenset[Lever]
     planner.build     SearchEffort(relative_gap=…, time_limit_seconds=…)
                       build_problem(snapshot, objective, levers, effort) -> Problem (.instance, .configurations, …)
+                      .estimated: configurations whose capacities are estimates; no plan uses one (planner.screening)
     planner.plan      make_plan(snapshot, *, objective: Objective | None = None, levers=ALL_LEVERS, effort=None,
                           carbon_price_per_tonne=0.0) -> Plan
                           never raises for what can't be served: see Plan.unserved (reason enum + sentence)

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from ecoserve.carbon import NodeFootprint
 from ecoserve.fleet.snapshot import Snapshot
-from ecoserve.performance import Rejection, ReplicaCapacity, Role
+from ecoserve.performance import Role
 from ecoserve.planner.build import Problem
-from ecoserve.planner.configurations import Configuration, capacity
-from ecoserve.planner.instance import PlanningResult
+from ecoserve.planner.configurations import Configuration
+from ecoserve.planner.instance import OptionSpec, PlanningResult
 from ecoserve.planner.reuse import RequestCost, ReuseVerdict, break_even_intensity
 from ecoserve.units import SECONDS_PER_HOUR
 from ecoserve.workload.slices import Slice
@@ -75,7 +75,7 @@ class _Judge:
     def _compared(self, item: Configuration) -> tuple[RequestCost, RequestCost, RequestCost] | None:
         """Return the cost on cores and on the best GPU in full and in marginal use; None where one can't serve."""
         traffic = (item.serving, item.traffic_class)
-        served = [part for part in self._slices.get(traffic, ()) if _capacity(item, part) is not None]
+        served = [part for part in self._slices.get(traffic, ()) if self._option(item, part) is not None]
         cpu, gpus = self._cost(item, served), self._best((*traffic, item.engine.role), served)
         return None if cpu is None or gpus is None else (cpu, *gpus)
 
@@ -103,12 +103,12 @@ class _Judge:
         """Return the cost of a mean request of these slices; None where one of them can't be served."""
         total_rate = joules = replicas = 0.0
         for part in slices:
-            found = _capacity(item, part)
+            found = self._option(item, part)
             if found is None:
                 return None
             total_rate += part.rate_per_second
             joules += part.rate_per_second * found.energy_per_request_joules
-            replicas += part.rate_per_second / found.max_requests_per_second
+            replicas += part.rate_per_second / found.max_rate
         if total_rate <= 0:
             return None
         footprint, pue = self._problem.footprints[item.pool.name], self._pue[item.pool.zone]
@@ -123,12 +123,8 @@ class _Judge:
             replicas=replicas,
         )
 
-
-def _capacity(item: Configuration, part: Slice) -> ReplicaCapacity | None:
-    found = capacity(
-        item.engine, part.bucket.input_tokens, part.bucket.output_tokens, item.slo, part.arrival_cv
-    )
-    return None if isinstance(found, Rejection) else found
+    def _option(self, item: Configuration, part: Slice) -> OptionSpec | None:
+        return self._problem.options.get((part.name, item.name, item.engine.role.value))
 
 
 def _part_of_node(item: Configuration) -> float:

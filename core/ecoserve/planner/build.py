@@ -6,22 +6,18 @@ without any option.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 from ecoserve.api.llmserving import Objective
 from ecoserve.carbon import NodeFootprint
 from ecoserve.catalog import InstanceType
+from ecoserve.fleet.nodes import Resources
 from ecoserve.fleet.pools import Pool
 from ecoserve.fleet.snapshot import Snapshot, Zone, signal_of
 from ecoserve.performance import Engine, Rejection, Role, Slo
 from ecoserve.planner.bounds import DropCosts
-from ecoserve.planner.configurations import (
-    Configuration,
-    Length,
-    capacity,
-    configurations_of,
-)
+from ecoserve.planner.configurations import Configuration, Length, capacity
 from ecoserve.planner.formulation import formulate
 from ecoserve.planner.instance import (
     ConfigurationSpec,
@@ -35,11 +31,11 @@ from ecoserve.planner.instance import (
     SliceSpec,
     ZoneSpec,
 )
-from ecoserve.planner.learning import asked, learn
+from ecoserve.planner.learning import Offer, footprints_of, offer, search
 from ecoserve.planner.levers import ALL_LEVERS, Lever
 from ecoserve.planner.packing import replicas_per_node
-from ecoserve.planner.rightsize import single_sku
-from ecoserve.planner.supply import footprint_of, node_spec
+from ecoserve.planner.screening import Screening
+from ecoserve.planner.supply import node_spec
 from ecoserve.units import JOULES_PER_KWH
 from ecoserve.workload.slices import ServingDemand, Slice, slices_of
 
@@ -57,6 +53,8 @@ class Problem:
     footprints: Mapping[str, NodeFootprint]
     rejections: Mapping[str, tuple[Rejection, ...]]
     """By slice without any option: why each configuration was refused; empty where there was none."""
+    estimated: Mapping[str, tuple[Length, ...]] = field(default_factory=dict)
+    """By configuration whose capacities are estimates: the lengths they are of."""
 
     @cached_property
     def options(self) -> Mapping[tuple[str, str, str], OptionSpec]:
@@ -96,36 +94,35 @@ def build_problem(
     levers: frozenset[Lever] = ALL_LEVERS,
     effort: SearchEffort | None = None,
     carbon_price_per_tonne: float = 0.0,
+    searched: Set[str] = frozenset(),
 ) -> Problem:
     """Return the planning problem of all servings of a snapshot under one objective.
+
+    Capacities of what a plan may well use, and of configurations in `searched`, are searched, the others' estimated.
 
     A carbon price, in $ per tonne, goes with the objective cost. Raises InvalidInputError where some zones' intensities
     are average and others marginal: no plan can weigh them.
     """
     signal_of(snapshot.zones)
     effort = effort or SearchEffort()
-    today = snapshot.taken_at.date()
-    footprints = {
-        pool.name: footprint_of(pool, today, levers, snapshot.coefficients) for pool in snapshot.pools
-    }
+    footprints = footprints_of(snapshot, levers)
+    screening = Screening(snapshot, footprints, objective, carbon_price_per_tonne)
+    offers = [offer(serving, snapshot, levers, screening) for serving in snapshot.servings]
+    offers = [replace(made, searched=made.searched | searched) for made in offers]
+    search(entry for made in offers for entry in made.to_search)
     slices = {item.name: item for serving in snapshot.servings for item in slices_of(serving)}
     configurations: dict[str, Configuration] = {}
     options: list[OptionSpec] = []
     rejections: dict[str, tuple[Rejection, ...]] = {}
-    learn(snapshot, levers)
-    for serving in snapshot.servings:
-        own_slices = slices_of(serving)
-        offered = configurations_of(serving, snapshot.pools, levers)
-        if Lever.RIGHTSIZE not in levers:
-            offered = single_sku(offered, own_slices)
-        configurations |= {item.name: item for item in offered}
-        for item, found, refused in _offers(own_slices, offered):
+    for made in offers:
+        configurations |= {item.name: item for item, _ in made.asked}
+        for part, found, refused in _options(made):
             if found:
                 options += found
             else:
-                rejections[item.name] = refused
-    used = {option.configuration for option in options}
-    configurations = {name: item for name, item in configurations.items() if name in used}
+                rejections[part.name] = refused
+    served = {option.configuration for option in options}
+    configurations = {name: item for name, item in configurations.items() if name in served}
     instance = None
     if options:
         instance = (
@@ -155,6 +152,23 @@ def build_problem(
         slices=slices,
         footprints=footprints,
         rejections=rejections,
+        estimated={
+            item.name: lengths
+            for made in offers
+            for item, lengths in made.asked
+            if item.name in served and item.name not in made.searched
+        },
+    )
+
+
+def misjudged(problem: Problem, names: Iterable[str]) -> bool:
+    """Tell whether a search finds anything else than was estimated of some of a problem's configurations."""
+    doubted = [(problem.configurations[name], problem.estimated[name]) for name in names]
+    search(doubted)
+    return any(
+        _outcomes(item.name, item.engine, item.slo, lengths, True)
+        != _outcomes(item.name, item.engine, item.slo, lengths, False)
+        for item, lengths in doubted
     )
 
 
@@ -250,20 +264,18 @@ def _name(snapshot: Snapshot, objective: str) -> str:
     return f"plan-{snapshot.taken_at:%Y%m%dT%H%M%SZ}-{objective}"
 
 
-def _offers(
-    slices: tuple[Slice, ...], configurations: Iterable[Configuration]
-) -> Iterator[tuple[Slice, list[OptionSpec], tuple[Rejection, ...]]]:
+def _options(made: Offer) -> Iterator[tuple[Slice, list[OptionSpec], tuple[Rejection, ...]]]:
     """Yield each slice's options, none where a phase is left without any; and what was refused."""
-    options: dict[str, list[OptionSpec]] = {item.name: [] for item in slices}
-    refused: dict[str, list[Rejection]] = {item.name: [] for item in slices}
-    for item, lengths in asked(slices, configurations):
-        found = _outcomes(item.name, item.engine, item.slo, lengths)
+    options: dict[str, list[OptionSpec]] = {item.name: [] for item in made.slices}
+    refused: dict[str, list[Rejection]] = {item.name: [] for item in made.slices}
+    for item, lengths in made.asked:
+        found = _outcomes(item.name, item.engine, item.slo, lengths, item.name in made.searched)
         for (name, *_), outcome in zip(lengths, found, strict=True):
             if isinstance(outcome, OptionSpec):
                 options[name].append(outcome)
             else:
                 refused[name].append(outcome)
-    for part in slices:
+    for part in made.slices:
         phases = {option.phase for option in options[part.name]}
         whole = "both" in phases or {"prefill", "decode"} <= phases
         yield part, options[part.name] if whole else [], tuple(refused[part.name])
@@ -271,11 +283,18 @@ def _offers(
 
 @lru_cache(maxsize=50_000)
 def _outcomes(
-    configuration: str, engine: Engine, slo: Slo | None, slices: tuple[Length, ...]
+    configuration: str,
+    engine: Engine,
+    slo: Slo | None,
+    slices: tuple[Length, ...],
+    searched: bool,
 ) -> tuple[OptionSpec | Rejection, ...]:
     """Return what a configuration offers slices of these lengths: no rate, price or grid is in it."""
     phase = "both" if engine.role is Role.BOTH else engine.role.value
-    found = ((name, capacity(engine, given, asked, slo, cv)) for name, given, asked, cv in slices)
+    found = (
+        (name, capacity(engine, given, asked, slo, cv, searched=searched))
+        for name, given, asked, cv in slices
+    )
     return tuple(
         outcome
         if isinstance(outcome, Rejection)
@@ -308,14 +327,20 @@ def _configuration(item: Configuration, snapshot: Snapshot) -> ConfigurationSpec
         grams = cold_start_grams(
             item.engine.tensor_parallel, item.pool.instance, snapshot.zone(item.pool.zone)
         )
+    return _configuration_spec(item.name, item.pool.name, item.resources, item.loaded_idle_watts, grams)
+
+
+@lru_cache(maxsize=50_000)
+def _configuration_spec(
+    name: str, pool: str, resources: Resources, watts: float, cold_start_grams: float
+) -> ConfigurationSpec:
+    """Return a configuration as an instance states it; kept, as to check ten thousand takes as long as to search them."""
     return ConfigurationSpec(
-        name=item.name,
-        pool=item.pool.name,
-        resources=ResourceAmounts(
-            gpu=item.resources.gpu, cpu=item.resources.cpu, memory_gib=item.resources.memory_gib
-        ),
-        power_watts=item.loaded_idle_watts,
-        cold_start_grams=grams,
+        name=name,
+        pool=pool,
+        resources=ResourceAmounts(gpu=resources.gpu, cpu=resources.cpu, memory_gib=resources.memory_gib),
+        power_watts=watts,
+        cold_start_grams=cold_start_grams,
     )
 
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from ecoserve.api.labels import AMD_RESOURCE, GPU_RESOURCE
 from ecoserve.api.taints import Taint, Toleration, not_tolerated
+from ecoserve.catalog import InstanceType, ModelArchitecture
 from ecoserve.fleet.nodes import Resources
 from ecoserve.fleet.pools import Pool
 from ecoserve.performance import (
@@ -22,6 +23,7 @@ from ecoserve.performance import (
     Slo,
     engine_loaded_idle_watts,
     engine_resources,
+    estimated_capacities,
     replica_capacities,
 )
 from ecoserve.planner.levers import Lever
@@ -119,11 +121,18 @@ def keeping_off(serving: ServingDemand, pool: Pool, *, on_cpu: bool) -> tuple[Ta
 
 @lru_cache(maxsize=200_000)
 def capacity(
-    engine: Engine, input_tokens: float, output_tokens: float, slo: Slo | None, arrival_cv: float = 1.0
+    engine: Engine,
+    input_tokens: float,
+    output_tokens: float,
+    slo: Slo | None,
+    arrival_cv: float = 1.0,
+    *,
+    searched: bool = True,
 ) -> ReplicaCapacity | Rejection:
-    """Return `replica_capacity` with the transfer of KV, remembered: few engines and lengths come up in every plan."""
+    """Return `replica_capacity`, or its estimate, with the transfer of KV; remembered, as few come up in every plan."""
     transfer = transfer_of(engine, input_tokens)
-    [found] = replica_capacities([question(engine, input_tokens, output_tokens, slo, arrival_cv)])
+    asked = [question(engine, input_tokens, output_tokens, slo, arrival_cv)]
+    [found] = replica_capacities(asked) if searched else estimated_capacities(asked)
     if transfer is None or isinstance(found, Rejection):
         return found
     return with_transfer(found, engine, transfer, slo)
@@ -144,25 +153,43 @@ def question(
 
 
 def _engines(serving: ServingDemand, pool: Pool, levers: frozenset[Lever]) -> Iterable[Engine]:
-    for role in serving.roles:
-        for devices in _TENSOR_PARALLEL:
-            if devices <= min(pool.instance.accelerator_count, pool.node_resources.gpu):
-                yield Engine(
-                    model=serving.model,
-                    precision=serving.precision,
-                    instance=pool.instance,
-                    role=role,
-                    tensor_parallel=devices,
-                )
-    if not serving.cpu_allowed or Lever.REUSE not in levers:
-        return
-    for role in (role for role in serving.roles if role is not Role.PREFILL):
-        for cores in core_counts(pool):
-            yield Engine(
-                model=serving.model,
-                precision=serving.precision,
-                instance=pool.instance,
-                role=role,
-                tensor_parallel=0,
-                cpu_cores=cores,
-            )
+    most = int(min(pool.instance.accelerator_count, pool.node_resources.gpu))
+    yield from _on_devices(serving.model, serving.precision, serving.roles, pool.instance, most)
+    if serving.cpu_allowed and Lever.REUSE in levers:
+        cores = core_counts(pool)
+        yield from _on_cores(serving.model, serving.precision, serving.roles, pool.instance, cores)
+
+
+@lru_cache(maxsize=10_000)
+def _on_devices(
+    model: ModelArchitecture, precision: str, roles: tuple[Role, ...], instance: InstanceType, most: int
+) -> tuple[Engine, ...]:
+    return tuple(
+        Engine(model=model, precision=precision, instance=instance, role=role, tensor_parallel=devices)
+        for role in roles
+        for devices in _TENSOR_PARALLEL
+        if devices <= most
+    )
+
+
+@lru_cache(maxsize=10_000)
+def _on_cores(
+    model: ModelArchitecture,
+    precision: str,
+    roles: tuple[Role, ...],
+    instance: InstanceType,
+    sizes: tuple[float, ...],
+) -> tuple[Engine, ...]:
+    return tuple(
+        Engine(
+            model=model,
+            precision=precision,
+            instance=instance,
+            role=role,
+            tensor_parallel=0,
+            cpu_cores=cores,
+        )
+        for role in roles
+        if role is not Role.PREFILL
+        for cores in sizes
+    )

@@ -1,67 +1,98 @@
-"""What a plan asks the performance model, found out ahead of the plan: all at once, or piece by piece.
+"""What a plan asks the performance model: by estimate of every kind of replica, searched of those that it may use.
 
 A capacity is searched on simulated lanes and then remembered; many are searched together several times as fast as one by one.
 Even so hundreds of servings, met for the first time, take longer than whoever waits for a plan would wait for
-its search: such a caller learns in pieces, and plans when all is known.
+its search: such a caller learns in pieces, and plans when what its plan will ask first is known.
 """
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass
 
+from ecoserve.api.llmserving import Objective
+from ecoserve.carbon import NodeFootprint
 from ecoserve.fleet.snapshot import Snapshot
-from ecoserve.performance import Engine, Slo, replica_capacities
+from ecoserve.performance import replica_capacities
 from ecoserve.planner.configurations import Configuration, Length, configurations_of, question
 from ecoserve.planner.levers import ALL_LEVERS, Lever
-from ecoserve.workload.slices import Slice, slices_of
+from ecoserve.planner.rightsize import single_sku
+from ecoserve.planner.screening import Screening
+from ecoserve.planner.supply import footprint_of
+from ecoserve.workload.slices import ServingDemand, Slice, slices_of
 
-_MOST_LEARNED = 50_000
 _SERVINGS_AT_ONCE = 16
 
-Asked = list[tuple[Configuration, tuple[Length, ...]]]
 
-_learned: set[tuple[Engine, Slo | None, tuple[Length, ...]]] = set()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What a serving may be given: its slices, its configurations with the lengths each is asked about.
+
+    The capacities of those named in `searched` are searched, the others' estimated.
+    """
+
+    slices: tuple[Slice, ...]
+    asked: tuple[tuple[Configuration, tuple[Length, ...]], ...]
+    searched: Set[str]
+
+    @property
+    def to_search(self) -> Iterator[tuple[Configuration, tuple[Length, ...]]]:
+        """What is to be searched."""
+        return (entry for entry in self.asked if entry[0].name in self.searched)
 
 
-def asked(slices: Iterable[Slice], configurations: Iterable[Configuration]) -> Asked:
-    """Return the lengths that each configuration of a serving is asked about."""
-    slices = tuple(slices)
+def offer(
+    serving: ServingDemand, snapshot: Snapshot, levers: frozenset[Lever], screening: Screening
+) -> Offer:
+    """Return what a serving may be given, with those worth a search."""
+    slices = slices_of(serving)
+    configurations = configurations_of(serving, snapshot.pools, levers)
+    if Lever.RIGHTSIZE not in levers:
+        configurations = single_sku(configurations, slices)
+    asked = tuple(_asked(slices, configurations))
+    return Offer(slices=slices, asked=asked, searched=frozenset(screening.promising(slices, asked)))
+
+
+def search(asked: Iterable[tuple[Configuration, tuple[Length, ...]]]) -> None:
+    """Search what is not known of some configurations, together."""
+    replica_capacities(
+        [
+            question(item.engine, given, generated, item.slo, arrival_cv)
+            for item, lengths in asked
+            for _, given, generated, arrival_cv in lengths
+        ]
+    )
+
+
+def learn(snapshot: Snapshot, seconds: float, levers: frozenset[Lever] = ALL_LEVERS) -> bool:
+    """Find the capacities that a plan of a snapshot asks first; stops after some `seconds`. Tells whether all are known."""
+    ends = time.monotonic() + seconds
+    footprints = footprints_of(snapshot, levers)
+    screenings = {item: Screening(snapshot, footprints, item) for item in Objective}
+    servings = iter(snapshot.servings)
+    while some := list(itertools.islice(servings, _SERVINGS_AT_ONCE)):
+        offers = (offer(item, snapshot, levers, screenings[item.objective]) for item in some)
+        search(entry for made in offers for entry in made.to_search)
+        if time.monotonic() > ends:
+            return next(servings, None) is None
+    return True
+
+
+def footprints_of(snapshot: Snapshot, levers: frozenset[Lever]) -> Mapping[str, NodeFootprint]:
+    """Return the footprint of a node of each pool."""
+    today = snapshot.taken_at.date()
+    return {pool.name: footprint_of(pool, today, levers, snapshot.coefficients) for pool in snapshot.pools}
+
+
+def _asked(
+    slices: tuple[Slice, ...], configurations: Iterable[Configuration]
+) -> Iterator[tuple[Configuration, tuple[Length, ...]]]:
+    """Yield the lengths that each configuration of a serving is asked about."""
     lengths = tuple(
         (item.name, item.bucket.input_tokens, item.bucket.output_tokens, item.arrival_cv) for item in slices
     )
     offline = tuple(
         entry for entry, item in zip(lengths, slices, strict=True) if item.traffic_class != "online"
     )
-    return [(item, offline if item.traffic_class == "offline" else lengths) for item in configurations]
-
-
-def learn(snapshot: Snapshot, levers: frozenset[Lever] = ALL_LEVERS, seconds: float | None = None) -> bool:
-    """Find the capacities that a plan of a snapshot needs; stops after some `seconds`. Tells whether all are known."""
-    ends = None if seconds is None else time.monotonic() + seconds
-    servings = _asked_by_serving(snapshot, levers)
-    while some := list(itertools.islice(servings, _SERVINGS_AT_ONCE)):
-        _learn(itertools.chain.from_iterable(some))
-        if ends is not None and time.monotonic() > ends:
-            return next(servings, None) is None
-    return True
-
-
-def _asked_by_serving(snapshot: Snapshot, levers: frozenset[Lever]) -> Iterator[Asked]:
-    for serving in snapshot.servings:
-        yield asked(slices_of(serving), configurations_of(serving, snapshot.pools, levers))
-
-
-def _learn(wanted: Iterable[tuple[Configuration, tuple[Length, ...]]]) -> None:
-    new = dict.fromkeys(
-        key for item, lengths in wanted if (key := (item.engine, item.slo, lengths)) not in _learned
-    )
-    if len(_learned) > _MOST_LEARNED:
-        _learned.clear()
-    _learned.update(new)
-    replica_capacities(
-        [
-            question(engine, given, generated, slo, arrival_cv)
-            for engine, slo, lengths in new
-            for _, given, generated, arrival_cv in lengths
-        ]
-    )
+    for item in configurations:
+        yield item, offline if item.traffic_class == "offline" else lengths

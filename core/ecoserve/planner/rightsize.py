@@ -21,20 +21,26 @@ def single_sku(configurations: Sequence[Configuration], slices: Iterable[Slice])
     for item in configurations:
         if item.engine.role is Role.BOTH and not item.engine.on_cpu:
             kinds.setdefault((item.pool.instance.id, item.shape), []).append(item)
-    prices = {kind: _price(members, demand) for kind, members in kinds.items()}
-    affordable: Mapping[Sku, float] = {kind: price for kind, price in prices.items() if price is not None}
-    if not affordable:
-        return tuple(configurations)
-    return tuple(kinds[min(affordable, key=lambda kind: (affordable[kind], kind))])
+    prices = {kind: _price(members, demand, searched=False) for kind, members in kinds.items()}
+    estimated: Mapping[Sku, float] = {kind: price for kind, price in prices.items() if price is not None}
+    for kind in sorted(estimated, key=lambda kind: (estimated[kind], kind)):
+        if _price(kinds[kind], demand, searched=True) is not None:
+            return tuple(kinds[kind])
+    return tuple(configurations)
 
 
-def _price(members: Sequence[Configuration], demand: Iterable[Slice]) -> float | None:
+def _price(members: Sequence[Configuration], demand: Iterable[Slice], *, searched: bool) -> float | None:
     """Return the $ per hour of serving all slices on fractions of replicas, or None where one can't be served."""
     total = 0.0
     for item in demand:
         member = next(m for m in members if m.traffic_class == item.traffic_class)
         found = capacity(
-            member.engine, item.bucket.input_tokens, item.bucket.output_tokens, member.slo, item.arrival_cv
+            member.engine,
+            item.bucket.input_tokens,
+            item.bucket.output_tokens,
+            member.slo,
+            item.arrival_cv,
+            searched=searched,
         )
         if isinstance(found, Rejection):
             return None

@@ -1,13 +1,13 @@
 """Which latency objectives keep load from hardware that would take less.
 
 For each serving the online slice of the highest rate is looked at: hardware that cannot keep its objective is
-valued as if there were none, at full use, and told where it would beat the best that keeps it.
+valued as if there were none, by estimate and at full use, and told where it would beat the best that keeps it.
 """
 
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ecoserve.performance import Rejection, RejectionReason, Role, Slo
+from ecoserve.performance import Rejection, RejectionReason, ReplicaCapacity, Role, Slo
 from ecoserve.planner.configurations import Configuration, capacity, configurations_of
 from ecoserve.planner.levers import Lever
 from ecoserve.planner.margins import Binding
@@ -34,9 +34,7 @@ def slo_limits(solved: Solved, levers: frozenset[Lever]) -> Iterator[Binding]:
         for item in configurations_of(serving, solved.snapshot.pools, levers):
             if item.traffic_class != "online" or item.engine.role is not Role.BOTH:
                 continue
-            found = capacity(
-                item.engine, main.bucket.input_tokens, main.bucket.output_tokens, item.slo, main.arrival_cv
-            )
+            found = _estimate(item, main)
             if not isinstance(found, Rejection):
                 kept += [grams] if (grams := _grams(solved, item, main)) is not None else []
             elif found.reason in _LATENCY:
@@ -50,9 +48,7 @@ def slo_limits(solved: Solved, levers: frozenset[Lever]) -> Iterator[Binding]:
 
 def _grams(solved: Solved, item: Configuration, main: Slice) -> float | None:
     """Return grams per request of a slice in full use."""
-    found = capacity(
-        item.engine, main.bucket.input_tokens, main.bucket.output_tokens, item.slo, main.arrival_cv
-    )
+    found = _estimate(item, main)
     if isinstance(found, Rejection):
         return None
     zone, have = solved.snapshot.zone(item.pool.zone), item.pool.node_resources
@@ -65,6 +61,11 @@ def _grams(solved: Solved, item: Configuration, main: Slice) -> float | None:
     joules = (found.energy_per_request_joules + seconds * watts) * zone.pue
     embodied = seconds * part * footprint.embodied_grams_per_hour / SECONDS_PER_HOUR
     return joules / JOULES_PER_KWH * zone.carbon_intensity + embodied
+
+
+def _estimate(item: Configuration, main: Slice) -> ReplicaCapacity | Rejection:
+    lengths = main.bucket.input_tokens, main.bucket.output_tokens
+    return capacity(item.engine, *lengths, item.slo, main.arrival_cv, searched=False)
 
 
 def _limit(main: Slice, item: Configuration, rejection: Rejection, grams: float) -> Binding:

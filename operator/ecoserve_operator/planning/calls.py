@@ -7,7 +7,7 @@ from ecoserve.api.accounts import LeverContribution
 from ecoserve.api.llmserving import DesignPoint, Objective
 from ecoserve.fleet.pools import Pool
 from ecoserve.fleet.snapshot import Snapshot
-from ecoserve.performance import Question, Rejection, ReplicaCapacity, known_capacities
+from ecoserve.performance import Known, known_capacities
 from ecoserve.planner.design_points import compare
 from ecoserve.planner.effects import LeverEffects, measure_losses
 from ecoserve.planner.learning import learn
@@ -22,6 +22,8 @@ _PIECE_SECONDS = 5.0
 _session = PlanningSession()
 """The planner's process has one memory; in the operator's own process nobody uses it."""
 _learned_for: tuple[tuple[ServingDemand, ...], tuple[Pool, ...]] | None = None
+_told = 0
+"""Capacities that the operator's own process has been told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,17 +45,16 @@ def warm_up() -> None:
     """Do nothing; having been called, the process has imported the planner."""
 
 
-def learn_capacities(snapshot: Snapshot) -> tuple[bool, dict[Question, ReplicaCapacity | Rejection]]:
-    """Find capacities that a plan of the snapshot needs, for some seconds; whether all are known, and what is new."""
-    global _learned_for
+def learn_capacities(snapshot: Snapshot) -> tuple[bool, Known]:
+    """Find capacities that a plan of the snapshot asks first, for some seconds; whether all are known, and what is new."""
+    global _learned_for, _told
     asked_for = (snapshot.servings, snapshot.pools)
-    if asked_for == _learned_for:
-        return True, {}
-    before = len(known_capacities())
-    whole = learn(snapshot, seconds=_PIECE_SECONDS)
+    whole = asked_for == _learned_for or learn(snapshot, _PIECE_SECONDS)
     if whole:
         _learned_for = asked_for
-    return whole, known_capacities(after=before)
+    found = known_capacities(after=_told)
+    _told = count_capacities()
+    return whole, found
 
 
 def count_capacities() -> int:

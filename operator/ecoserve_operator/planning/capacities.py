@@ -5,7 +5,7 @@ within its limit, and one that is started anew, or for a comparison or a schedul
 """
 
 from ecoserve.fleet.snapshot import Snapshot
-from ecoserve.performance import Question, Rejection, ReplicaCapacity, take_over_capacities
+from ecoserve.performance import Answer, Question, take_over_capacities
 from ecoserve_operator.planning.calls import count_capacities, learn_capacities
 from ecoserve_operator.planning.process import PlannerProcess
 
@@ -16,7 +16,7 @@ class Capacities:
     """All that is known."""
 
     def __init__(self) -> None:
-        self._known: dict[Question, ReplicaCapacity | Rejection] = {}
+        self._known: dict[tuple[Question, bool], Answer] = {}
 
     async def learn(self, process: PlannerProcess, snapshot: Snapshot) -> None:
         """Have a process know what a plan of a snapshot needs; raises PlannerFailedError."""

@@ -322,9 +322,9 @@ def test_capacities_are_learned_in_pieces(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(learning, "_SERVINGS_AT_ONCE", 1)
     one = snapshot()
     two = replace(one, servings=(*one.servings, replace(one.servings[0], name="n/other")))
-    assert not learning.learn(two, seconds=0.0)
-    assert learning.learn(two, seconds=60.0)
-    assert learning.learn(one, seconds=0.0)
+    assert not learning.learn(two, 0.0)
+    assert learning.learn(two, 60.0)
+    assert learning.learn(one, 0.0)
 
 
 def test_a_replica_leaves_a_zone_that_turned_though_a_single_one_is_far_above_any_bound() -> None:
