@@ -31,7 +31,7 @@ from ecoserve.planner.instance import (
     SliceSpec,
     ZoneSpec,
 )
-from ecoserve.planner.learning import Offer, footprints_of, offer, search
+from ecoserve.planner.learning import Offer, footprints_of, offers, search
 from ecoserve.planner.levers import ALL_LEVERS, Lever
 from ecoserve.planner.packing import replicas_per_node
 from ecoserve.planner.screening import Screening
@@ -107,14 +107,12 @@ def build_problem(
     effort = effort or SearchEffort()
     footprints = footprints_of(snapshot, levers)
     screening = Screening(snapshot, footprints, objective, carbon_price_per_tonne)
-    offers = [offer(serving, snapshot, levers, screening) for serving in snapshot.servings]
-    offers = [replace(made, searched=made.searched | searched) for made in offers]
-    search(entry for made in offers for entry in made.to_search)
+    offered = offers(snapshot.servings, snapshot, levers, screening, searched)
     slices = {item.name: item for serving in snapshot.servings for item in slices_of(serving)}
     configurations: dict[str, Configuration] = {}
     options: list[OptionSpec] = []
     rejections: dict[str, tuple[Rejection, ...]] = {}
-    for made in offers:
+    for made in offered:
         configurations |= {item.name: item for item, _ in made.asked}
         for part, found, refused in _options(made):
             if found:
@@ -154,7 +152,7 @@ def build_problem(
         rejections=rejections,
         estimated={
             item.name: lengths
-            for made in offers
+            for made in offered
             for item, lengths in made.asked
             if item.name in served and item.name not in made.searched
         },

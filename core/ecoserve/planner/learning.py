@@ -35,22 +35,34 @@ class Offer:
     asked: tuple[tuple[Configuration, tuple[Length, ...]], ...]
     searched: Set[str]
 
-    @property
-    def to_search(self) -> Iterator[tuple[Configuration, tuple[Length, ...]]]:
-        """What is to be searched."""
-        return (entry for entry in self.asked if entry[0].name in self.searched)
 
-
-def offer(
-    serving: ServingDemand, snapshot: Snapshot, levers: frozenset[Lever], screening: Screening
-) -> Offer:
-    """Return what a serving may be given, with those worth a search."""
-    slices = slices_of(serving)
-    configurations = configurations_of(serving, snapshot.pools, levers)
-    if Lever.RIGHTSIZE not in levers:
-        configurations = single_sku(configurations, slices)
-    asked = tuple(_asked(slices, configurations))
-    return Offer(slices=slices, asked=asked, searched=frozenset(screening.promising(slices, asked)))
+def offers(
+    servings: Iterable[ServingDemand],
+    snapshot: Snapshot,
+    levers: frozenset[Lever],
+    screening: Screening,
+    also: Set[str] = frozenset(),
+) -> list[Offer]:
+    """Return what servings of a snapshot may be given, with what is worth a search, and what is in `also`, searched."""
+    slices, kinds = [], []
+    for serving in servings:
+        own = slices_of(serving)
+        configurations = configurations_of(serving, snapshot.pools, levers)
+        if Lever.RIGHTSIZE not in levers:
+            configurations = single_sku(configurations, own)
+        slices.append(own)
+        kinds.append(screening.kinds(own, tuple(_asked(own, configurations))))
+    left = kinds
+    while left:
+        wanted = [(item, rows) for item in left if (rows := item.worth_a_search(also))]
+        search(item.asked[row] for item, rows in wanted for row in rows)
+        for item, rows in wanted:
+            item.take_in(rows)
+        left = [item for item, _ in wanted]
+    return [
+        Offer(slices=own, asked=tuple(item.asked), searched=item.searched)
+        for own, item in zip(slices, kinds, strict=True)
+    ]
 
 
 def search(asked: Iterable[tuple[Configuration, tuple[Length, ...]]]) -> None:
@@ -71,8 +83,8 @@ def learn(snapshot: Snapshot, seconds: float, levers: frozenset[Lever] = ALL_LEV
     screenings = {item: Screening(snapshot, footprints, item) for item in Objective}
     servings = iter(snapshot.servings)
     while some := list(itertools.islice(servings, _SERVINGS_AT_ONCE)):
-        offers = (offer(item, snapshot, levers, screenings[item.objective]) for item in some)
-        search(entry for made in offers for entry in made.to_search)
+        for objective, screening in screenings.items():
+            offers((item for item in some if item.objective is objective), snapshot, levers, screening)
         if time.monotonic() > ends:
             return next(servings, None) is None
     return True

@@ -250,7 +250,12 @@ class _Question:
                 solved = Solved(snapshot=snapshot, problem=problem, free=free, result=result)
                 return plan_of(solved, self.objective, self.levers)
             turns += 1
-            searched |= doubted if turns < _MOST_TURNS else problem.estimated.keys()
+            servings = {problem.configurations[name].serving for name in doubted}
+            searched |= {
+                name
+                for name in problem.estimated
+                if turns == _MOST_TURNS or problem.configurations[name].serving in servings
+            }
 
     def _rank(self, found: Plan) -> tuple[float, ...]:
         value = {

@@ -1,12 +1,12 @@
 """Which kinds of replica a plan may use: those whose capacity is worth a search on simulated lanes.
 
-The closed form prices every kind. Worth a search are those that come near the least for some slice bought by the drop,
-or for all slices that they serve in whole replicas. The rest keep the estimate; where a plan uses one of them all the
-same it is searched then, and the plan made again (`plan`). Nothing of what was searched before is in the choice, so that
-the same snapshot gives the same plan in every process.
+The closed form prices every kind. Worth a search are those that come near the least for some slice, bought by the drop or in
+whole replicas, or for all slices that they serve in whole replicas; what a search finds may raise the least, and bring others near it. The rest
+keep the estimate; where a plan uses one of them all the same it is searched then, and the plan made again (`plan`).
+Nothing of what was searched before is in the choice, so that the same snapshot gives the same plan in every process.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -65,25 +65,60 @@ class Screening:
                 Objective.PERFORMANCE: _Price(node=0.0, watt=0.0, second=1.0),
             }[objective]
 
-    def promising(self, slices: Sequence[Slice], asked: Asked) -> Iterator[str]:
-        """Yield the names of a serving's configurations that are worth a search."""
-        places = {item.name: place for place, item in enumerate(slices)}
-        wanted = np.array([item.rate_per_second for item in slices])
-        roles: dict[str, list[tuple[Configuration, tuple[Length, ...]]]] = {}
-        for item, lengths in asked:
-            roles.setdefault(item.engine.role.value, []).append((item, lengths))
-        for entries in roles.values():
-            loads, spent = np.full((len(entries), len(slices)), np.inf), np.zeros((len(entries), len(slices)))
-            replicas = np.zeros(len(entries))
-            for row, (item, lengths) in enumerate(entries):
-                price = self._prices[item.pool.name]
-                seconds, joules, latencies = _estimates(item.engine, item.slo, lengths)
-                columns = [places[name] for name, *_ in lengths]
-                loads[row, columns] = wanted[columns] * seconds
-                spent[row, columns] = wanted[columns] * (joules * price.watt + latencies * price.second)
-                replicas[row] = item.loaded_idle_watts * price.watt + _part_of_node(item) * price.node
-            near = _near_the_least(loads, spent, replicas)
-            yield from (item.name for (item, _), kept in zip(entries, near, strict=True) if kept)
+    def kinds(self, slices: Sequence[Slice], asked: Asked) -> "Kinds":
+        """Return a serving's configurations as estimated."""
+        return Kinds(self._prices, slices, asked)
+
+
+class Kinds:
+    """The configurations of one serving, priced by what is known of each: estimated first, searched where that was worth it."""
+
+    def __init__(self, prices: Mapping[str, _Price], slices: Sequence[Slice], asked: Asked) -> None:
+        self._prices, self.asked = prices, asked
+        self._places = {item.name: place for place, item in enumerate(slices)}
+        self._wanted = np.array([item.rate_per_second for item in slices])
+        self._loads = np.full((len(asked), len(slices)), np.inf)
+        self._spent = np.zeros((len(asked), len(slices)))
+        self._replicas = np.array(
+            [
+                item.loaded_idle_watts * prices[item.pool.name].watt
+                + _part_of_node(item) * prices[item.pool.name].node
+                for item, _ in asked
+            ]
+        )
+        roles = np.array([item.engine.role.value for item, _ in asked])
+        self._roles = [np.flatnonzero(roles == role) for role in sorted(set(roles.tolist()))]
+        self._searched = np.zeros(len(asked), np.bool_)
+        self._price(range(len(asked)))
+
+    @property
+    def searched(self) -> frozenset[str]:
+        """The names of configurations whose capacities were searched."""
+        return frozenset(self.asked[row][0].name for row in np.flatnonzero(self._searched).tolist())
+
+    def worth_a_search(self, also: Set[str]) -> list[int]:
+        """Return the places of configurations that are near the least, or in `also`, and have not been searched."""
+        wanted = np.array([item.name in also for item, _ in self.asked], np.bool_)
+        for rows in self._roles:
+            wanted[rows] |= _near_the_least(self._loads[rows], self._spent[rows], self._replicas[rows])
+        return list(np.flatnonzero(wanted & ~self._searched).tolist())
+
+    def take_in(self, rows: Sequence[int]) -> None:
+        """Price some configurations by what was found of them."""
+        self._searched[rows] = True
+        self._price(rows)
+
+    def _price(self, rows: Sequence[int]) -> None:
+        for row in rows:
+            item, lengths = self.asked[row]
+            price = self._prices[item.pool.name]
+            seconds, joules, latencies = _figures(
+                item.engine, item.slo, lengths, searched=bool(self._searched[row])
+            )
+            columns = [self._places[name] for name, *_ in lengths]
+            wanted = self._wanted[columns]
+            self._loads[row, columns] = wanted * seconds
+            self._spent[row, columns] = wanted * (joules * price.watt + latencies * price.second)
 
 
 def _near_the_least(loads: Vector, spent: Vector, replicas: Vector) -> Flags:
@@ -91,7 +126,9 @@ def _near_the_least(loads: Vector, spent: Vector, replicas: Vector) -> Flags:
     served = np.isfinite(loads)
     loads = np.where(served, loads, 0.0)
     drops = np.where(served, loads * replicas[:, None] + spent, np.inf)
-    near: Flags = (served & (drops <= _NEAR * drops.min(axis=0))).any(axis=1)
+    alone = np.where(served, np.ceil(loads) * replicas[:, None] + spent, np.inf)
+    least_drops, least_alone = drops.min(axis=0), alone.min(axis=0)
+    near: Flags = (served & ((drops <= _NEAR * least_drops) | (alone <= _NEAR * least_alone))).any(axis=1)
     for mask in np.unique(served, axis=0):
         if mask.any():
             whole = np.ceil(loads[:, mask].sum(axis=1)) * replicas + spent[:, mask].sum(axis=1)
@@ -101,11 +138,13 @@ def _near_the_least(loads: Vector, spent: Vector, replicas: Vector) -> Flags:
 
 
 @lru_cache(maxsize=50_000)
-def _estimates(engine: Engine, slo: Slo | None, lengths: tuple[Length, ...]) -> tuple[Vector, Vector, Vector]:
+def _figures(
+    engine: Engine, slo: Slo | None, lengths: tuple[Length, ...], *, searched: bool
+) -> tuple[Vector, Vector, Vector]:
     """Return seconds of a replica (infinite where refused), joules and latencies of a request, by length."""
     figures = np.full((3, len(lengths)), [[np.inf], [0.0], [0.0]])
     for place, (_, given, asked, cv) in enumerate(lengths):
-        found = capacity(engine, given, asked, slo, cv, searched=False)
+        found = capacity(engine, given, asked, slo, cv, searched=searched)
         if not isinstance(found, Rejection):
             seconds = 1.0 / found.max_requests_per_second
             figures[:, place] = seconds, found.energy_per_request_joules, found.latency_seconds
