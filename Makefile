@@ -8,8 +8,11 @@ BIN := $(VENV)/bin
 UV_HOME := $(VENV)-uv
 UV := $(shell command -v uv 2>/dev/null || echo $(UV_HOME)/bin/uv)
 KEEP ?= 0
+# Processes that tests run in; each of the integration and end-to-end tests' has clusters of its own (about 1.5 GB).
+WORKERS ?= 2
+PYTEST = $(BIN)/pytest -n $(WORKERS)
 
-.PHONY: help setup demo test lint unit integration e2e bench-planner bench-deferral check-capacity fit-performance bench-extender bench-operator accelerators-table manifests kind-demo clean
+.PHONY: help setup demo test binaries lint unit integration e2e bench-planner bench-deferral check-capacity fit-performance bench-extender bench-operator accelerators-table manifests kind-demo clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -24,7 +27,14 @@ $(VENV)/.ready: pyproject.toml uv.lock
 demo: setup ## A day of carbon-aware placement on a real control plane (KEEP=1 leaves it running)
 	$(BIN)/python -m ecoserve_demo $(if $(filter 1,$(KEEP)),--keep)
 
-test: lint unit integration e2e ## All checks and tests
+test: setup ## All checks and tests (WORKERS=2: processes that tests run in)
+	@# What is to be built for the tests of clusters is built meanwhile, as far as the others leave time.
+	@TTY_COMPATIBLE=0 nice -n 19 $(BIN)/ecoserve-devcluster build & building=$$!; \
+	trap 'kill $$building 2>/dev/null' EXIT; trap 'exit 130' INT TERM; \
+	$(MAKE) lint unit && wait $$building && trap - EXIT && $(MAKE) integration e2e
+
+binaries: setup ## Build what clusters consist of from source, once: about ten minutes
+	@$(BIN)/ecoserve-devcluster build
 
 lint: setup ## Style, types and layers
 	$(BIN)/ruff check .
@@ -32,14 +42,14 @@ lint: setup ## Style, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit: setup ## Unit and property tests, about two minutes
-	$(BIN)/pytest tests/unit
+unit: setup ## Unit and property tests, about a minute and a half
+	$(PYTEST) --dist worksteal tests/unit
 
-integration: setup ## Tests against the real kube-apiserver, kube-scheduler and helm
-	$(BIN)/pytest tests/integration
+integration: binaries ## Tests against the real kube-apiserver, kube-scheduler, helm and Prometheus
+	$(PYTEST) --dist loadfile tests/integration
 
-e2e: setup ## The operator and the extender on the development cluster
-	$(BIN)/pytest tests/e2e
+e2e: binaries ## The operator and the extender on the development cluster
+	$(PYTEST) --dist loadfile --no-loadscope-reorder tests/e2e
 
 bench-deferral: setup ## What waiting for a cleaner hour saves on real days (needs ECOSERVE_DATA)
 	$(BIN)/python benchmarks/deferral

@@ -1,6 +1,5 @@
 """The end of the day: what kubectl says, where the offline pods went and why, what it saved, how quick it was."""
 
-import json
 import urllib.request
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -51,8 +50,8 @@ def show(
 
 
 def _pods_by_node(cluster: Cluster) -> Table:
-    pods = json.loads(cluster.kubectl("get", "pods", "-n", NAMESPACE, "-o", "json"))["items"]
-    nodes = json.loads(cluster.kubectl("get", "nodes", "-o", "json"))["items"]
+    pods = cluster.read(f"/api/v1/namespaces/{NAMESPACE}/pods")["items"]
+    nodes = cluster.read("/api/v1/nodes")["items"]
     table = Table(expand=True)
     for column in ("node", "zone", "pods"):
         table.add_column(column)

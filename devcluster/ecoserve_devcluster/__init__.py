@@ -15,6 +15,7 @@ In Python::
         cluster.kubeconfig_for("operator", "ecoserve-system")   # Path: a real, RBAC-bound TokenRequest token (24 h)
         cluster.kubectl("get", "nodes", "-o", "wide")           # stdout; KubectlError with stderr when it fails
         cluster.kubectl("apply", "-f", "-", stdin=manifest)     # also kubeconfig=Path to act as somebody else
+        cluster.read("/api/v1/nodes")                           # what the API server answers, from JSON
         cluster.client()                                        # kubernetes.client.ApiClient (context manager)
         scheduler = cluster.start_scheduler("ecoserve", config) # a second kube-scheduler; see below
         operator = cluster.run("operator", [sys.executable, "-m", "ecoserve_operator.main"], {"KUBECONFIG": "…"})

@@ -88,11 +88,10 @@ PROMETHEUS = Binary("prometheus", "3.9.1", module="prometheus", package=f"{_PROM
 PROMTOOL = Binary("promtool", "3.9.1", module="prometheus", package=f"{_PROMETHEUS}/promtool")
 METRICS_SERVER = Binary("metrics-server", "0.9.0", package="sigs.k8s.io/metrics-server/cmd/metrics-server")
 
-_BY_COMMAND = {
-    command: each
-    for each in (CONTROL_PLANE, KWOK, HELM, KIND_CONFIG_CHECK, METRICS_SERVER, PROMETHEUS, PROMTOOL)
-    for command in (*each.commands, each.name)
-}
+ALL = (CONTROL_PLANE, KWOK, HELM, KIND_CONFIG_CHECK, PROMETHEUS, PROMTOOL, METRICS_SERVER)
+"""Every binary, what every cluster needs first."""
+
+_BY_COMMAND = {command: each for each in ALL for command in (*each.commands, each.name)}
 
 
 def find(command: str) -> Binary:

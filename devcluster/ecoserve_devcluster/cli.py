@@ -19,7 +19,7 @@ from rich.table import Table
 from ecoserve.errors import EcoserveError, InvalidInputError
 from ecoserve.fleet.fleet_file import load_fleet
 from ecoserve_devcluster import state
-from ecoserve_devcluster.binaries import CONTROL_PLANE, KWOK, find
+from ecoserve_devcluster.binaries import ALL, CONTROL_PLANE, KWOK, find
 from ecoserve_devcluster.build import binary as built_binary
 from ecoserve_devcluster.build import build_missing
 from ecoserve_devcluster.cluster import Cluster, ClusterSettings
@@ -130,6 +130,16 @@ def binary(name: Annotated[str, typer.Argument(help="kubectl, helm, kwok, …")]
     """Print the path of a binary, building it first if need be."""
     find(name)
     print(built_binary(name))
+
+
+@app.command()
+def build(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="kubectl, helm, kwok, …; all of them if none is named.")
+    ] = None,
+) -> None:
+    """Build binaries that are not there yet, ahead of what needs them."""
+    build_missing([find(name) for name in names] if names else ALL)
 
 
 def _describe(cluster: state.ClusterState) -> dict[str, Any]:

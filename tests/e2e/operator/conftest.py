@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import threading
@@ -27,7 +28,7 @@ import ecoserve_operator.main
 from ecoserve.api.crds import build_crds
 from ecoserve.fleet.fleet_file import load_fleet
 from ecoserve_devcluster import Cluster, ClusterSettings, Process, apply_fleet
-from ecoserve_devcluster.audit import Right, read_audit, rights_used
+from ecoserve_devcluster.audit import Access, Right, read_audit, rights_used
 from ecoserve_operator.rbac import (
     build_inference_pool_rules,
     build_operator_lease_rules,
@@ -43,6 +44,19 @@ nodes:
   - {sku: g6.48xlarge, count: 1, zone: east, installed: 2024-02-01}
   - {sku: m7i.48xlarge, count: 1, zone: west, installed: 2024-01-01}
 """
+_OURS = "/apis/ecoserve.dev/v1alpha1"
+PATHS = {
+    "llmserving": _OURS + "/namespaces/{}/llmservings",
+    "gridzone": _OURS + "/gridzones",
+    "placementplan": _OURS + "/placementplans",
+    "deployment": "/apis/apps/v1/namespaces/{}/deployments",
+    "poddisruptionbudget": "/apis/policy/v1/namespaces/{}/poddisruptionbudgets",
+    "httproute": "/apis/gateway.networking.k8s.io/v1/namespaces/{}/httproutes",
+    "job": "/apis/batch/v1/namespaces/{}/jobs",
+    "node": "/api/v1/nodes",
+    **{kind: f"/api/v1/namespaces/{{}}/{kind}s" for kind in ("configmap", "event", "pod", "service")},
+}
+"""Where the API server has the kinds that tests look at, by their singular; `{}` is the namespace."""
 Body = dict[str, Any]
 
 
@@ -138,10 +152,8 @@ class World:
         self.cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(bodies))
 
     def get(self, kind: str, name: str = "") -> Any:
-        found = json.loads(
-            self.cluster.kubectl("get", kind, *([name] if name else []), "-n", self.namespace, "-o", "json")
-        )
-        return found if name else found["items"]
+        path = PATHS[kind.removesuffix("s")].format(self.namespace)
+        return self.cluster.read(f"{path}/{name}") if name else self.cluster.read(path)["items"]
 
     def patch(self, kind: str, name: str, patch: Body) -> None:
         self.cluster.kubectl(
@@ -153,7 +165,7 @@ class World:
 
     def node(self, zone: str, sku: str) -> Any:
         labels = f"topology.kubernetes.io/zone={zone},node.kubernetes.io/instance-type={sku}"
-        found = json.loads(self.cluster.kubectl("get", "nodes", "-l", labels, "-o", "json"))["items"]
+        found = self.cluster.read(f"{PATHS['node']}?labelSelector={labels}")["items"]
         return found[0] if found else None
 
     def condition(self, name: str, kind: str) -> Body:
@@ -191,7 +203,7 @@ class World:
         deadline = time.monotonic() + seconds
         while not (found := holds()):
             assert time.monotonic() < deadline, f"{holds} did not come true within {seconds} s"
-            time.sleep(0.2)
+            time.sleep(0.1)
         return found
 
     @contextmanager
@@ -242,6 +254,8 @@ def operator_cluster(
     binaries: Callable[[str], Path],
     tmp_path_factory: pytest.TempPathFactory,
     request: pytest.FixtureRequest,
+    workers_folder: Path,
+    worker_id: str,
 ) -> Iterator[Cluster]:
     del binaries  # they are built by now
     fleet = tmp_path_factory.mktemp("fleet") / "fleet.yaml"
@@ -256,11 +270,32 @@ def operator_cluster(
         cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
         yield cluster
         RightsUsed(cluster, request.config).keep()
+        shutil.copy(cluster.audit_log, workers_folder / f"{worker_id}.audit")
 
 
 @pytest.fixture(scope="session")
-def rights_used_by_operator(operator_cluster: Cluster, request: pytest.FixtureRequest) -> RightsUsed:
+def other_workers_ended(workers_folder: Path, worker_id: str) -> None:
+    """Wait for the other workers of this run: their tests use rights, too."""
+    others = [each for each in workers_folder.glob("*.begun") if each.stem != worker_id]
+    World.eventually(lambda: all(each.with_suffix(".ended").exists() for each in others), seconds=1200)
+
+
+@pytest.fixture(scope="session")
+def accesses(
+    operator_cluster: Cluster, operator: Process, workers_folder: Path, other_workers_ended: None
+) -> list[Access]:
+    """What the operators of all workers asked the API server for."""
+    del operator, other_workers_ended  # the one has run by now, also where a test is asked for alone
+    logs = [operator_cluster.audit_log, *workers_folder.glob("*.audit")]
+    return [each for log in logs for each in read_audit(log) if each.user == ACCOUNT]
+
+
+@pytest.fixture(scope="session")
+def rights_used_by_operator(
+    operator_cluster: Cluster, request: pytest.FixtureRequest, other_workers_ended: None
+) -> RightsUsed:
     """What this run and earlier ones tell of the rights that the operator uses."""
+    del other_workers_ended
     return RightsUsed(operator_cluster, request.config)
 
 

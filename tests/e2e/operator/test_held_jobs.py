@@ -66,6 +66,10 @@ def grid(world: Any, *grams: float) -> None:
             "spec": {"intensity": {"configMap": {"namespace": world.namespace, "name": "west"}}},
         }
     )
+    # Work that comes before the operator has heard of it would be let go by what was known until then.
+    world.eventually(
+        lambda: world.get("gridzone", "west").get("status", {}).get("gramsPerKilowattHour") == grams[0]
+    )
 
     def read() -> bool:
         """Work that is made in the same moment is decided by what was known of the grid before."""

@@ -95,7 +95,7 @@ class Bench:
         }
 
     def pods(self) -> dict[str, dict[str, Any]]:
-        found = json.loads(self.cluster.kubectl("get", "pods", "-n", self.namespace, "-o", "json"))
+        found = self.cluster.read(f"/api/v1/namespaces/{self.namespace}/pods")
         return {pod["metadata"]["name"]: pod for pod in found["items"]}
 
     def placed(self, *names: str, seconds: float = 20.0) -> dict[str, str]:
@@ -119,11 +119,9 @@ class Bench:
 
     def events(self, reason: str) -> str:
         """The messages of the namespace's events of one reason."""
-        template = "{range .items[*]}{.message}{.note}{end}"
-        selector = f"--field-selector=reason={reason}"
-        return self.cluster.kubectl(
-            "get", "events", "-n", self.namespace, selector, "-o", "jsonpath=" + template
-        )
+        path = f"/apis/events.k8s.io/v1/namespaces/{self.namespace}/events"
+        found = self.cluster.read(f"{path}?fieldSelector=reason={reason}")["items"]
+        return "\n".join(event.get("note", "") for event in found)
 
     def decision(self, name: str) -> dict[str, Any]:
         def annotation() -> str | None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecoserve.catalog import load_catalog
@@ -27,6 +27,8 @@ from ecoserve.planner.transfer import JOULES_PER_BYTE_AND_END, TTFT_SHARE, bytes
 CATALOG = load_catalog()
 CHAT = Slo(ttft_seconds=1.0, tpot_seconds=0.06)
 SPLIT = ["prefill", "decode"]
+COSTLY = settings(max_examples=settings.default.max_examples // 5)
+"""For properties whose examples take a tenth of a second each."""
 
 
 def engine(
@@ -83,6 +85,7 @@ def test_more_tokens_move_more(tokens: float, factor: float, role: Role) -> None
     assert many.seconds > few.seconds
 
 
+@COSTLY
 @given(
     st.floats(0.5, 3200),
     st.floats(1.0, 50.0),
@@ -99,6 +102,7 @@ def test_a_slower_network_never_sustains_more(gbit: float, factor: float, tokens
         assert slow.latency_seconds >= fast.latency_seconds
 
 
+@COSTLY
 @given(st.floats(1.0, 400), st.floats(1.0, 400), st.floats(50, 4000))
 def test_any_two_ends_that_are_offered_hold_the_ttft(prefill: float, decode: float, tokens: float) -> None:
     sender, receiver = engine(gbit=prefill), engine(role=Role.DECODE, gbit=decode)
