@@ -124,7 +124,7 @@ class Cluster:
             supervision, self._supervision = self._supervision, None
             reader, self._reader = self._reader, None
         if reader is not None:
-            reader.close()
+            reader.close()  # type: ignore[no-untyped-call]  # the client has few types
         if supervision is None:
             return
         supervision.close()
@@ -181,7 +181,7 @@ class Cluster:
         with self._lock:
             reader = self._reader = self._reader or self.client()
         answer = reader.call_api("GET", f"{reader.configuration.host}{path}")
-        told = json.loads(answer.read())
+        told = json.loads(answer.read())  # type: ignore[no-untyped-call]  # the same
         if answer.status != _OK:
             raise DevclusterError(f"GET {path}: {told.get('message', told)}")
         return told

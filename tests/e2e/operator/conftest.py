@@ -166,7 +166,7 @@ class World:
     def node(self, zone: str, sku: str) -> Any:
         labels = f"topology.kubernetes.io/zone={zone},node.kubernetes.io/instance-type={sku}"
         found = self.cluster.read(f"{PATHS['node']}?labelSelector={labels}")["items"]
-        return found[0] if found else None
+        return self.get("node", found[0]["metadata"]["name"]) if found else None
 
     def condition(self, name: str, kind: str) -> Body:
         status = self.get("llmserving", name).get("status", {})
