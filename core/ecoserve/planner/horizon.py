@@ -29,36 +29,39 @@ _EQUAL = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
-    """What is to be done when, carried out on its forecast, beside everything at once.
-
-    `requests` are to be done by serving and interval; `done` and `at_once` are what both come to.
-    """
+class CarriedOut:
+    """What work that may wait comes to over intervals, beside everything at once."""
 
     intervals: tuple[Interval, ...]
-    requests: Mapping[str, tuple[float, ...]]
     done: tuple[Done, ...]
     at_once: tuple[Done, ...]
+
+    @property
+    def grams(self) -> float:
+        """Grams over the intervals, online load included."""
+        return grams_of(self.done)
+
+    @property
+    def grams_at_once(self) -> float:
+        """Grams over the intervals with everything at once."""
+        return grams_of(self.at_once)
+
+    @property
+    def late_requests(self) -> float:
+        """Requests that are done after their deadline, or wait past it at the end."""
+        return late_of(self.intervals, self.done)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule(CarriedOut):
+    """What is to be done when, carried out on its forecast; `requests` are to be done by serving and interval."""
+
+    requests: Mapping[str, tuple[float, ...]]
 
     @property
     def defers(self) -> bool:
         """Whether any work waits that could run at once."""
         return self.done is not self.at_once
-
-    @property
-    def grams(self) -> float:
-        """Grams over the horizon, online load included."""
-        return grams_of(self.done)
-
-    @property
-    def grams_at_once(self) -> float:
-        """Grams over the horizon with everything at once."""
-        return grams_of(self.at_once)
-
-    @property
-    def late_requests(self) -> float:
-        """Requests that would be done after their deadline, or wait past it at the end of the horizon."""
-        return late_of(self.intervals, self.done)
 
     def requests_per_second(self, serving: str, time: datetime) -> float | None:
         """Return the rate to work at; None where the schedule does not reach to `time` or knows no such work."""

@@ -12,36 +12,23 @@ from datetime import datetime
 
 from ecoserve.planner.backlog import Backlog
 from ecoserve.planner.carry_out import Done, Interval, PlanMemory, carry_out, carry_out_none
-from ecoserve.planner.horizon import Schedule, grams_of, late_of, may_wait, plan_horizon, with_better
+from ecoserve.planner.horizon import CarriedOut, Schedule, grams_of, may_wait, plan_horizon, with_better
 from ecoserve.planner.outlook import Outlook
 from ecoserve.planner.plan import Plan
 from ecoserve.workload.forecast import HOUR, Accuracy, Forecast, accuracy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deferral:
+class Deferral(CarriedOut):
     """A rolling run: what came in each interval, what was expected, and the schedules it compares with.
 
     `schedules` are those made at the start of each interval; `foresight` the one with perfect knowledge.
     """
 
-    intervals: tuple[Interval, ...]
     schedules: tuple[Schedule, ...]
-    done: tuple[Done, ...]
-    at_once: tuple[Done, ...]
     without: tuple[Done, ...]
     """The online load alone."""
     foresight: Schedule
-
-    @property
-    def grams(self) -> float:
-        """Grams of the run."""
-        return grams_of(self.done)
-
-    @property
-    def grams_at_once(self) -> float:
-        """Grams with everything at once."""
-        return grams_of(self.at_once)
 
     @property
     def grams_foresight(self) -> float:
@@ -52,11 +39,6 @@ class Deferral:
     def regret_grams(self) -> float:
         """What not knowing the future cost."""
         return self.grams - self.grams_foresight
-
-    @property
-    def late_requests(self) -> float:
-        """Requests that missed their deadline."""
-        return late_of(self.intervals, self.done)
 
     @property
     def offline_grams_at_once(self) -> float:

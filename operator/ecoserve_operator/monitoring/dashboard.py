@@ -12,94 +12,73 @@ _SOURCE = {"type": "prometheus", "uid": "${source}"}
 _AGAINST = "ignoring (placement) group_left"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _Panel:
     title: str
-    unit: str
     queries: tuple[tuple[str, str], ...]
+    unit: str = "none"
     kind: str = "timeseries"
     description: str = ""
+
+
+def _panel(title: str, *queries: tuple[str, str], **others: str) -> _Panel:
+    return _Panel(title, queries, **others)
+
+
+def _counted(counter: str, label: str, of: str = "") -> tuple[str, str]:
+    """What a counter gained, by a label; `of` stands before the label in the legend."""
+    return f"sum by ({label}) (increase({counter}[$__rate_interval]))", f"{of}{{{{{label}}}}}"
 
 
 _ROWS: tuple[tuple[str, tuple[_Panel, ...]], ...] = (
     (
         "Carbon",
         (
-            _Panel(
-                title="gCO2e/h, planned and by other objectives",
-                unit="none",
-                queries=(("ecoserve_grams_per_hour", "{{placement}}"),),
+            _panel(
+                "gCO2e/h, planned and by other objectives",
+                ("ecoserve_grams_per_hour", "{{placement}}"),
                 description="What each objective would emit at the intensity of the moment.",
             ),
-            _Panel(
-                title="kg CO2e saved in the time shown",
-                unit="none",
+            _panel(
+                "kg CO2e saved in the time shown",
+                (
+                    '(sum by (placement) (increase(ecoserve_emitted_grams_total{placement!="planned"}[$__range])) '
+                    f"- {_AGAINST} "
+                    'sum by (placement) (increase(ecoserve_emitted_grams_total{placement="planned"}[$__range]))) / 1000',
+                    "against {{placement}}",
+                ),
                 kind="stat",
-                queries=(
-                    (
-                        '(sum by (placement) (increase(ecoserve_emitted_grams_total{placement!="planned"}[$__range])) '
-                        f"- {_AGAINST} "
-                        'sum by (placement) (increase(ecoserve_emitted_grams_total{placement="planned"}[$__range]))) / 1000',
-                        "against {{placement}}",
-                    ),
+            ),
+            _panel(
+                "gCO2e/h of servings", ("sum by (serving) (ecoserve_serving_grams_per_hour)", "{{serving}}")
+            ),
+            _panel(
+                "gCO2e/h by part, and idle",
+                ("sum by (part) (ecoserve_serving_grams_per_hour)", "{{part}}"),
+                ("sum(ecoserve_pool_idle_grams_per_hour)", "idle power of nodes that are on"),
+            ),
+            _panel(
+                "kg CO2e of each serving in the time shown",
+                (
+                    'sum by (serving) (increase(ecoserve_serving_emitted_grams_total{placement="planned"}[$__range])) '
+                    "/ 1000",
+                    "{{serving}}",
                 ),
-            ),
-            _Panel(
-                title="gCO2e/h of servings",
-                unit="none",
-                queries=(("sum by (serving) (ecoserve_serving_grams_per_hour)", "{{serving}}"),),
-            ),
-            _Panel(
-                title="gCO2e/h by part, and idle",
-                unit="none",
-                queries=(
-                    ("sum by (part) (ecoserve_serving_grams_per_hour)", "{{part}}"),
-                    ("sum(ecoserve_pool_idle_grams_per_hour)", "idle power of nodes that are on"),
-                ),
-            ),
-            _Panel(
-                title="kg CO2e of each serving in the time shown",
-                unit="none",
                 kind="stat",
-                queries=(
-                    (
-                        'sum by (serving) (increase(ecoserve_serving_emitted_grams_total{placement="planned"}[$__range])) '
-                        "/ 1000",
-                        "{{serving}}",
-                    ),
-                ),
             ),
-            _Panel(
-                title="Nodes on",
-                unit="none",
-                queries=(("ecoserve_pool_nodes_on", "{{pool}}"),),
-            ),
+            _panel("Nodes on", ("ecoserve_pool_nodes_on", "{{pool}}")),
         ),
     ),
     (
         "Decisions",
         (
-            _Panel(
-                title="What decisions meant for servings",
-                unit="none",
-                queries=(
-                    (
-                        "sum by (reason) (increase(ecoserve_serving_decisions_total[$__rate_interval]))",
-                        "{{reason}}",
-                    ),
-                ),
+            _panel(
+                "What decisions meant for servings", _counted("ecoserve_serving_decisions_total", "reason")
             ),
-            _Panel(
-                title="Plans by outcome",
-                unit="none",
-                queries=(
-                    ("sum by (outcome) (increase(ecoserve_plans_total[$__rate_interval]))", "{{outcome}}"),
-                ),
-            ),
-            _Panel(
-                title="From a change to its plan, and to the last Deployment",
-                unit="s",
-                queries=tuple(
+            _panel("Plans by outcome", _counted("ecoserve_plans_total", "outcome")),
+            _panel(
+                "From a change to its plan, and to the last Deployment",
+                *(
                     (
                         f"histogram_quantile({quantile}, sum by (le) (rate(ecoserve_{step}_seconds_bucket[$__rate_interval])))",
                         f"{step}, p{quantile * 100:g}",
@@ -107,30 +86,19 @@ _ROWS: tuple[tuple[str, tuple[_Panel, ...]], ...] = (
                     for step in ("plan", "apply")
                     for quantile in (0.5, 0.9)
                 ),
+                unit="s",
             ),
-            _Panel(
-                title="Replicas planned and ready",
-                unit="none",
-                queries=(
-                    ("sum by (serving) (ecoserve_serving_planned_replicas)", "{{serving}} planned"),
-                    ("ecoserve_serving_ready_replicas", "{{serving}} ready"),
-                    ("sum by (serving) (ecoserve_desired_replicas)", "{{serving}} to be"),
-                ),
+            _panel(
+                "Replicas planned and ready",
+                ("sum by (serving) (ecoserve_serving_planned_replicas)", "{{serving}} planned"),
+                ("ecoserve_serving_ready_replicas", "{{serving}} ready"),
+                ("sum by (serving) (ecoserve_desired_replicas)", "{{serving}} to be"),
             ),
-            _Panel(
-                title="Deployments written",
-                unit="none",
-                queries=(
-                    (
-                        "sum by (verb) (increase(ecoserve_deployment_writes_total[$__rate_interval]))",
-                        "{{verb}}",
-                    ),
-                ),
-            ),
-            _Panel(
-                title="Gap between plan and bound",
+            _panel("Deployments written", _counted("ecoserve_deployment_writes_total", "verb")),
+            _panel(
+                "Gap between plan and bound",
+                ("ecoserve_plan_gap_ratio", "gap"),
                 unit="percentunit",
-                queries=(("ecoserve_plan_gap_ratio", "gap"),),
                 description="The bound itself is ecoserve_plan_lower_bound, in the objective's unit.",
             ),
         ),
@@ -138,105 +106,70 @@ _ROWS: tuple[tuple[str, tuple[_Panel, ...]], ...] = (
     (
         "Grids and load",
         (
-            _Panel(
-                title="Carbon intensity, gCO2e/kWh",
-                unit="none",
-                queries=(("ecoserve_zone_intensity_grams_per_kwh", "{{zone}}"),),
-            ),
-            _Panel(
-                title="Age of intensities and measured load",
+            _panel("Carbon intensity, gCO2e/kWh", ("ecoserve_zone_intensity_grams_per_kwh", "{{zone}}")),
+            _panel(
+                "Age of intensities and measured load",
+                ("time() - ecoserve_zone_intensity_observed_timestamp_seconds", "{{zone}}"),
+                ("time() - ecoserve_serving_load_observed_timestamp_seconds", "{{serving}} {{class}}"),
                 unit="s",
-                queries=(
-                    ("time() - ecoserve_zone_intensity_observed_timestamp_seconds", "{{zone}}"),
-                    ("time() - ecoserve_serving_load_observed_timestamp_seconds", "{{serving}} {{class}}"),
-                ),
             ),
-            _Panel(
-                title="Error of forecasts",
+            _panel(
+                "Error of forecasts",
+                ("ecoserve_zone_forecast_error_ratio", "intensity, {{zone}}"),
+                ("ecoserve_serving_load_forecast_error_ratio", "load, {{serving}} {{class}}"),
                 unit="percentunit",
-                queries=(
-                    ("ecoserve_zone_forecast_error_ratio", "intensity, {{zone}}"),
-                    ("ecoserve_serving_load_forecast_error_ratio", "load, {{serving}} {{class}}"),
-                ),
             ),
-            _Panel(
-                title="Load planned for and measured, requests/s",
-                unit="none",
-                queries=(
-                    ("ecoserve_serving_requests_per_second", "{{serving}} {{class}}"),
-                    ("ecoserve_serving_measured_requests_per_second", "{{serving}} {{class}} measured"),
-                    ("ecoserve_serving_expected_requests_per_second", "{{serving}} {{class}} expected"),
-                ),
+            _panel(
+                "Load planned for and measured, requests/s",
+                ("ecoserve_serving_requests_per_second", "{{serving}} {{class}}"),
+                ("ecoserve_serving_measured_requests_per_second", "{{serving}} {{class}} measured"),
+                ("ecoserve_serving_expected_requests_per_second", "{{serving}} {{class}} expected"),
             ),
-            _Panel(
-                title="Load not planned for, requests/s",
-                unit="none",
-                queries=(("ecoserve_serving_unserved_requests_per_second", "{{serving}} {{reason}}"),),
+            _panel(
+                "Load not planned for, requests/s",
+                ("ecoserve_serving_unserved_requests_per_second", "{{serving}} {{reason}}"),
             ),
-            _Panel(
-                title="Requests that wait",
-                unit="none",
-                queries=(
-                    ("ecoserve_offline_backlog_requests", "{{serving}} offline, deferred"),
-                    ("ecoserve_serving_waiting_requests", "{{serving}} {{class}}, measured"),
-                ),
+            _panel(
+                "Requests that wait",
+                ("ecoserve_offline_backlog_requests", "{{serving}} offline, deferred"),
+                ("ecoserve_serving_waiting_requests", "{{serving}} {{class}}, measured"),
             ),
         ),
     ),
     (
         "Health",
         (
-            _Panel(
-                title="Leaders",
-                unit="none",
-                kind="stat",
-                queries=(("sum(ecoserve_leading)", "operators that act"),),
+            _panel("Leaders", ("sum(ecoserve_leading)", "operators that act"), kind="stat"),
+            _panel(
+                "Stale signals and held servings",
+                ("sum(ecoserve_zone_intensity_stale)", "zones with a stale intensity"),
+                ("sum(ecoserve_serving_load_stale)", "loads that are not measured any more"),
+                ("sum by (reason) (ecoserve_serving_held)", "servings held: {{reason}}"),
             ),
-            _Panel(
-                title="Stale signals and held servings",
-                unit="none",
-                queries=(
-                    ("sum(ecoserve_zone_intensity_stale)", "zones with a stale intensity"),
-                    ("sum(ecoserve_serving_load_stale)", "loads that are not measured any more"),
-                    ("sum by (reason) (ecoserve_serving_held)", "servings held: {{reason}}"),
-                ),
+            _panel(
+                "Errors",
+                _counted("ecoserve_errors_total", "kind"),
+                _counted("ecoserve_extender_refused_calls_total", "reason", "extender: "),
             ),
-            _Panel(
-                title="Errors",
-                unit="none",
-                queries=(
-                    ("sum by (kind) (increase(ecoserve_errors_total[$__rate_interval]))", "{{kind}}"),
-                    (
-                        "sum by (reason) (increase(ecoserve_extender_refused_calls_total[$__rate_interval]))",
-                        "extender: {{reason}}",
-                    ),
-                ),
-            ),
-            _Panel(
-                title="Silence of watches",
+            _panel(
+                "Silence of watches",
+                ("ecoserve_watch_event_age_seconds", "operator {{instance}}"),
+                ("ecoserve_extender_cache_age_seconds", "extender {{instance}} {{resource}}"),
                 unit="s",
-                queries=(
-                    ("ecoserve_watch_event_age_seconds", "operator {{instance}}"),
-                    ("ecoserve_extender_cache_age_seconds", "extender {{instance}} {{resource}}"),
-                ),
             ),
-            _Panel(
-                title="Answers of the extender, p99",
+            _panel(
+                "Answers of the extender, p99",
+                (
+                    "histogram_quantile(0.99, sum by (le, verb) "
+                    "(rate(ecoserve_extender_request_seconds_bucket[$__rate_interval])))",
+                    "{{verb}}",
+                ),
                 unit="s",
-                queries=(
-                    (
-                        "histogram_quantile(0.99, sum by (le, verb) "
-                        "(rate(ecoserve_extender_request_seconds_bucket[$__rate_interval])))",
-                        "{{verb}}",
-                    ),
-                ),
             ),
-            _Panel(
-                title="Memory of the operator, without the solver",
+            _panel(
+                "Memory of the operator, without the solver",
+                ("process_resident_memory_bytes and on (instance) ecoserve_leading", "{{instance}}"),
                 unit="bytes",
-                queries=(
-                    ("process_resident_memory_bytes and on (instance) ecoserve_leading", "{{instance}}"),
-                ),
             ),
         ),
     ),
@@ -270,11 +203,11 @@ def _panels() -> Iterator[dict[str, Any]]:
         for index, panel in enumerate(panels):
             number += 1
             left, down = _WIDTH * (index % 3), top + _HEIGHT * (index // 3)
-            yield _panel(panel, number, {"x": left, "y": down, "w": _WIDTH, "h": _HEIGHT})
+            yield _drawn(panel, number, {"x": left, "y": down, "w": _WIDTH, "h": _HEIGHT})
         top += _HEIGHT * -(-len(panels) // 3)
 
 
-def _panel(panel: _Panel, number: int, place: dict[str, int]) -> dict[str, Any]:
+def _drawn(panel: _Panel, number: int, place: dict[str, int]) -> dict[str, Any]:
     return {
         "id": number,
         "type": panel.kind,

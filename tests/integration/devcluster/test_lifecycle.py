@@ -126,6 +126,7 @@ def test_a_port_that_a_stranger_takes_after_its_choice_is_replaced(name, monkeyp
         (("up", "--name", "Not A Name"), "cluster name"),
         (("down", "--name", "absent"), "absent"),
         (("binary", "kubectll"), "kubectl"),
+        (("build", "kubectll"), "kubectl"),
     ],
 )
 def test_bad_input_ends_with_status_2_and_one_sentence_before_anything_starts(arguments, told):
