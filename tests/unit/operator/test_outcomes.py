@@ -1,5 +1,6 @@
 """What a status tells of changes and of why nothing changed."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,8 +9,6 @@ import pytest
 
 from ecoserve.api import LLMServingStatus
 from ecoserve.fleet.snapshot import Snapshot
-from ecoserve.performance import Role
-from ecoserve.planner.plan import Placement
 from ecoserve_operator.planning.decision import Choice, Taken
 from ecoserve_operator.planning.planner import Decision
 from ecoserve_operator.planning.session import Route
@@ -18,6 +17,8 @@ from ecoserve_operator.reporting.outcomes import outcome_of
 from ecoserve_operator.reporting.status import ServingFacts, build_status
 from ecoserve_operator.watch.records import ServingRecord
 
+ChoiceOf = Callable[..., Choice]
+
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 FRESH = Verdict(aspect=Aspect.CARBON_DATA_FRESH, status="True", reason=Reason.MEASURED, message="")
 STALE = replace(FRESH, status="False", reason=Reason.STALE, message="zone west: held at 50 gCO2e/kWh")
@@ -25,31 +26,6 @@ STALE = replace(FRESH, status="False", reason=Reason.STALE, message="zone west: 
 
 def applied(reason: Reason = Reason.PLACED, status: Status = "True", message: str = "as planned") -> Verdict:
     return Verdict(aspect=Aspect.APPLIED, status=status, reason=reason, message=message)
-
-
-def placed(pool: str, replicas: int) -> Placement:
-    return Placement(
-        configuration=f"n/chat/{pool}",
-        serving="n/chat",
-        pool=pool,
-        role=Role.BOTH,
-        traffic_class="online",
-        tensor_parallel=1,
-        cpu_cores=8.0,
-        memory_gib=20.0,
-        replicas=replicas,
-        requests_per_second=1.0,
-        share=1.0,
-        operational_grams_per_hour=100.0,
-        embodied_grams_per_hour=20.0,
-        watts=400.0,
-        cost_per_hour=3.0,
-        reason="least",
-    )
-
-
-def chosen(*placements: Placement, taken: Taken = Taken.PLAN, reason: str = "", problem: str = "") -> Choice:
-    return Choice(serving="n/chat", taken=taken, placements=placements, reason=reason, problem=problem)
 
 
 def decided(route: Route = Route.PLANNED, at: datetime = NOW) -> Decision:
@@ -67,14 +43,14 @@ def decided(route: Route = Route.PLANNED, at: datetime = NOW) -> Decision:
 @pytest.mark.parametrize(
     ("choice", "route", "fresh", "done", "change", "reason", "words"),
     [
-        (chosen(), Route.PLANNED, FRESH, applied(), "west: 0 → 2", "Changed", "west: 0 → 2"),
-        (chosen(), Route.PLANNED, FRESH, applied(), "", "NothingBetter", "b, c and 1 more"),
-        (chosen(), Route.KEPT, FRESH, applied(), "", "KeptWithinHysteresis", "less than 1.0%"),
-        (chosen(), Route.REROUTED, FRESH, applied(), "", "Rerouted", "the replicas stay"),
-        (chosen(), Route.REROUTED, STALE, applied(), "", "SignalStale", "held at 50"),
-        (chosen(), Route.PLANNED, STALE, applied(), "a: 1 → 2", "Changed", "a: 1 → 2"),
+        ({}, Route.PLANNED, FRESH, applied(), "west: 0 → 2", "Changed", "west: 0 → 2"),
+        ({}, Route.PLANNED, FRESH, applied(), "", "NothingBetter", "b, c and 1 more"),
+        ({}, Route.KEPT, FRESH, applied(), "", "KeptWithinHysteresis", "less than 1.0%"),
+        ({}, Route.REROUTED, FRESH, applied(), "", "Rerouted", "the replicas stay"),
+        ({}, Route.REROUTED, STALE, applied(), "", "SignalStale", "held at 50"),
+        ({}, Route.PLANNED, STALE, applied(), "a: 1 → 2", "Changed", "a: 1 → 2"),
         (
-            chosen(),
+            {},
             Route.PLANNED,
             FRESH,
             applied(Reason.PROGRESSING, "False", "waiting for room"),
@@ -83,7 +59,7 @@ def decided(route: Route = Route.PLANNED, at: datetime = NOW) -> Decision:
             "waiting for room",
         ),
         (
-            chosen(taken=Taken.HELD, reason="NoCapacity", problem="slice s: no room"),
+            {"taken": Taken.HELD, "reason": "NoCapacity", "problem": "slice s: no room"},
             Route.PLANNED,
             STALE,
             applied(Reason.HELD, "False"),
@@ -96,17 +72,26 @@ def decided(route: Route = Route.PLANNED, at: datetime = NOW) -> Decision:
     ],
 )
 def test_every_outcome_says_why(
-    choice: Choice | None, route: Route, fresh: Verdict, done: Verdict, change: str, reason: str, words: str
+    choice: dict[str, Any] | None,
+    route: Route,
+    fresh: Verdict,
+    done: Verdict,
+    change: str,
+    reason: str,
+    words: str,
+    choice_of: ChoiceOf,
 ) -> None:
-    found = outcome_of(choice, decided(route), (fresh,), done, change)
+    found = outcome_of(
+        None if choice is None else choice_of(**choice), decided(route), (fresh,), done, change
+    )
     assert found.reason == reason
     assert words in found.message
 
 
-def story(before: dict[str, Any], decision: Decision, *placements: Placement) -> dict[str, Any]:
+def story(before: dict[str, Any], decision: Decision, choice: Choice) -> dict[str, Any]:
     facts = ServingFacts(
         record=ServingRecord(namespace="n", name="chat", uid="u", generation=1, serving=None),
-        choice=chosen(*placements),
+        choice=choice,
         decision=decision,
         fresh=FRESH,
         applied=applied(),
@@ -117,21 +102,24 @@ def story(before: dict[str, Any], decision: Decision, *placements: Placement) ->
     return status
 
 
-def test_the_last_change_is_told_until_the_next_also_by_those_who_did_not_see_it() -> None:
-    first = story({}, decided(), placed("west", 2))
+def test_the_last_change_is_told_until_the_next_also_by_those_who_did_not_see_it(
+    choice_of: ChoiceOf,
+) -> None:
+    west, east = choice_of("west", 2), choice_of("east", 1)
+    first = story({}, decided(), west)
     change = (
         "intensity of west 50 → 600 gCO2e/kWh, b, c and 1 more: west both online tensor parallel 1: 0 → 2"
     )
     assert first["lastChange"] == {"time": "2026-06-01T12:00:00Z", "message": change}
     assert first["decision"] == {"reason": "Changed", "message": change}
 
-    looked_again = story(first, decided(), placed("west", 2))
+    looked_again = story(first, decided(), west)
     assert (looked_again["decision"], looked_again["lastChange"]) == (first["decision"], first["lastChange"])
 
-    later = story(looked_again, decided(Route.KEPT, NOW + timedelta(hours=1)), placed("west", 2))
+    later = story(looked_again, decided(Route.KEPT, NOW + timedelta(hours=1)), west)
     assert later["decision"]["reason"] == "KeptWithinHysteresis"
     assert later["lastChange"] == first["lastChange"]
 
-    moved = story(later, decided(at=NOW + timedelta(hours=2)), placed("east", 1))
+    moved = story(later, decided(at=NOW + timedelta(hours=2)), east)
     assert moved["lastChange"]["time"] == "2026-06-01T14:00:00Z"
     assert "east both online tensor parallel 1: 0 → 1" in moved["lastChange"]["message"]

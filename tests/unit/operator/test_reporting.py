@@ -1,5 +1,6 @@
 """Conditions, statuses, the PlacementPlan and events, as values."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +15,6 @@ from ecoserve.api.llmserving import Objective
 from ecoserve.api.placementplan import PlacementPlanStatus
 from ecoserve.fleet.pools import UnknownNode
 from ecoserve.fleet.snapshot import Snapshot
-from ecoserve.performance import Role
 from ecoserve.planner.plan import Placement, Plan
 from ecoserve_operator.planning.decision import Choice, Taken
 from ecoserve_operator.planning.planner import Decision
@@ -26,6 +26,8 @@ from ecoserve_operator.reporting.status import ServingFacts, build_status, build
 from ecoserve_operator.reporting.verdicts import nodes_verdict, serving_verdicts, zone_verdict
 from ecoserve_operator.signals.intensity import Freshness, Reading
 from ecoserve_operator.watch.records import DeploymentRecord, Reported, ServingRecord, serving_record
+
+ChoiceOf = Callable[..., Choice]
 
 NOW = datetime(2024, 7, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -44,31 +46,6 @@ def record(mode: str = "Recommend") -> ServingRecord:
             },
         }
     )
-
-
-def placement(pool: str = "p", replicas: int = 2) -> Placement:
-    return Placement(
-        configuration=f"n/chat/{pool}/both/tp1/online",
-        serving="n/chat",
-        pool=pool,
-        role=Role.BOTH,
-        traffic_class="online",
-        tensor_parallel=1,
-        cpu_cores=8.0,
-        memory_gib=20.0,
-        replicas=replicas,
-        requests_per_second=1.0,
-        share=1.0,
-        operational_grams_per_hour=100.0,
-        embodied_grams_per_hour=20.0,
-        watts=400.0,
-        cost_per_hour=3.0,
-        reason="least",
-    )
-
-
-def chosen(*placements: Placement, taken: Taken = Taken.PLAN, reason: str = "", problem: str = "") -> Choice:
-    return Choice(serving="n/chat", taken=taken, placements=placements, reason=reason, problem=problem)
 
 
 def verdict(aspect: Aspect, status: Any = "True", reason: str = "Placed", message: str = "fine") -> Verdict:
@@ -108,16 +85,16 @@ def test_transitions_are_changes_of_status_or_reason_not_of_words() -> None:
 @pytest.mark.parametrize(
     ("choice", "applied", "ready"),
     [
-        (chosen(placement()), verdict(Aspect.APPLIED), ("True", "Placed")),
-        (chosen(placement()), verdict(Aspect.APPLIED, "False", "Progressing"), ("False", "Progressing")),
-        (chosen(placement()), verdict(Aspect.APPLIED, "Unknown", "Recommended"), ("Unknown", "Recommended")),
+        ({}, verdict(Aspect.APPLIED), ("True", "Placed")),
+        ({}, verdict(Aspect.APPLIED, "False", "Progressing"), ("False", "Progressing")),
+        ({}, verdict(Aspect.APPLIED, "Unknown", "Recommended"), ("Unknown", "Recommended")),
         (
-            chosen(placement(), taken=Taken.HELD, reason="NoCapacity", problem="slice s: no room"),
+            {"taken": Taken.HELD, "reason": "NoCapacity", "problem": "slice s: no room"},
             verdict(Aspect.APPLIED, "False", "HeldAtLastGood"),
             ("False", "NoCapacity"),
         ),
         (
-            chosen(taken=Taken.HELD, reason="PlannerFailed", problem="too slow"),
+            {"placed": False, "taken": Taken.HELD, "reason": "PlannerFailed", "problem": "too slow"},
             verdict(Aspect.APPLIED, "False", "HeldAtLastGood"),
             ("Unknown", "PlannerFailed"),
         ),
@@ -125,15 +102,16 @@ def test_transitions_are_changes_of_status_or_reason_not_of_words() -> None:
     ],
 )
 def test_ready_is_the_first_that_is_not_true(
-    choice: Choice | None, applied: Verdict, ready: tuple[str, str]
+    choice: dict[str, Any] | None, applied: Verdict, ready: tuple[str, str], choice_of: ChoiceOf
 ) -> None:
-    found = serving_verdicts(record(), choice, verdict(Aspect.CARBON_DATA_FRESH), applied)
+    made = None if choice is None else choice_of(**choice)
+    found = serving_verdicts(record(), made, verdict(Aspect.CARBON_DATA_FRESH), applied)
     assert [each.aspect for each in found] == ["Ready", "Feasible", "CarbonDataFresh", "Applied"]
     assert (found[0].status, found[0].reason) == ready
 
 
-def test_what_cannot_be_met_says_which_slice_and_that_the_rest_stays() -> None:
-    held = chosen(placement(), taken=Taken.HELD, reason="NoCapacity", problem="slice s: no room")
+def test_what_cannot_be_met_says_which_slice_and_that_the_rest_stays(choice_of: ChoiceOf) -> None:
+    held = choice_of(taken=Taken.HELD, reason="NoCapacity", problem="slice s: no room")
     feasible = serving_verdicts(record(), held, verdict(Aspect.FRESH), verdict(Aspect.APPLIED))[1]
     assert feasible.message == "slice s: no room; the last good placement stays"
 
@@ -159,7 +137,7 @@ def status_of(choice: Choice, ready: int) -> dict[str, Any]:
         uid="d",
         owner_uid="u",
         pool="p",
-        configuration=placement().configuration,
+        configuration=choice.placements[0].configuration,
         replicas=2,
         ready=ready,
         settled=True,
@@ -177,8 +155,8 @@ def status_of(choice: Choice, ready: int) -> dict[str, Any]:
     return build_status(facts, conditions, "plan-1")
 
 
-def test_a_status_is_what_the_schema_says_and_carries_the_figures() -> None:
-    status = status_of(chosen(placement()), ready=1)
+def test_a_status_is_what_the_schema_says_and_carries_the_figures(choice_of: ChoiceOf) -> None:
+    status = status_of(choice_of(), ready=1)
     parsed = LLMServingStatus.model_validate(status)
     assert parsed.grams_per_hour == 120.0
     assert (parsed.replicas, parsed.ready_replicas) == (2, 1)
@@ -186,10 +164,10 @@ def test_a_status_is_what_the_schema_says_and_carries_the_figures() -> None:
     assert parsed.observed_generation == 3
 
 
-def test_only_news_is_written() -> None:
-    status = status_of(chosen(placement()), ready=1)
+def test_only_news_is_written(choice_of: ChoiceOf) -> None:
+    status = status_of(choice_of(), ready=1)
     assert not is_news({**status, "lastPlanned": "later", "plan": "plan-2"}, status)
-    assert is_news(status_of(chosen(placement()), ready=2), status)
+    assert is_news(status_of(choice_of(), ready=2), status)
     assert is_news(status, {})
 
 
@@ -226,18 +204,18 @@ def plan(*placements: Placement) -> Plan:
     )
 
 
-def test_the_same_decision_keeps_its_id_and_another_gets_another() -> None:
-    one = build_plan_spec(plan(), [chosen(placement())], ())
-    again = build_plan_spec(replace(plan(), taken_at=LATER), [chosen(placement())], ())
-    other = build_plan_spec(plan(), [chosen(placement(replicas=3))], ())
+def test_the_same_decision_keeps_its_id_and_another_gets_another(choice_of: ChoiceOf) -> None:
+    one = build_plan_spec(plan(), [choice_of()], ())
+    again = build_plan_spec(replace(plan(), taken_at=LATER), [choice_of()], ())
+    other = build_plan_spec(plan(), [choice_of(replicas=3)], ())
     assert one["id"] == again["id"] != other["id"]
     parsed = PlacementPlanSpec.model_validate(one)
     assert (parsed.grams_per_hour, parsed.placements[0].serving) == (120.0, "chat")
 
 
-def test_the_plan_holds_what_is_chosen_not_what_was_planned() -> None:
-    held = chosen(placement("old"), taken=Taken.HELD)
-    spec = build_plan_spec(plan(placement("new")), [held], ())
+def test_the_plan_holds_what_is_chosen_not_what_was_planned(choice_of: ChoiceOf) -> None:
+    held = choice_of("old", taken=Taken.HELD)
+    spec = build_plan_spec(plan(*choice_of("new").placements), [held], ())
     assert [item["pool"] for item in spec["placements"]] == ["old"]
 
 
