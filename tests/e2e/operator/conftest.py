@@ -4,7 +4,6 @@ It is not the session's shared cluster: the operator plans every node there is, 
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import secrets
@@ -13,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +23,10 @@ import pytest
 import urllib3.exceptions
 import yaml
 
-import ecoserve_operator.main
 from ecoserve.api.crds import build_crds
 from ecoserve.fleet.fleet_file import load_fleet
 from ecoserve_devcluster import Cluster, ClusterSettings, Process, apply_fleet
-from ecoserve_devcluster.audit import Access, Right, read_audit, rights_used
+from ecoserve_devcluster.audit import Access, read_audit
 from ecoserve_operator.rbac import (
     build_inference_pool_rules,
     build_operator_lease_rules,
@@ -38,6 +36,8 @@ from ecoserve_operator.rbac import (
 
 NAMESPACE = "ecoserve-system"
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:operator"
+LEASE_SECONDS = 5
+"""Long enough for a busy machine, on which a leader that can't renew for two thirds of it has to end."""
 FLEET = """
 nodes:
   - {sku: g6.48xlarge, count: 1, zone: west, installed: 2024-02-01}
@@ -52,93 +52,13 @@ PATHS = {
     "deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "poddisruptionbudget": "/apis/policy/v1/namespaces/{}/poddisruptionbudgets",
     "httproute": "/apis/gateway.networking.k8s.io/v1/namespaces/{}/httproutes",
+    "inferencepool": "/apis/inference.networking.k8s.io/v1/namespaces/{}/inferencepools",
     "job": "/apis/batch/v1/namespaces/{}/jobs",
     "node": "/api/v1/nodes",
     **{kind: f"/api/v1/namespaces/{{}}/{kind}s" for kind in ("configmap", "event", "pod", "service")},
 }
 """Where the API server has the kinds that tests look at, by their singular; `{}` is the namespace."""
 Body = dict[str, Any]
-
-
-FOLDER = Path(__file__).parent
-_COLLECTED: "pytest.StashKey[dict[str, set[str]]]" = pytest.StashKey()
-_PASSED: "pytest.StashKey[set[str]]" = pytest.StashKey()
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Which rights were used is known when everything else has run."""
-    items.sort(key=lambda item: item.path.name == "test_rights.py" and item.path.parent == FOLDER)
-    collected: dict[str, set[str]] = {}
-    for item in items:
-        if item.path.parent == FOLDER:
-            collected.setdefault(item.path.name, set()).add(item.nodeid)
-    config.stash[_COLLECTED] = collected
-    config.stash[_PASSED] = set()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item,
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Take down what has passed: a test that failed has not used all that it would."""
-    report = yield
-    if report.when == "call" and report.passed:
-        item.config.stash[_PASSED].add(item.nodeid)
-    return report
-
-
-class RightsUsed:
-    """Which rights the operator used in which files of tests: in this run, and in earlier ones of the same code.
-
-    Runs are kept in pytest's cache, each with the digest of its files and of the operator.
-    """
-
-    _KEY = "ecoserve/rights-used"
-
-    def __init__(self, cluster: Cluster, config: pytest.Config) -> None:
-        self._cluster = cluster
-        self._config = config
-
-    def over_all_runs(self) -> tuple[set[Right], list[str]]:
-        """The rights that were used, and the files of which no run is known in which all passed."""
-        runs = [self._this_run(), *self._earlier()]
-        seen = {name for run in runs for name in run["files"]}
-        used = {(group, resource, verb) for run in runs for group, resource, verb in run["rights"]}
-        return used, sorted(_digests().keys() - seen)
-
-    def keep(self) -> None:
-        """Keep this run for later ones; it replaces those of which it has all files."""
-        this = self._this_run()
-        if this["files"]:
-            others = [run for run in self._earlier() if not run["files"].keys() <= this["files"].keys()]
-            self._config.cache.set(self._KEY, [this, *others])  # type: ignore[union-attr]  # never turned off
-
-    def _earlier(self) -> list[Any]:
-        now = _digests()
-        kept = self._config.cache.get(self._KEY, [])  # type: ignore[union-attr]
-        return [run for run in kept if run["files"].items() <= now.items()]
-
-    def _this_run(self) -> dict[str, Any]:
-        whole = not any("::" in argument for argument in self._config.args)
-        collected, passed = self._config.stash[_COLLECTED], self._config.stash[_PASSED]
-        files = {
-            name: digest
-            for name, digest in _digests().items()
-            if whole and collected.get(name, {""}) <= passed
-        }
-        accesses = (each for each in read_audit(self._cluster.audit_log) if each.user == ACCOUNT)
-        return {"files": files, "rights": sorted(rights_used(accesses))}
-
-
-def _digests() -> dict[str, str]:
-    """A digest of each file of tests together with all that it tests."""
-    sources = [Path(__file__), *sorted(Path(ecoserve_operator.main.__file__).parent.rglob("*.py"))]
-    common = b"".join(path.read_bytes() for path in sources)
-    return {
-        path.name: hashlib.sha256(common + path.read_bytes()).hexdigest()
-        for path in FOLDER.glob("test_*.py")
-        if path.name != "test_rights.py"
-    }
 
 
 @dataclass(frozen=True)
@@ -198,7 +118,7 @@ class World:
         self.apply(*(_serving(name, self.namespace, **spec) for name in names))
 
     @staticmethod
-    def eventually(holds: Callable[[], Any], seconds: float = 30.0) -> Any:
+    def eventually(holds: Callable[[], Any], seconds: float = 60.0) -> Any:
         """Wait until `holds` returns something true, and return that."""
         deadline = time.monotonic() + seconds
         while not (found := holds()):
@@ -253,7 +173,7 @@ def _zone(name: str, grams: float) -> Body:
 def operator_cluster(
     binaries: Callable[[str], Path],
     tmp_path_factory: pytest.TempPathFactory,
-    request: pytest.FixtureRequest,
+    rights_used_on: Callable[[Cluster], Any],
     workers_folder: Path,
     worker_id: str,
 ) -> Iterator[Cluster]:
@@ -269,15 +189,8 @@ def operator_cluster(
         cluster.start_scheduler("ecoserve", {"profiles": [{"schedulerName": "ecoserve"}]})
         cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
         yield cluster
-        RightsUsed(cluster, request.config).keep()
+        rights_used_on(cluster).keep()
         shutil.copy(cluster.audit_log, workers_folder / f"{worker_id}.audit")
-
-
-@pytest.fixture(scope="session")
-def other_workers_ended(workers_folder: Path, worker_id: str) -> None:
-    """Wait for the other workers of this run: their tests use rights, too."""
-    others = [each for each in workers_folder.glob("*.begun") if each.stem != worker_id]
-    World.eventually(lambda: all(each.with_suffix(".ended").exists() for each in others), seconds=1200)
 
 
 @pytest.fixture(scope="session")
@@ -292,11 +205,11 @@ def accesses(
 
 @pytest.fixture(scope="session")
 def rights_used_by_operator(
-    operator_cluster: Cluster, request: pytest.FixtureRequest, other_workers_ended: None
-) -> RightsUsed:
+    operator_cluster: Cluster, rights_used_on: Callable[[Cluster], Any], other_workers_ended: None
+) -> Any:
     """What this run and earlier ones tell of the rights that the operator uses."""
     del other_workers_ended
-    return RightsUsed(operator_cluster, request.config)
+    return rights_used_on(operator_cluster)
 
 
 @pytest.fixture(scope="session")
@@ -312,7 +225,7 @@ def run_operator(operator_cluster: Cluster) -> Callable[..., Process]:
 
     def run(name: str, *options: str, kubeconfig: Path = account) -> Process:
         argv = [
-            sys.executable, "-m", "ecoserve_operator.main", "--lease-seconds=3", "--listen-host=127.0.0.1",
+            sys.executable, "-m", "ecoserve_operator.main", f"--lease-seconds={LEASE_SECONDS}", "--listen-host=127.0.0.1",
             "--metrics-port=0", "--compare-interval=5", "--room-wait=3", *options,
         ]  # fmt: skip
         port = operator_cluster.free_port()
@@ -335,7 +248,8 @@ def operator(run_operator: Callable[..., Process], metrics_url: str) -> Process:
 @pytest.fixture
 def world(operator_cluster: Cluster, operator: Process) -> Iterator[World]:
     """A namespace of the test's own, with zone west the cleaner one."""
-    assert operator.running, operator.tail()
+    if not operator.running:  # as a pod would be started again: the test that ended it has failed itself
+        operator.restart()
     namespace = operator_cluster.create_namespace(f"t-{secrets.token_hex(3)}")
     here = World(operator_cluster, namespace)
     here.intensity(west=50, east=600)
@@ -347,6 +261,7 @@ def world(operator_cluster: Cluster, operator: Process) -> Iterator[World]:
     # The garbage collector learns of new kinds every 30 s, so the first test to end may wait for that.
     here.eventually(lambda: not here.get("deployments"), seconds=60)
     operator_cluster.kubectl("delete", "namespace", namespace, "--wait=false")
+    assert operator.running, operator.tail()
 
 
 def _serving(name: str, namespace: str, **spec: Any) -> Body:
