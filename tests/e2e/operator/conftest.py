@@ -187,7 +187,7 @@ def operator_cluster(
         _apply(cluster, *build_crds(), *_rights(), _priority_class())
         apply_fleet(cluster, load_fleet(fleet))
         cluster.start_scheduler("ecoserve", {"profiles": [{"schedulerName": "ecoserve"}]})
-        cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+        cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
         yield cluster
         rights_used_on(cluster).keep()
         shutil.copy(cluster.audit_log, workers_folder / f"{worker_id}.audit")

@@ -21,7 +21,7 @@ from ecoserve_extender.scheduler_config import build_scheduler_configuration
 NODE_LABEL = "tests.ecoserve.dev/fleet"
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
     """Poll until the condition gives something true, and return it."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -62,7 +62,7 @@ class Bench:
                 "status": {"allocatable": resources, "capacity": resources},
             }
         )
-        self.cluster.kubectl("wait", "--for=condition=Ready", f"node/{name}", "--timeout=20s")
+        self.cluster.kubectl("wait", "--for=condition=Ready", f"node/{name}", "--timeout=60s")
         return name
 
     def pod(
@@ -98,7 +98,7 @@ class Bench:
         found = self.cluster.read(f"/api/v1/namespaces/{self.namespace}/pods")
         return {pod["metadata"]["name"]: pod for pod in found["items"]}
 
-    def placed(self, *names: str, seconds: float = 20.0) -> dict[str, str]:
+    def placed(self, *names: str, seconds: float = 60.0) -> dict[str, str]:
         """Wait until the pods are bound; the node of each."""
 
         def nodes() -> dict[str, str] | None:
@@ -238,7 +238,7 @@ def extender_account(devcluster: Cluster) -> Cluster:
     }
     devcluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(manifest))
     devcluster.kubectl(
-        "wait", "--for=condition=Established", "crd/placementplans.ecoserve.dev", "--timeout=20s"
+        "wait", "--for=condition=Established", "crd/placementplans.ecoserve.dev", "--timeout=60s"
     )
     return devcluster
 
