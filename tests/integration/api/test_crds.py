@@ -69,7 +69,7 @@ def test_serving_is_completed(submit: Manifests, good: Manifests) -> None:
         "load": {"profile": "flat", "trace": {"name": "azure-code-2023", "scale": 1}},
     }
     assert stored["placement"] == {"minReplicas": 1, "maxReplicas": 64, "roles": ["both"], "cpu": True}
-    assert stored["policy"] == {"mode": "Enforce", "objective": "carbon"}
+    assert stored["policy"] == {"mode": "Enforce", "objective": "carbon", "maxDipPercent": 0}
 
 
 def test_measured_load_is_completed_and_needs_no_other(submit: Manifests, good: Manifests) -> None:

@@ -129,11 +129,13 @@ def test_a_port_that_a_stranger_takes_after_its_choice_is_replaced(name, monkeyp
         (("build", "kubectll"), "kubectl"),
     ],
 )
-def test_bad_input_ends_with_status_2_and_one_sentence_before_anything_starts(arguments, told):
-    before = state.names()
+def test_bad_input_ends_with_status_2_and_one_sentence_before_anything_starts(
+    arguments, told, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("ECOSERVE_STATE", str(tmp_path))  # where no other test's clusters come and go
     done = devcluster_command(*arguments)
     assert done.returncode == 2
     assert told in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
-    assert state.names() == before
+    assert state.names() == []
