@@ -75,11 +75,12 @@ def test_offline_replicas_follow_the_depth_of_a_queue(
     queue = "sum(vllm:num_requests_waiting)"
     measured = {
         "url": prometheus.url,
+        "engine": "vllm",
+        "selector": {"model_name": "m"},
         "queries": {"requests": "sum(rate(vllm:request_success_total[10s]))", "waiting": queue},
         "intervalSeconds": 1,
         "windowSeconds": 10,
     }
-    load = {"prometheus": measured, "inputTokens": 1000, "outputTokens": 130}
 
     def replicas() -> int:
         return sum(world.replicas_by_zone("batch").values())
@@ -89,12 +90,12 @@ def test_offline_replicas_follow_the_depth_of_a_queue(
         return sum(cohort["requests"] for cohort in told.get("backlog", ()))
 
     vllm.play("azure-conversation-2023", requests_per_second=1.0)
-    world.serve("batch", online=None, offline={"deadline": "4h", "load": load})
+    world.serve("batch", online=None, offline={"deadline": "4h", "load": {"prometheus": measured}})
     world.eventually(world.has_condition("batch", "LoadDataFresh", "True", "Measured"), seconds=60)
-    world.eventually(world.has_condition("batch", "Ready", "True"), seconds=60)
+    world.eventually(world.has_condition("batch", "Ready", "True"), seconds=90)
     before = replicas()
 
     vllm.queue(18_000)
-    world.eventually(lambda: replicas() > before, seconds=60)
+    world.eventually(lambda: replicas() > before, seconds=90)
     assert backlog() == pytest.approx(18_000, rel=0.02)
     assert operator.running
