@@ -83,7 +83,7 @@ def _measure(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any
                 phases.show(f"step: {json.dumps(step)}")
                 if "failed" in step:
                     phases.fail(f"step {len(results['steps'])}: {step['failed']}")
-            phases.run("idle", lambda: bench.idle(10 if arguments.quick else 60))
+            phases.run("idle", lambda: bench.idle(10 if arguments.quick else 45))
         phases.run("restart", lambda: bench.restart(after_restart))
         minutes = 0.5 if arguments.quick else arguments.soak
         task = progress.add_task("weeks in minutes", total=minutes * 60)
@@ -111,9 +111,9 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a small cluster, in about two minutes")
     parser.add_argument("--nodes", type=int, default=1_000, help="nodes (1,000)")
     parser.add_argument("--servings", type=int, default=200, help="LLMServings (200)")
-    parser.add_argument("--steps", type=int, default=7, help="steps of intensity (7)")
+    parser.add_argument("--steps", type=int, default=5, help="steps of intensity (5)")
     parser.add_argument(
-        "--soak", type=float, default=3.0, help="minutes of the soak, a simulated week each (3)"
+        "--soak", type=float, default=2.0, help="minutes of the soak, a simulated week each (2)"
     )
     arguments = parser.parse_args()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

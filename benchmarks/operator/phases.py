@@ -15,10 +15,12 @@ from ecoserve_devcluster import Process
 
 _QUIET_SECONDS = 1.0
 """Nothing written for so long, and the plan carried out: a step is over."""
-_LIMIT_SECONDS = 120.0
-_CALM_SECONDS = 90.0
-"""After a step the operator compares objectives beside its loop; it is idle when that is over."""
+_LIMIT_SECONDS = 180.0
+_CALM_SECONDS = 150.0
+"""After a step the operator compares objectives beside its loop; it is idle when that is over, after so long at most."""
 _CALM_CORE_SHARE = 0.1
+_CALM_FOR_SECONDS = 10.0
+"""Longer than the operator waits between two comparisons here."""
 _WEEK_SECONDS = 7 * 86_400
 _SOAK_SAMPLES = 40
 _SOAK_SERVINGS = 12
@@ -84,8 +86,11 @@ class Bench:
     def idle(self, seconds: float) -> dict[str, Any]:
         """Return what the operator takes and writes while nothing moves, once what steps left to do is done."""
         cluster = self.scene.cluster
-        calm = time.monotonic() + _CALM_SECONDS
-        while time.monotonic() < calm and _operators(self._share_of_core(5.0)) > _CALM_CORE_SHARE:
+        until_calm = time.monotonic() + _CALM_SECONDS
+        while (
+            time.monotonic() < until_calm
+            and _operators(self._share_of_core(_CALM_FOR_SECONDS)) > _CALM_CORE_SHARE
+        ):
             pass
         writes, cpu, began = writes_so_far(cluster), cpu_seconds(cluster), time.monotonic()
         time.sleep(seconds)

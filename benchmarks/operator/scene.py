@@ -45,7 +45,7 @@ class Scene:
         health, metrics = self.cluster.free_port(), self.cluster.free_port()
         argv = [
             sys.executable, "-m", "ecoserve_operator.main",
-            f"--namespace={SYSTEM_NAMESPACE}", "--listen-host=127.0.0.1",
+            f"--namespace={SYSTEM_NAMESPACE}", "--listen-host=127.0.0.1", "--compare-interval=5",
             f"--health-port={health}", f"--metrics-port={metrics}", *options,
         ]  # fmt: skip
         rights = {"KUBECONFIG": str(self.cluster.kubeconfig_for(f"{RELEASE}-operator", SYSTEM_NAMESPACE))}
