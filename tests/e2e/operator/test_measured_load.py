@@ -85,9 +85,10 @@ def test_offline_replicas_follow_the_depth_of_a_queue(
     def replicas() -> int:
         return sum(world.replicas_by_zone("batch").values())
 
-    def backlog() -> float:
+    def works_off() -> Any:
+        """What is told of the queue, once an hour's worth of it is planned for beside what comes."""
         told = world.get("llmserving", "batch")["status"].get("offline", {})
-        return sum(cohort["requests"] for cohort in told.get("backlog", ()))
+        return told if (told.get("requestsPerSecond") or 0.0) > 5.0 else None
 
     vllm.play("azure-conversation-2023", requests_per_second=1.0)
     world.serve("batch", online=None, offline={"deadline": "4h", "load": {"prometheus": measured}})
@@ -96,6 +97,7 @@ def test_offline_replicas_follow_the_depth_of_a_queue(
     before = replicas()
 
     vllm.queue(18_000)
-    world.eventually(lambda: replicas() > before, seconds=90)
-    assert backlog() == pytest.approx(18_000, rel=0.02)
+    told = world.eventually(works_off, seconds=90)
+    assert sum(cohort["requests"] for cohort in told["backlog"]) == pytest.approx(18_000, rel=0.02)
+    world.eventually(lambda: replicas() > before, seconds=60)
     assert operator.running
