@@ -29,6 +29,12 @@ WEIGHT_GIB = 15.0
 KV_BYTES_PER_TOKEN = 131_072.0
 TPOT_SECONDS = 0.12
 LARGEST_BATCH = 256
+BILLIONS = (1, 3, 7, 8, 12, 14, 32, 47, 70)
+"""Sizes of the models that servings have."""
+MIX = ((0.4, 300, 100), (0.3, 1000, 200), (0.2, 2500, 250), (0.1, 6000, 300))
+"""Slices of a serving: part of its requests, tokens in and out."""
+SHARES = (("L4", 0.35), ("A10G", 0.40), ("A100-80GB", 0.15), ("H100", 0.10))
+"""Parts of a cluster's nodes by accelerator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +59,26 @@ DEVICES = (
 )
 
 
-def max_rate(device: Device, tensor_parallel: int, inputs: float, outputs: float) -> float:
-    """Return requests/s of a replica at the largest batch within memory and TPOT; 0 where weights do not fit."""
+def max_rate(
+    device: Device, tensor_parallel: int, inputs: float, outputs: float, times: float = 1.0
+) -> float:
+    """Return requests/s of a replica at the largest batch within memory and TPOT; 0 where weights do not fit.
+
+    The model is one of 8B, or as many times larger.
+    """
     scale = tensor_parallel**0.9
-    free = device.memory_gib * 0.9 * tensor_parallel - WEIGHT_GIB
+    free = device.memory_gib * 0.9 * tensor_parallel - times * WEIGHT_GIB
     if free <= 0:
         return 0.0
-    kv_bytes = KV_BYTES_PER_TOKEN * (inputs + outputs / 2)
+    kv_bytes = sqrt(times) * KV_BYTES_PER_TOKEN * (inputs + outputs / 2)
     read = device.gigabytes_per_second * 1e9 * 0.7 * scale
-    per_step = WEIGHT_GIB * 2**30 / read
-    per_request = kv_bytes / read + 2 * PARAMETERS / (device.teraflops * 1e12 * 0.5 * scale)
+    per_step = times * WEIGHT_GIB * 2**30 / read
+    per_token = 2 * times * PARAMETERS / (device.teraflops * 1e12 * 0.5 * scale)
+    per_request = kv_bytes / read + per_token
     batch = min(LARGEST_BATCH, free * 2**30 / kv_bytes, (TPOT_SECONDS - per_step) / per_request)
     if batch < 1:
         return 0.0
-    prefill = 2 * PARAMETERS * inputs / (device.teraflops * 1e12 * 0.5 * scale)
-    return 1.0 / (prefill + outputs * (per_step / batch + per_request))
+    return 1.0 / (per_token * inputs + outputs * (per_step / batch + per_request))
 
 
 def roofline(
@@ -141,6 +152,60 @@ def roofline(
             slices=tuple(slice_specs),
             options=tuple(options),
             relative_gap=0.01,
+            time_limit_seconds=60.0,
+        )
+    )
+
+
+def servings(count: int, *, seed: int = 1, nodes: int = 1000) -> PlanningInstance:
+    """Return servings of one model each, which share twelve pools' nodes and nothing else."""
+    draw = random.Random(seed)
+    zones = [
+        ZoneSpec(name=name, carbon_intensity=grams, pue=1.15)
+        for name, grams in (("north", 220.0), ("south", 260.0), ("west", 240.0))
+    ]
+    devices = {device.name: device for device in DEVICES}
+    pools = {
+        f"{name}-{zone.name}": (devices[name], zone, round(nodes * share / len(zones)))
+        for name, share in SHARES
+        for zone in zones
+    }
+    configurations: list[ConfigurationSpec] = []
+    slices: list[SliceSpec] = []
+    options: list[OptionSpec] = []
+    for k in range(count):
+        times = draw.choice(BILLIONS) / 8
+        rate = draw.uniform(0.2, 6.0)
+        parts = [SliceSpec(name=f"serving-{k}/{place}", rate=rate * mix[0]) for place, mix in enumerate(MIX)]
+        slices += parts
+        for pool, (device, _, _) in pools.items():
+            for parallel in (1, 2, 4, 8):
+                rates = [max_rate(device, parallel, inputs, outputs, times) for _, inputs, outputs in MIX]
+                name = f"serving-{k}/{pool}/{parallel}"
+                amounts = ResourceAmounts(gpu=float(parallel))
+                configurations.append(
+                    ConfigurationSpec(name=name, pool=pool, resources=amounts, power_watts=30.0 * parallel)
+                )
+                options += [
+                    OptionSpec(
+                        slice=part.name,
+                        configuration=name,
+                        max_rate=usable,
+                        energy_per_request_joules=0.7 * device.dynamic_watts * parallel / usable,
+                    )
+                    for part, usable in zip(parts, rates, strict=True)
+                    if usable > 0
+                ]
+    return PlanningInstance(
+        spec=InstanceSpec(
+            zones=tuple(zones),
+            pools=tuple(
+                _pool(name, zone, device, 1.0, draw, 1).model_copy(update={"nodes": size})
+                for name, (device, zone, size) in pools.items()
+            ),
+            configurations=tuple(configurations),
+            slices=tuple(slices),
+            options=tuple(options),
             time_limit_seconds=60.0,
         )
     )

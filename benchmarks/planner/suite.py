@@ -6,7 +6,7 @@ from functools import partial
 from statistics import median
 from typing import Any
 
-from generator import melange, roofline
+from generator import melange, roofline, servings
 from measure import measured
 from rich.console import Console
 from rich.table import Table
@@ -50,6 +50,7 @@ def cases(*, quick: bool) -> list[Case]:
         ),
         Case("400×120×60, varied", partial(roofline, 400, 120, 60, **varied), (1,)),
         Case("400×400×200", partial(roofline, 400, 400, 200), (1,), rivals=False),
+        Case("200 servings", partial(servings, 200), (1, 2), rivals=False),
         Case("Mélange, divisible", split, (1, 2), 0.0, published=True),
         Case("Mélange, indivisible", whole, (1, 2), 0.0, published=True),
     ]

@@ -3,7 +3,8 @@
 At given prices of nodes each block is a small problem of its own, and all of them are looked at together, as arrays.
 A block that is served runs at least one whole replica. What the rest costs when that one is paid for is a fractional
 knapsack; the least over its configurations is a bound (Lagrange's, with the relaxation's prices), much above the
-linear one where servings are small beside a replica.
+linear one where servings are small beside a replica. Either that replica serves the block alone, whose cost is known
+exactly, or a second one is paid for, too.
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from ecoserve.planner.offers import BOTH, DECODE, PREFILL
 from ecoserve.planner.program import Flags, Indices, Program, Vector, distinct
 
 _ROUNDING = 1e-9
+_FULL = 1e-5
+"""A replica that is fuller by this is still taken to hold its load: plans have a tolerance, and the bound must be below them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,10 +56,46 @@ class Blocks:
     def bound(self) -> float:
         """Return a lower bound on the objective of plans that serve everything."""
         usable = np.bincount(self.formulation.offered.configurations, minlength=len(self.replica_prices)) > 0
-        least = np.full(self.count, np.inf)
-        np.minimum.at(least, self.of_configuration[usable], self.with_one_paid()[usable])
+        paid = self._least(self.with_one_paid(), usable)
         drop = self.by_block(self.slice_costs)
-        return self.base + float(np.where(np.isfinite(least), np.maximum(least, drop), drop).sum())
+        served = np.isfinite(paid)
+        one_or_more = np.minimum(self._alone(), self._with_two(paid - drop, drop, usable))
+        least = np.maximum(np.maximum(paid, drop), np.where(self._unsplit(), one_or_more, drop))
+        return self.base + float(np.where(served, least, drop).sum())
+
+    def _least(self, values: Vector, which: Flags) -> Vector:
+        """Return the least value of each block's configurations, infinity where none counts."""
+        least = np.full(self.count, np.inf)
+        np.minimum.at(least, self.of_configuration[which], values[which])
+        return least
+
+    def _alone(self) -> Vector:
+        """Return what each block costs if one replica serves all of it: exact, infinity where none can."""
+        offered, size = self.formulation.offered, len(self.replica_prices)
+        loads = np.bincount(offered.configurations, offered.loads, size)
+        costs = self.replica_prices + np.bincount(offered.configurations, self.option_costs, size)
+        rated = np.array([item.name in self.formulation.rows.cover for item in self.formulation.spec.slices])
+        wanted = self.by_block(rated.astype(np.float64))[self.of_configuration]
+        serves_all = np.bincount(offered.configurations, minlength=size) == wanted
+        return self._least(costs, serves_all & (wanted > 0) & (loads <= 1 + _FULL))
+
+    def _with_two(self, waste: Vector, drop: Vector, usable: Flags) -> Vector:
+        """Return what each block costs at least if two replicas or more run; `waste` is what the best single one costs too much.
+
+        Each of them wastes as much at least, and together they spare no more than the best option of every slice does.
+        """
+        offered = self.formulation.offered
+        best = np.zeros(len(self.formulation.spec.slices))
+        np.maximum.at(best, offered.slices, self.savings)
+        prices = self._least(self.replica_prices, usable)
+        return drop + np.maximum(2 * waste, 2 * prices - self.by_block(best))
+
+    def _unsplit(self) -> Flags:
+        """Return the blocks without options of a single phase: two phases' replicas spare each other's costs, too."""
+        offered = self.formulation.offered
+        split = np.bincount(self.of_slice[offered.slices], offered.phases != BOTH, self.count)
+        unsplit: Flags = split == 0
+        return unsplit
 
 
 class Fill:

@@ -102,6 +102,19 @@ def test_whole_replicas_lift_the_bound_above_the_linear_one() -> None:
     assert dict(plan.nodes) == {"a": 2}
 
 
+def test_a_replica_that_serves_a_block_alone_is_weighed_against_two() -> None:
+    """One replica is too small for the second slice by the drop; the large one alone costs less than two small ones."""
+    instance = parse_instance(
+        document([[0.8, 0.8], [0.8, 0.8]], {"small": (1.0, 100.0), "large": (4.0, 180.0)})
+    )
+    _, found = blocks(instance)
+    assert found is not None
+    whole = (2 * 180.0 + 400.0 + 3.2 * 50.0) / 1000 * 100.0
+    assert solve(instance).objective == pytest.approx(whole)
+    one_paid = found.base + float(np.minimum.reduceat(found.with_one_paid(), [0, 2]).sum())
+    assert one_paid * 1.05 < found.bound() <= whole * (1 + 1e-9)
+
+
 def test_limits_hold_and_what_they_ask_for_is_started() -> None:
     given_ = document([[7.0], [0.5]], {"small": (1.0, 10.0), "large": (4.0, 90.0)})
     given_["spec"]["limits"][1]["minReplicas"] = 3
