@@ -6,7 +6,7 @@ hash of everything that went into it, so that changing a Go file or a flag build
 
 import hashlib
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ecoserve.errors import UnknownNameError
@@ -29,6 +29,7 @@ class Binary:
     package: str = ""  # import path, installed at `v{version}` where there is no module
     variables: tuple[str, ...] = ()  # what the linker sets, `path.name=value`
     commands: tuple[str, ...] = ()  # names that it answers to besides its own
+    tags: str = field(default="", repr=False)  # build tags; the fingerprint takes them apart from the rest
 
     @property
     def folder(self) -> Path:
@@ -51,13 +52,14 @@ class Binary:
         `-v` makes Go name each package as it is compiled, which is the only progress it tells.
         """
         linked = " ".join(["-s -w", *(f"-X {variable}" for variable in self.variables)])
-        common = ["-v", "-trimpath", "-buildvcs=false", "-ldflags", linked]
+        common = ["-v", "-trimpath", "-buildvcs=false", "-tags", self.tags, "-ldflags", linked]
         if self.module:
             return ["build", *common, "-o", str(output / self.name), self.package or "."]
         return ["install", *common, f"{self.package}@v{self.version}"]
 
     def _fingerprint(self) -> str:
         digest = hashlib.sha256(repr((self, platform.system(), platform.machine())).encode())
+        digest.update(self.tags.encode())
         if self.module:
             for file in sorted(self.module_folder.iterdir()):
                 digest.update(file.name.encode() + b"\0" + file.read_bytes())
@@ -84,8 +86,11 @@ HELM = Binary(
 )
 KIND_CONFIG_CHECK = Binary("kind-config-check", "0.33.0", module="kind-config-check")
 _PROMETHEUS = "github.com/prometheus/prometheus/cmd"
-PROMETHEUS = Binary("prometheus", "3.9.1", module="prometheus", package=f"{_PROMETHEUS}/prometheus")
-PROMTOOL = Binary("promtool", "3.9.1", module="prometheus", package=f"{_PROMETHEUS}/promtool")
+_STATIC = "remove_all_sd"  # no discovery by the APIs of clouds, whose libraries are most of what there is to compile
+PROMETHEUS = Binary(
+    "prometheus", "3.13.0", module="prometheus", package=f"{_PROMETHEUS}/prometheus", tags=_STATIC
+)
+PROMTOOL = Binary("promtool", "3.13.0", module="prometheus", package=f"{_PROMETHEUS}/promtool", tags=_STATIC)
 METRICS_SERVER = Binary("metrics-server", "0.9.0", package="sigs.k8s.io/metrics-server/cmd/metrics-server")
 
 ALL = (CONTROL_PLANE, KWOK, HELM, KIND_CONFIG_CHECK, PROMETHEUS, PROMTOOL, METRICS_SERVER)

@@ -60,7 +60,7 @@ def test_a_failed_build_shows_the_compilers_words_and_leaves_nothing_that_looks_
 def test_a_tool_of_a_module_is_built_at_the_version_that_the_module_requires():
     assert PROMETHEUS.go_arguments(cache_folder())[-1] == "github.com/prometheus/prometheus/cmd/prometheus"
     required = (PROMETHEUS.module_folder / "go.mod").read_text()
-    assert "github.com/prometheus/prometheus v0.309.1" in required  # Prometheus 3.9.1 as a Go module
+    assert "github.com/prometheus/prometheus v0.313.0" in required  # Prometheus 3.13.0 as a Go module
     assert PROMETHEUS.package in required
 
 
