@@ -26,6 +26,7 @@ from ecoserve.planner.instance import (
     LimitSpec,
     OptionSpec,
     PlanningInstance,
+    PlanningResult,
     PoolSpec,
     ResourceAmounts,
     SliceSpec,
@@ -156,6 +157,16 @@ def build_problem(
             for item, lengths in made.asked
             if item.name in served and item.name not in made.searched
         },
+    )
+
+
+def doubted_of(problem: Problem, result: PlanningResult) -> frozenset[str]:
+    """Return the estimated configurations that a result hangs on: those in use, and all of servings it sheds load of."""
+    short = {problem.slices[name].serving for name, rate in result.unserved.items() if rate > 1e-9}
+    return frozenset(
+        name
+        for name in problem.estimated
+        if result.replicas[name] > 0 or problem.configurations[name].serving in short
     )
 
 

@@ -18,7 +18,15 @@ from ecoserve.fleet.snapshot import Snapshot, Zone, signal_of
 from ecoserve.performance import Role
 from ecoserve.planner.attribution import Part, attribute
 from ecoserve.planner.break_even import reuse_verdicts
-from ecoserve.planner.build import Pinned, Problem, SearchEffort, build_problem, misjudged, with_pinned
+from ecoserve.planner.build import (
+    Pinned,
+    Problem,
+    SearchEffort,
+    build_problem,
+    doubted_of,
+    misjudged,
+    with_pinned,
+)
 from ecoserve.planner.explanation import PlacementReasons, Unserved, explain_unserved
 from ecoserve.planner.instance import PlanningInstance, PlanningResult
 from ecoserve.planner.left_over import left_over
@@ -32,7 +40,6 @@ from ecoserve.planner.solver import solve
 from ecoserve.planner.transfer import transfer_of
 from ecoserve.units import GRAMS_PER_TONNE
 
-_NOTHING = 1e-9
 _MOST_TURNS = 3
 """Plans that are made with some capacities estimated; one after that is made with all of them searched."""
 
@@ -245,7 +252,7 @@ class _Question:
             )
             problem = free if self.pinned is None else with_pinned(free, self.pinned)
             result = None if problem.instance is None else solve(problem.instance)
-            doubted = frozenset() if result is None else _doubted(problem, result)
+            doubted = frozenset() if result is None else doubted_of(problem, result)
             if not misjudged(problem, doubted):
                 solved = Solved(snapshot=snapshot, problem=problem, free=free, result=result)
                 return plan_of(solved, self.objective, self.levers)
@@ -266,16 +273,6 @@ class _Question:
             Objective.PERFORMANCE: found.latency_seconds,
         }[self.objective]
         return (round(found.unserved_requests_per_second, 6), len(found.unserved), value)
-
-
-def _doubted(problem: Problem, result: PlanningResult) -> frozenset[str]:
-    """Return the estimated configurations that a result hangs on: those in use, and all of servings it sheds load of."""
-    short = {problem.slices[name].serving for name, rate in result.unserved.items() if rate > _NOTHING}
-    return frozenset(
-        name
-        for name in problem.estimated
-        if result.replicas[name] > 0 or problem.configurations[name].serving in short
-    )
 
 
 def plan_of(solved: Solved, objective: Objective, levers: frozenset[Lever]) -> Plan:
