@@ -257,12 +257,9 @@ class _Question:
                 solved = Solved(snapshot=snapshot, problem=problem, free=free, result=result)
                 return plan_of(solved, self.objective, self.levers)
             turns += 1
-            servings = {problem.configurations[name].serving for name in doubted}
-            searched |= {
-                name
-                for name in problem.estimated
-                if turns == _MOST_TURNS or problem.configurations[name].serving in servings
-            }
+            of = problem.configurations
+            servings = {of[name].serving for name in doubted}
+            searched |= {n for n in problem.estimated if turns == _MOST_TURNS or of[n].serving in servings}
 
     def _rank(self, found: Plan) -> tuple[float, ...]:
         value = {
