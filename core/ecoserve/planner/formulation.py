@@ -367,12 +367,26 @@ class _Writer:
         return churn, self.builder.row([*moves, (churn.excess, -1.0)], upper=float(budget - gone))
 
     def _cold_starts(self, replicas: Mapping[str, int], churn: Churn | None) -> dict[str, int]:
-        starts: dict[str, int] = {}
-        for name, item in self.placeable.items():
-            if item.cold_start_grams > 0:
-                starts[name] = self.builder.column() if churn is None else churn.up[name]
-                self.prices.append(("cold_start", starts[name], item.cold_start_grams))
-                if churn is None:
-                    entries = [(replicas[name], 1.0), (starts[name], -1.0)]
-                    self.builder.row(entries, upper=float(self.spec.held.get(name, 0)))
+        items = [item for item in self.placeable.values() if item.cold_start_grams > 0]
+        if churn is not None:
+            starts = {item.name: churn.up[item.name] for item in items}
+        else:
+            first = self.builder.block(np.full(len(items), inf))
+            starts = {item.name: first + place for place, item in enumerate(items)}
+            self._starting(replicas, starts)
+        self.prices += [("cold_start", starts[item.name], item.cold_start_grams) for item in items]
         return starts
+
+    def _starting(self, replicas: Mapping[str, int], starts: Mapping[str, int]) -> None:
+        """Add the rows by which a replica that is not held has been started."""
+        pairs = np.array([(replicas[name], column) for name, column in starts.items()], np.int64).reshape(
+            -1, 2
+        )
+        most = np.array([float(self.spec.held.get(name, 0)) for name in starts])
+        self.builder.rows(
+            np.repeat(np.arange(len(most)), 2),
+            pairs.reshape(-1),
+            np.tile([1.0, -1.0], len(most)),
+            np.full(len(most), -inf),
+            most,
+        )

@@ -6,7 +6,7 @@ costs against its part of the best plan. Much is taken at once. Little, which no
 and takes away again, has to be there at every look for a while; less than that is noise.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import inf
@@ -80,9 +80,7 @@ def own_gains(held: Plan, best: Plan, snapshot: Snapshot) -> dict[str, float]:
 
 def near(one: Plan, best: Plan, snapshot: Snapshot, fraction: float) -> bool:
     """Whether a plan serves as much as the best and is within a share of it, objective by objective."""
-    if one.unserved_requests_per_second > best.unserved_requests_per_second + _NOTHING_PER_SECOND:
-        return False
-    if len(one.unserved) > len(best.unserved):
+    if not _serves_as_much(one, best):
         return False
     for objective in {serving.objective for serving in snapshot.servings}:
         names = [serving.name for serving in snapshot.servings if serving.objective is objective]
@@ -92,6 +90,30 @@ def near(one: Plan, best: Plan, snapshot: Snapshot, fraction: float) -> bool:
         if own > least * (1.0 + fraction):
             return False
     return True
+
+
+def keeps_promise(
+    mixed: Plan, held: Plan, best: Plan, snapshot: Snapshot, movers: Set[str], fraction: float
+) -> bool:
+    """Whether a plan in which some servings move comes to what these do in the best plan and the others as they run.
+
+    What the parts promise one by one, nodes that are shared may not keep. Latency is known of whole plans only and
+    never judged so.
+    """
+    objectives = {serving.objective for serving in snapshot.servings}
+    if Objective.PERFORMANCE in objectives or not _serves_as_much(mixed, best):
+        return False
+    for objective in objectives:
+        names = [serving.name for serving in snapshot.servings if serving.objective is objective]
+        promised = sum(_value(best if name in movers else held, objective, name) for name in names)
+        if sum(_value(mixed, objective, name) for name in names) > promised * (1.0 + fraction):
+            return False
+    return True
+
+
+def _serves_as_much(one: Plan, best: Plan) -> bool:
+    more = one.unserved_requests_per_second - best.unserved_requests_per_second
+    return more <= _NOTHING_PER_SECOND and len(one.unserved) <= len(best.unserved)
 
 
 def _replicas(plan: Plan, serving: str) -> Mapping[str, int]:

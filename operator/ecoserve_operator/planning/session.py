@@ -8,7 +8,7 @@ evaluated, too, and those of each serving stay unless its own change pays (`hyst
 """
 
 import lzma
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -18,9 +18,10 @@ from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.planner.build import Pinned
 from ecoserve.planner.explained import explained
 from ecoserve.planner.follow import KeptPlan
+from ecoserve.planner.pinned import pinned_plan
 from ecoserve.planner.plan import Plan, make_plan
 from ecoserve.planner.solved import Solved
-from ecoserve_operator.planning.hysteresis import Hysteresis, Patience, near, own_gains
+from ecoserve_operator.planning.hysteresis import Hysteresis, Patience, keeps_promise, near, own_gains
 
 _SHOWN_NAMES = 3
 _XZ_PRESET = 3
@@ -142,7 +143,7 @@ class PlanningSession:
         if not snapshot.held or same_replicas(best, snapshot.held):
             self._patience.forget()
             return Answer(plan=best, route=Route.PLANNED, detail="planned anew")
-        held = followed or make_plan(snapshot, pinned=Pinned(replicas=snapshot.held))
+        held = followed or pinned_plan(snapshot, best, Pinned(replicas=snapshot.held))
         gains = own_gains(held, best, snapshot)
         movers = self._patience.movers(gains, snapshot.taken_at, limits)
         due = self._patience.due(limits)
@@ -151,7 +152,7 @@ class PlanningSession:
             return Answer(plan=_priced(held, best), route=Route.KEPT, detail=detail, review_at=due)
         if movers == gains.keys():
             return Answer(plan=best, route=Route.PLANNED, detail="planned anew")
-        mixed = make_plan(snapshot, pinned=Pinned(replicas=snapshot.held, free=movers))
+        mixed = _moved(snapshot, held, best, movers, limits)
         if not near(mixed, best, snapshot, limits.at_once_fraction):
             self._patience.forget()
             detail = "planned anew: the changes that pay are possible only together with others"
@@ -160,6 +161,20 @@ class PlanningSession:
         more = f" and {len(movers) - _SHOWN_NAMES} more" if len(movers) > _SHOWN_NAMES else ""
         detail = f"planned anew for {shown}{more}; the others stay, as none would gain {_worth(limits)}"
         return Answer(plan=_priced(mixed, best), route=Route.PLANNED, detail=detail, review_at=due)
+
+
+def _moved(snapshot: Snapshot, held: Plan, best: Plan, movers: Set[str], limits: Hysteresis) -> Plan:
+    """Return the plan of movers as in the best plan and the others as they run; it is searched for only where that disappoints."""
+    stays = {
+        item.configuration: snapshot.held[item.configuration]
+        for item in held.placements
+        if item.serving not in movers
+    }
+    moves = {item.configuration: item.replicas for item in best.placements if item.serving in movers}
+    plan = pinned_plan(snapshot, best, Pinned(replicas=stays | moves))
+    if keeps_promise(plan, held, best, snapshot, movers, limits.fraction):
+        return plan
+    return pinned_plan(snapshot, best, Pinned(replicas=snapshot.held, free=movers))
 
 
 def _worth(limits: Hysteresis) -> str:

@@ -12,8 +12,10 @@ from ecoserve.catalog import load_catalog
 from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot, serving_demand, with_intensity
 from ecoserve.fleet.nodes import NodeFacts, Resources
 from ecoserve.fleet.snapshot import Snapshot
-from ecoserve.planner.plan import Plan
+from ecoserve.planner.build import Pinned
+from ecoserve.planner.plan import Plan, make_plan
 from ecoserve.workload.measured import settled
+from ecoserve_operator.planning.hysteresis import keeps_promise
 from ecoserve_operator.planning.session import Answer, PlanningSession, Route
 from ecoserve_operator.settings import Settings
 
@@ -192,3 +194,29 @@ def test_a_step_of_load_settles_at_once() -> None:
     assert not after[0].plan.unserved
     assert sum(replicas(after[0].plan).values()) > sum(replicas(before.plan).values())
     assert all(replicas(answer.plan) == replicas(after[0].plan) for answer in after)
+
+
+def test_who_moves_runs_as_in_the_best_plan_and_the_others_as_before() -> None:
+    """Team b has a much cleaner zone now; team a would gain too little."""
+    session, first = PlanningSession(), fleet()
+    before = replicas(session.answer(first, LIMITS).plan)
+    grams = {"a1": 300.0, "a2": 294.0, "b1": 300.0, "b2": 100.0}
+    moved = replace(with_intensity(first, grams), held=before, taken_at=START + LOOK)
+    best = replicas(make_plan(moved))
+    after = replicas(session.answer(moved, LIMITS).plan)
+    of = {team: {key for key in {*before, *best} if key.startswith(f"n/{team}/")} for team in "ab"}
+    assert {key: after.get(key) for key in of["a"]} == {key: before.get(key) for key in of["a"]}
+    assert {key: after.get(key) for key in of["b"]} == {key: best.get(key) for key in of["b"]}
+    assert after not in (before, best)
+
+
+def test_a_plan_that_costs_more_than_its_parts_breaks_their_promise() -> None:
+    first = fleet()
+    held = make_plan(first)
+    grams = {"a1": 300.0, "a2": 320.0, "b1": 300.0, "b2": 100.0}
+    now = with_intensity(first, grams)
+    best = make_plan(now)
+    stayed = make_plan(now, pinned=Pinned(replicas=replicas(held)))
+    assert keeps_promise(best, stayed, best, now, {"n/a", "n/b"}, 0.01)
+    assert keeps_promise(best, stayed, best, now, {"n/b"}, 0.01)
+    assert not keeps_promise(stayed, stayed, best, now, {"n/b"}, 0.01)

@@ -9,6 +9,7 @@ import pytest
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.planner.build import Pinned
 from ecoserve.planner.explanation import UnservedReason
+from ecoserve.planner.pinned import pinned_plan
 from ecoserve.planner.plan import Plan, make_plan
 
 NAME = "demo/chat"
@@ -50,6 +51,16 @@ def test_what_stays_is_no_less_pinned_and_moves_no_more_freely(grown: ReplicasAt
     assert replicas(make_plan(asked, pinned=pinned)) == asked.held
     free = make_plan(asked, pinned=replace(pinned, free=frozenset({NAME})))
     assert replicas(free) == replicas(make_plan(asked))
+
+
+def test_a_plan_pinned_from_another_is_the_one_made_anew(grown: ReplicasAt) -> None:
+    asked = grown()
+    best = make_plan(asked)
+    for pinned in (Pinned(replicas=asked.held), Pinned(replicas=asked.held, free=frozenset({NAME}))):
+        anew, known = make_plan(asked, pinned=pinned), pinned_plan(asked, best, pinned)
+        assert replicas(known) == replicas(anew)
+        assert known.latency_seconds == pytest.approx(anew.latency_seconds)
+        assert known.grams_per_hour == pytest.approx(anew.grams_per_hour)
 
 
 def test_replicas_of_others_and_none_held_are_free(grown: ReplicasAt) -> None:
