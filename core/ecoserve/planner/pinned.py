@@ -8,13 +8,13 @@ from ecoserve.planner.solver import solve
 
 
 def pinned_plan(snapshot: Snapshot, free: Plan, pinned: Pinned) -> Plan:
-    """Return the plan of a snapshot with replicas pinned, on nodes in the shapes that its free plan has.
+    """Return the plan of a snapshot with replicas pinned.
 
-    Made anew where `free` has several objectives, as each is asked about what those before left, or where a capacity in use is
-    an estimate that a search corrects.
+    Made anew where `free` orders nodes in other shapes, in which what is pinned may find no room; where it has several
+    objectives, as each is asked about what those before left; and where a capacity in use is an estimate that a search corrects.
     """
-    if len(free.solved) == 1 and free.solved[0].free.instance is not None:
-        (known,) = free.solved
+    known = free.solved[0]
+    if len(free.solved) == 1 and known.free.instance is not None and known.snapshot.pools == snapshot.pools:
         problem = with_pinned(known.free, pinned)
         assert problem.instance is not None  # noqa: S101 - the free problem has one
         result = solve(problem.instance)

@@ -350,9 +350,8 @@ def _placements(
                 reason=reasons.sentence(names[0]),
             )
         )
-    return tuple(
-        sorted(made, key=lambda item: (item.serving, item.traffic_class, item.pool, item.configuration))
-    )
+    made.sort(key=lambda item: (item.serving, item.traffic_class, item.pool, item.configuration))
+    return tuple(made)
 
 
 def _pool_use(pool: Pool, problem: Problem, result: PlanningResult | None) -> PoolUse:

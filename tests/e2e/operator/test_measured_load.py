@@ -109,4 +109,6 @@ def test_offline_replicas_follow_the_depth_of_a_queue(
     except AssertionError:
         print(before, running(), world.get("llmserving", "batch")["status"], operator.tail(60))
         raise
+    world.eventually(world.has_condition("batch", "Ready", "True"), seconds=90)
+    assert world.condition("batch", "Feasible")["status"] == "True"
     assert operator.running

@@ -15,8 +15,9 @@ from ecoserve.fleet.nodes import Resources
 from ecoserve.fleet.pools import Pool
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.performance import EngineResources
-from ecoserve.planner.build import SearchEffort
+from ecoserve.planner.build import Pinned, SearchEffort
 from ecoserve.planner.levers import ALL_LEVERS, Lever
+from ecoserve.planner.pinned import pinned_plan
 from ecoserve.planner.plan import Plan, make_plan
 from ecoserve.planner.reduce import in_shape, memory_request_gib, node_need
 
@@ -105,6 +106,19 @@ def test_the_leanest_shape_that_holds_the_plan_is_ordered(
     assert lean.watts < full.watts  # memory draws power, too
     assert make_plan(snapshot, levers=WITHOUT).recommendations == ()
     assert pool_of(make_plan(snapshot, levers=WITHOUT), "p5-48xlarge.west").ordered is None
+
+
+def test_replicas_pinned_beside_a_plan_are_not_held_to_the_shapes_that_it_orders(
+    snapshot_of: Make, serving_of: Make, nodes_of: Make
+) -> None:
+    snapshot = shaped(snapshot_of([serving_of()], nodes_of("p5.48xlarge", 1)), (64, 3800))
+    best = make_plan(snapshot, effort=EXACT)
+    assert pool_of(best, "p5-48xlarge.west").ordered is not None
+    (item,) = best.placements
+    pinned = Pinned(replicas={item.configuration: 8})
+    known, anew = pinned_plan(snapshot, best, pinned), make_plan(snapshot, pinned=pinned)
+    assert [each.replicas for each in known.placements] == [8]
+    assert known.grams_per_hour == pytest.approx(anew.grams_per_hour)
 
 
 def test_a_shape_too_small_for_the_weights_is_not_ordered(
