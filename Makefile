@@ -11,6 +11,9 @@ KEEP ?= 0
 # Processes that tests run in; each of the integration and end-to-end tests' has clusters of its own (about 1.5 GB).
 WORKERS ?= 2
 PYTEST = $(BIN)/pytest -n $(WORKERS)
+# A test of real processes that fails is run once more, as a machine that stalls can make it miss its time. It is told
+# at the end, with its traceback, even if it passes then: such a test is one to put right.
+RERUNS = --reruns 1 --rerun-show-tracebacks
 
 .PHONY: help setup demo test binaries lint unit integration e2e bench-planner bench-deferral check-capacity fit-performance bench-extender bench-operator accelerators-table manifests kind-demo clean
 
@@ -46,10 +49,10 @@ unit: setup ## Unit and property tests, about a minute and a half
 	$(PYTEST) --dist worksteal tests/unit
 
 integration: binaries ## Tests against the real kube-apiserver, kube-scheduler, helm and Prometheus
-	$(PYTEST) --dist loadfile tests/integration
+	$(PYTEST) $(RERUNS) --dist loadfile tests/integration
 
 e2e: binaries ## The operator and the extender on the development cluster
-	$(PYTEST) --dist loadfile --no-loadscope-reorder tests/e2e
+	$(PYTEST) $(RERUNS) --dist loadfile --no-loadscope-reorder tests/e2e
 
 bench-deferral: setup ## What waiting for a cleaner hour saves on real days (needs ECOSERVE_DATA)
 	$(BIN)/python benchmarks/deferral

@@ -101,7 +101,7 @@ def test_the_api_server_is_away(world: Any, operator: Process) -> None:
     server.kill()
     time.sleep(OUTAGE_SECONDS)  # the leader has to end, as another may act by then
     server.restart()
-    assert "could not be renewed" in operator.tail(200)
+    assert "may act now" in operator.tail(200)  # said by the renewal or by a write, whichever comes first
     (after,) = world.get("deployments")
     assert after["spec"] == before["spec"]
     with world.watched("chat") as samples:
