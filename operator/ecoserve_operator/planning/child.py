@@ -1,4 +1,4 @@
-"""The planner's process: takes calls on stdin, answers on stdout, and ends when its parent does.
+"""The planner's process: takes calls on stdin, answers on stdout, and ends when its parent does, be it killed.
 
 Solving in a process of its own keeps the operator's loop free, bounds its memory, and gives a hanging solver
 a way to end. The process stays warm between plans: imports and the performance model's cache take longer than
@@ -19,6 +19,8 @@ YIELDS = "--yields"
 _NICENESS = 10
 """What a plan or a request waits for gets nine times the processor's time that such a child gets, where both want it."""
 
+_Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+
 
 def encode(message: Any) -> bytes:
     """A message with its length before it."""
@@ -27,23 +29,40 @@ def encode(message: Any) -> bytes:
 
 
 def main() -> None:
-    """Answer calls until stdin ends."""
+    """Answer calls until stdin ends, or nobody is left to read an answer, which one line tells then."""
     if YIELDS in sys.argv:
         os.nice(_NICENESS)
-    answers = os.fdopen(os.dup(1), "wb")
+    answers = os.dup(1)
     os.dup2(2, 1)  # whatever a solver prints goes to stderr, not between the answers
-    while (header := sys.stdin.buffer.read(HEADER.size)) and len(header) == HEADER.size:
-        function, arguments, keywords = _read(sys.stdin.buffer, HEADER.unpack(header)[0])
-        answers.write(encode(_called(function, arguments, keywords)))
-        answers.flush()
+    try:
+        while (call := _read(sys.stdin.buffer)) is not None:
+            _write(answers, memoryview(encode(_called(*call))))
+    except BrokenPipeError:
+        sys.stderr.write("the planner's process ends: the operator that asked it is gone\n")
 
 
-def _read(stream: BinaryIO, length: int) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
-    call: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]] = pickle.loads(stream.read(length))  # noqa: S301 - from our parent
+def _read(stream: BinaryIO) -> _Call | None:
+    """The next call; None where the parent has ended, which may be in the middle of one."""
+    header = stream.read(HEADER.size)
+    if len(header) < HEADER.size:
+        return None
+    (length,) = HEADER.unpack(header)
+    body = stream.read(length)
+    if len(body) < length:
+        return None
+    call: _Call = pickle.loads(body)  # noqa: S301 - from our parent
     return call
 
 
-def _called(function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+def _write(descriptor: int, message: memoryview) -> None:
+    """Write all of a message, past Python's buffers: what they can't get rid of they try to write again at exit."""
+    while message:
+        message = message[os.write(descriptor, message) :]
+
+
+def _called(
+    function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
+) -> tuple[bool, Any]:
     try:
         return True, function(*arguments, **keywords)
     except Exception as error:  # noqa: BLE001 - any failure of a plan is told to the parent, which goes on

@@ -1,11 +1,8 @@
-"""What is taken from a plan, hysteresis, and the planner's process."""
+"""What is taken from a plan, hysteresis, and what planners remember."""
 
 import asyncio
-import os
-import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
@@ -24,7 +21,7 @@ from ecoserve_operator.planning.capacities import Capacities
 from ecoserve_operator.planning.decision import Choice, Taken, choose, hold, missing_pool
 from ecoserve_operator.planning.emission import emissions
 from ecoserve_operator.planning.planner import Planner
-from ecoserve_operator.planning.process import PlannerFailedError, PlannerProcess
+from ecoserve_operator.planning.process import PlannerProcess
 from ecoserve_operator.planning.session import PlanningSession, Route, same_replicas
 from ecoserve_operator.planning.snapshot import View, same_question
 from ecoserve_operator.settings import Settings
@@ -220,70 +217,6 @@ def test_emissions_are_those_of_the_plan_at_its_intensity_and_follow_it_to_anoth
     assert found.grams_per_hour(doubled) == pytest.approx(
         2 * plan.operational_grams_per_hour + plan.embodied_grams_per_hour
     )
-
-
-def _played(*calls: Any, limit_seconds: float = 20.0) -> list[Any]:
-    async def play() -> list[Any]:
-        process = PlannerProcess(limit_seconds)
-        results: list[Any] = []
-        try:
-            for function, *arguments in calls:
-                try:
-                    results.append(await process.call(function, *arguments))
-                except PlannerFailedError as error:
-                    results.append(str(error))
-        finally:
-            await process.close()
-        return results
-
-    return asyncio.run(play())
-
-
-def test_a_call_is_answered_from_another_process() -> None:
-    (pid,) = _played((os.getpid,))
-    assert pid != os.getpid()
-
-
-def test_a_slow_planner_is_ended_and_the_next_call_gets_a_fresh_one() -> None:
-    slow, total = _played((time.sleep, 60), (sum, [1, 2]), limit_seconds=2.0)
-    assert "longer than 2 s" in slow
-    assert total == 3
-
-
-def test_what_took_too_long_may_take_twice_as_long_the_next_time() -> None:
-    """Whatever else was quick meanwhile: what it takes to ask again is."""
-    ended, total, done = _played((time.sleep, 2), (sum, [1, 2]), (time.sleep, 2), limit_seconds=2.0)
-    assert "longer than 2 s" in ended
-    assert (total, done) == (3, None)
-
-
-def test_a_planner_that_dies_is_told_and_replaced() -> None:
-    died, total = _played((os._exit, 7), (sum, [1, 2]))
-    assert "ended with status 7" in died
-    assert total == 3
-
-
-def test_an_exception_in_the_planner_is_told_in_one_sentence() -> None:
-    failed, total = _played((int, "x"), (sum, [1, 2]))
-    assert failed.startswith("the planner failed with ValueError")
-    assert total == 3
-
-
-@pytest.mark.parametrize("printed", ["noise on stdout"])
-def test_what_a_solver_prints_does_not_disturb_the_answers(printed: str) -> None:
-    written, total = _played((os.write, 1, printed.encode()), (sum, [1, 2]))
-    assert (written, total) == (len(printed), 3)
-
-
-def test_what_nobody_waits_for_leaves_the_processor_to_plans() -> None:
-    async def niceness(process: PlannerProcess) -> int:
-        try:
-            return await process.call(os.nice, 0)
-        finally:
-            await process.close()
-
-    plans, reports = (asyncio.run(niceness(PlannerProcess(60.0, yields=yields))) for yields in (False, True))
-    assert reports == min(19, plans + 10)
 
 
 def test_a_decision_is_a_new_one_until_a_pass_over_it_has_ended_well() -> None:
