@@ -25,6 +25,8 @@ HELD = f"{GROUP}/held"
 """Label of a Job that begins suspended, or a pod that begins gated, and that the operator will let go; the gate's name."""
 HELD_UNTIL = f"{GROUP}/held-until"
 """Annotation of such work: a sentence that says when it starts and why then."""
+PLANNED_START = f"{GROUP}/planned-start"
+"""Annotation of such work: the time that is planned, and the zone whose forecast it rests on, `2026-01-31T06:00:00+00:00 west`."""
 DECISION = f"{GROUP}/decision"
 """Annotation of a bound pod: why it landed where it did, as JSON."""
 

@@ -4,6 +4,7 @@ Candidates are now and every whole interval of the forecasts up to the last safe
 duration, a margin on it, and time to be scheduled and started. Each is judged by the mean intensity while the job runs,
 in the zone where that is least. The earliest of equals is taken, and waiting for less than a hundredth is not worth it. A grid
 whose intensity never falls thus changes nothing, and a job never waits past its last safe start, whatever the forecast.
+Where the forecast that a start was planned by fails, that start stands as long as it is safe.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,14 +31,27 @@ class StartReason(StrEnum):
     NO_CLEANER_HOUR = "NoCleanerHour"
     DEADLINE_NEAR = "DeadlineNear"
     NO_FORECAST = "NoForecast"
+    KEPT = "KeepsPlannedHour"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStart:
+    """A start that was decided before, and the zone whose forecast it rests on."""
+
+    at: datetime
+    zone: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """A decision: when, and the mean intensity over the job (None without a forecast), then and if it began now."""
+    """A decision: when, and the mean intensity over the job (None without a forecast), then and if it began now.
+
+    `zone` is the one whose forecast a later start rests on.
+    """
 
     at: datetime
     reason: StartReason
+    zone: str = ""
     grams_per_kwh: float | None = None
     grams_per_kwh_now: float | None = None
 
@@ -47,8 +61,9 @@ class Start:
         match self.reason:
             case StartReason.CLEANER_HOUR:
                 return (
-                    f"starts at {self.at:%Y-%m-%d %H:%M} UTC: the grid is expected at {self.grams_per_kwh:.0f} "
-                    "gCO2e/kWh while it runs then, which is less than at any other hour before its deadline"
+                    f"starts at {self.at:%Y-%m-%d %H:%M} UTC: the grid of {self.zone} is expected at "
+                    f"{self.grams_per_kwh:.0f} gCO2e/kWh while it runs then, which is less than at any other hour "
+                    "before its deadline"
                 )
             case StartReason.NO_CLEANER_HOUR:
                 return "starts now: no hour before its deadline is expected to be cleaner"
@@ -56,13 +71,23 @@ class Start:
                 return "starts now: later it might miss its deadline"
             case StartReason.NO_FORECAST:
                 return "starts now: no grid has a forecast"
+            case StartReason.KEPT:
+                return (
+                    f"starts at {self.at:%Y-%m-%d %H:%M} UTC, as planned before the forecast of {self.zone} failed: "
+                    "its GridZone says why"
+                )
 
 
 def best_start(
-    now: datetime, deadline: datetime, duration: timedelta | None, forecasts: Mapping[str, Forecast]
+    now: datetime,
+    deadline: datetime,
+    duration: timedelta | None,
+    forecasts: Mapping[str, Forecast],
+    planned: PlannedStart | None = None,
 ) -> Start:
     """Decide for one job; times are aware. Forecasts by zone, of zones where it may run, reach from now on.
 
+    `planned` is what was decided before by a forecast that fails now.
     Raises InvalidInputError for a duration that is not positive.
     """
     if duration is not None and duration <= timedelta(0):
@@ -71,16 +96,22 @@ def best_start(
     last = deadline - runs * (1 + (MARGIN if duration is not None else 0.0)) - START_UP
     if last <= now:
         return Start(at=now, reason=StartReason.DEADLINE_NEAR)
-    judged = [(mean, at) for at in _candidates(now, last) if (mean := _mean(at, runs, forecasts)) is not None]
-    if not judged or judged[0][1] != now:
+    if planned is not None and planned.at <= last:
+        return Start(at=max(planned.at, now), reason=StartReason.KEPT, zone=planned.zone)
+    judged = [
+        (*mean, at) for at in _candidates(now, last) if (mean := _mean(at, runs, forecasts)) is not None
+    ]
+    if not judged or judged[0][-1] != now:
         return Start(at=now, reason=StartReason.NO_FORECAST)
     mean_now = judged[0][0]
-    best, at = min(judged)
+    best, zone, at = min(judged, key=lambda one: (one[0], one[-1]))
     if at == now or best > mean_now * (1 - WORTH_WAITING):
         return Start(
             at=now, reason=StartReason.NO_CLEANER_HOUR, grams_per_kwh=mean_now, grams_per_kwh_now=mean_now
         )
-    return Start(at=at, reason=StartReason.CLEANER_HOUR, grams_per_kwh=best, grams_per_kwh_now=mean_now)
+    return Start(
+        at=at, reason=StartReason.CLEANER_HOUR, zone=zone, grams_per_kwh=best, grams_per_kwh_now=mean_now
+    )
 
 
 def _candidates(now: datetime, last: datetime) -> Iterator[datetime]:
@@ -92,11 +123,11 @@ def _candidates(now: datetime, last: datetime) -> Iterator[datetime]:
         hour += HOUR
 
 
-def _mean(at: datetime, runs: timedelta, forecasts: Mapping[str, Forecast]) -> float | None:
-    """Return the least mean intensity of any zone while the job runs, as far as its forecast reaches."""
+def _mean(at: datetime, runs: timedelta, forecasts: Mapping[str, Forecast]) -> tuple[float, str] | None:
+    """Return the least mean intensity of any zone while the job runs, as far as its forecast reaches, and the zone."""
     means = []
-    for forecast in forecasts.values():
+    for zone, forecast in forecasts.items():
         covered = min(runs, forecast.end - at)
         if forecast.start <= at and covered > timedelta(0):
-            means.append(forecast.mean(at, covered))
+            means.append((forecast.mean(at, covered), zone))
     return min(means, default=None)

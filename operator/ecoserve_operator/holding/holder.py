@@ -3,7 +3,8 @@
 Deciding anew costs next to nothing and heeds a forecast that has changed: an hour that was to be clean may no longer be. Work whose
 annotations can't be understood starts at once, and an event says what was wrong; no mistake may keep work from being
 done. Only while the source of some grid was not looked at once yet, as after a restart, does a missing forecast let nothing go: it
-may not be missing. A Job is let go by ending its suspension, a pod by taking its gate away; gates of others stay.
+may not be missing. Where the source fails that an hour was planned by, that hour stays; it is written on the work, so that a restart
+in between changes nothing. A Job is let go by ending its suspension, a pod by taking its gate away; gates of others stay.
 """
 
 import asyncio
@@ -13,12 +14,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ecoserve.api.labels import HELD, HELD_UNTIL
+from ecoserve.api.labels import HELD, HELD_UNTIL, PLANNED_START
 from ecoserve.errors import EcoserveError, InvalidInputError
-from ecoserve.planner.starting import Start, StartReason, best_start
+from ecoserve.planner.starting import PlannedStart, Start, StartReason, best_start
 from ecoserve.workload.forecast import HOUR, Forecast, expect, of_intensity
 from ecoserve_operator.clock import Clock
-from ecoserve_operator.holding.work import held_work
+from ecoserve_operator.holding.work import held_work, written
 from ecoserve_operator.kube import EVENT, JOB, POD, ApiRefusedError, Kind, KubeApi
 from ecoserve_operator.reporting.events import event_about
 from ecoserve_operator.signals.grid import GridSignals
@@ -77,6 +78,7 @@ class Holder:
         held = [(kind, body) for kind in _KINDS for body in await self._api.list(kind.where, f"{HELD}=true")]
         now = self._clock.now()
         unread = self._signals.unread(self._world.zones.values())
+        failing = self._signals.failing(self._world.zones.values()) & self._world.cpu_zones()
         forecasts: dict[int, dict[str, Forecast]] = {}
         for kind, body in held:
             try:
@@ -87,8 +89,10 @@ class Holder:
             hours = max(1, min(work.deadline - now, _LONGEST) // HOUR + 1)
             if hours not in forecasts:
                 forecasts[hours] = self._forecasts(now, hours)
-            start = best_start(now, min(work.deadline, now + _LONGEST), work.duration, forecasts[hours])
-            if start.reason is StartReason.NO_FORECAST and unread:
+            planned = work.planned if work.planned is not None and work.planned.zone in failing else None
+            deadline = min(work.deadline, now + _LONGEST)
+            start = best_start(now, deadline, work.duration, forecasts[hours], planned)
+            if unread and start.reason in (StartReason.NO_FORECAST, StartReason.KEPT):
                 continue
             if start.at <= now:
                 await self._release(kind, body, start.sentence)
@@ -107,11 +111,13 @@ class Holder:
         }
 
     async def _tell(self, kind: _Held, body: Body, start: Start) -> None:
-        if await self._patched(kind, body, {"metadata": {"annotations": {HELD_UNTIL: start.sentence}}}):
+        planned = written(PlannedStart(start.at, start.zone))
+        annotations = {HELD_UNTIL: start.sentence, PLANNED_START: planned}
+        if await self._patched(kind, body, {"metadata": {"annotations": annotations}}):
             await self._event(kind, body, start.reason.value, start.sentence, warning=False)
 
     async def _release(self, kind: _Held, body: Body, sentence: str, *, warning: bool = False) -> None:
-        metadata = {"labels": {HELD: None}, "annotations": {HELD_UNTIL: sentence}}
+        metadata = {"labels": {HELD: None}, "annotations": {HELD_UNTIL: sentence, PLANNED_START: None}}
         if await self._patched(kind, body, {"metadata": metadata, "spec": kind.let_go(body["spec"])}):
             await self._event(kind, body, "Released", sentence, warning=warning)
 

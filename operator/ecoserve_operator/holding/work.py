@@ -5,18 +5,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ecoserve.api.labels import DEADLINE, DURATION, HELD_UNTIL
+from ecoserve.api.labels import DEADLINE, DURATION, HELD_UNTIL, PLANNED_START
 from ecoserve.errors import InvalidInputError
+from ecoserve.planner.starting import PlannedStart
 from ecoserve.units import parse_duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldWork:
-    """One Job or pod that waits; `told` is what its annotation says already."""
+    """One Job or pod that waits; `told` and `planned` are what its annotations say already."""
 
     deadline: datetime
     duration: timedelta | None
     told: str
+    planned: PlannedStart | None
 
 
 def held_work(body: Mapping[str, Any], at: Callable[[datetime], datetime]) -> HeldWork:
@@ -32,7 +34,23 @@ def held_work(body: Mapping[str, Any], at: Callable[[datetime], datetime]) -> He
         deadline=_deadline(annotations.get(DEADLINE, ""), created),
         duration=_duration(annotations.get(DURATION), body["spec"].get("activeDeadlineSeconds")),
         told=annotations.get(HELD_UNTIL, ""),
+        planned=_planned(annotations.get(PLANNED_START, "")),
     )
+
+
+def written(planned: PlannedStart) -> str:
+    """A planned start as its annotation holds it."""
+    return f"{planned.at.isoformat()} {planned.zone}"
+
+
+def _planned(text: str) -> PlannedStart | None:
+    """What `written` wrote; None for anything else, as then nothing was planned."""
+    moment, _, zone = text.partition(" ")
+    try:
+        at = datetime.fromisoformat(moment)
+    except ValueError:
+        return None
+    return PlannedStart(at, zone) if at.tzinfo is not None else None
 
 
 def _deadline(text: str, created: datetime) -> datetime:

@@ -139,6 +139,15 @@ class GridSignals:
             looked_at = wanted is None or wanted in self._sources
         return not looked_at or grid.metadata.name not in self._last
 
+    def failing(self, zones: Iterable[ZoneRecord]) -> frozenset[str]:
+        """The zones that nodes stand in whose source tells nothing for now: it failed, or was not looked at yet."""
+        names: set[str] = set()
+        for record in zones:
+            last = self._last.get(record.name)
+            if record.grid is not None and (last is None or last.stale):
+                names.update(record.grid.spec.zones or (record.name,))
+        return frozenset(names)
+
     def forecasts(self, zones: Iterable[ZoneRecord]) -> dict[str, IntensitySeries]:
         """The series behind each GridZone, by its name; none of one that is played over and over."""
         found = {record.name: self._series(record.grid) for record in zones if record.grid is not None}

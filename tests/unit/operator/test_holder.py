@@ -1,27 +1,38 @@
-"""Held work right after an operator has started, when it has looked at no grid yet."""
+"""Held work right after an operator has started, when it has looked at no grid yet, and while a grid's source is down."""
 
 import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ecoserve.api.labels import DEADLINE, DURATION, HELD, HELD_UNTIL
+from ecoserve.api.labels import DEADLINE, DURATION, HELD, HELD_UNTIL, PLANNED_START
+from ecoserve.carbon import IntensitySeries
 from ecoserve_operator.clock import SystemClock
 from ecoserve_operator.holding.holder import Holder
 from ecoserve_operator.kube import JOB, Kind
 from ecoserve_operator.signals.grid import GridSignals
+from ecoserve_operator.signals.providers.build import Question
 from ecoserve_operator.signals.providers.follow import Followers
-from ecoserve_operator.watch.records import zone_record
+from ecoserve_operator.signals.providers.port import Answer, UnreachableError
+from ecoserve_operator.watch.records import ZoneRecord, zone_record
 from ecoserve_operator.watch.world import Nudges, World
 
-ZONE = zone_record(
-    {
-        "apiVersion": "ecoserve.dev/v1alpha1",
-        "kind": "GridZone",
-        "metadata": {"name": "west", "uid": "z", "generation": 1},
-        "spec": {"intensity": {"configMap": {"namespace": "n", "name": "west"}}},
-    }
-)
+HOUR = timedelta(hours=1)
+
+
+def _zone(intensity: Mapping[str, Any]) -> ZoneRecord:
+    return zone_record(
+        {
+            "apiVersion": "ecoserve.dev/v1alpha1",
+            "kind": "GridZone",
+            "metadata": {"name": "west", "uid": "z", "generation": 1},
+            "spec": {"intensity": intensity},
+        }
+    )
+
+
+ZONE = _zone({"configMap": {"namespace": "n", "name": "west"}})
+ASKED = _zone({"prometheus": {"url": "http://p", "query": "q"}})
 
 
 class _World(World):
@@ -35,10 +46,10 @@ class _Api:
     """The part of KubeApi that is used: one held Job, a ConfigMap that gets cleaner in three hours, and what is written."""
 
     def __init__(self, now: datetime) -> None:
-        hours = [now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=hour) for hour in range(48)]
+        hours = [now.replace(minute=0, second=0, microsecond=0) + hour * HOUR for hour in range(48)]
         rows = [f"{at.isoformat()},{600 if hour < 3 else 20}" for hour, at in enumerate(hours)]
         self.series = "\n".join(["timestamp,carbon_intensity", *rows])
-        self.job = {
+        self.job: dict[str, Any] = {
             "metadata": {
                 "name": "patient",
                 "namespace": "n",
@@ -61,14 +72,18 @@ class _Api:
 
     async def merge(self, _kind: Kind, _name: str, _namespace: str, patch: Mapping[str, Any]) -> None:
         self.patches.append(patch)
+        marks = {**self.job["metadata"]["annotations"], **patch["metadata"]["annotations"]}
+        self.job["metadata"]["annotations"] = {
+            key: value for key, value in marks.items() if value is not None
+        }
 
     async def create(self, _kind: Kind, _body: Mapping[str, Any]) -> None:
         pass
 
 
-async def _look(api: _Api, signals: GridSignals) -> None:
+async def _look(api: _Api, signals: GridSignals, zone: ZoneRecord = ZONE) -> None:
     """One look of a holder at all held work."""
-    world = _World(nudges=Nudges(0.0), zones={("", "west"): ZONE})
+    world = _World(nudges=Nudges(0.0), zones={("", "west"): zone})
     world.synced.set()
     holder = asyncio.create_task(Holder(api, world, signals, SystemClock()).run())  # type: ignore[arg-type]  # a fake of what is used
     looks = api.looks
@@ -94,3 +109,107 @@ def test_a_start_of_the_operator_lets_nothing_go_before_the_grids_were_looked_at
     (patch,) = asyncio.run(play())
     assert patch["metadata"]["annotations"][HELD_UNTIL].startswith("starts at ")
     assert "spec" not in patch
+
+
+class _Provider:
+    """A source that knows of a clean hour to come, or that is down."""
+
+    interval_seconds = 3600.0
+
+    def __init__(self, clean: datetime, up: bool, reached: asyncio.Event) -> None:
+        self._clean = clean
+        self._up = up
+        self._reached = reached
+
+    async def ask(self, now: datetime) -> Answer:
+        await self._reached.wait()
+        if not self._up:
+            raise UnreachableError("p: no whole answer came in time")
+        times = tuple(self._clean + hour * HOUR for hour in range(-24, 24))
+        grams = tuple(20.0 if time == self._clean else 600.0 for time in times)
+        return Answer(
+            source="p", asked_at=now, valid_for=HOUR, series=IntensitySeries(times=times, grams_per_kwh=grams)
+        )
+
+
+async def _started(api: _Api, clean: datetime, *, up: bool) -> None:
+    """What an operator does with held work that starts while its provider is up or down: a look before it was asked, and two after."""
+    reached, told = asyncio.Event(), asyncio.Event()
+    followers: Followers[Question, Answer] = Followers(
+        lambda _: _Provider(clean, up, reached), told.set, "grid"
+    )
+    following = asyncio.create_task(followers.run())
+    signals = GridSignals(api, followers, hold_seconds=60)  # type: ignore[arg-type]  # a fake of what is used
+    await signals.poll([ASKED])
+    signals.readings([ASKED], datetime.now(UTC), {})
+    await _look(api, signals, ASKED)
+    reached.set()
+    await told.wait()
+    signals.readings([ASKED], datetime.now(UTC), {})
+    await _look(api, signals, ASKED)
+    await _look(api, signals, ASKED)
+    following.cancel()
+
+
+def _clean_hour(now: datetime) -> datetime:
+    return now.replace(minute=0, second=0, microsecond=0) + 4 * HOUR
+
+
+def test_an_hour_that_was_planned_stays_while_its_forecast_fails_and_says_so() -> None:
+    now = datetime.now(UTC)
+    api, clean = _Api(now), _clean_hour(now)
+
+    async def play() -> list[str]:
+        for up in (True, True, False, True):  # a restart alone says nothing new
+            await _started(api, clean, up=up)
+        return [patch["metadata"]["annotations"][HELD_UNTIL] for patch in api.patches]
+
+    planned, kept, again = asyncio.run(play())
+    assert planned == again
+    assert planned.startswith(
+        f"starts at {clean:%Y-%m-%d %H:%M} UTC: the grid of west is expected at 20 gCO2e/kWh"
+    )
+    assert kept.startswith(
+        f"starts at {clean:%Y-%m-%d %H:%M} UTC, as planned before the forecast of west failed"
+    )
+    assert not any("spec" in patch for patch in api.patches)
+
+
+def _failing(**annotations: str) -> list[Mapping[str, Any]]:
+    """What is written about a Job with these annotations besides its own while the provider is down."""
+    now = datetime.now(UTC)
+    api = _Api(now)
+    api.job["metadata"]["annotations"] |= {
+        {"planned": PLANNED_START, "deadline": DEADLINE}[name]: text for name, text in annotations.items()
+    }
+    asyncio.run(_started(api, _clean_hour(now), up=False))
+    return api.patches[:1]
+
+
+def test_a_job_for_which_nothing_was_planned_starts_without_a_forecast() -> None:
+    for unplanned in ("soon west", f"{_clean_hour(datetime.now(UTC)):%Y-%m-%dT%H:%M} west"):
+        (patch,) = _failing(planned=unplanned)
+        assert patch["metadata"]["annotations"][HELD_UNTIL] == "starts now: no grid has a forecast"
+        assert patch["spec"] == {"suspend": False}
+
+
+def test_a_deadline_counts_more_than_what_was_planned() -> None:
+    planned = f"{_clean_hour(datetime.now(UTC)).isoformat()} west"
+    (near,) = _failing(planned=planned, deadline="1h")
+    assert near["metadata"]["annotations"] == {
+        HELD_UNTIL: "starts now: later it might miss its deadline",
+        PLANNED_START: None,
+    }
+    (earlier,) = _failing(planned=planned, deadline="3h")
+    assert earlier["spec"] == {"suspend": False}
+
+
+def test_an_hour_planned_by_a_forecast_that_does_not_fail_is_planned_anew() -> None:
+    (patch,) = _failing(planned=f"{_clean_hour(datetime.now(UTC)).isoformat()} east")
+    assert patch["spec"] == {"suspend": False}
+
+
+def test_a_planned_hour_that_has_come_is_kept_by_starting() -> None:
+    (patch,) = _failing(planned=f"{(datetime.now(UTC) - HOUR / 60).isoformat()} west")
+    assert "as planned" in patch["metadata"]["annotations"][HELD_UNTIL]
+    assert patch["spec"] == {"suspend": False}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoserve.errors import InvalidInputError
-from ecoserve.planner.starting import MARGIN, START_UP, StartReason, best_start
+from ecoserve.planner.starting import MARGIN, START_UP, PlannedStart, StartReason, best_start
 from ecoserve.workload.forecast import HOUR, Forecast
 
 NOW = datetime(2026, 3, 1, 8, 20, tzinfo=UTC)
@@ -69,15 +69,20 @@ def test_a_duration_that_is_none_is_refused():
     st.floats(-5, 40),
     st.floats(0.1, 30),
     st.integers(0, 23 * 60),
+    st.none() | st.floats(-5, 40),
 )
-def test_never_later_than_safe_and_never_worse_than_now(values, until_deadline, runs, minute):
+def test_never_later_than_safe_and_never_worse_than_now(values, until_deadline, runs, minute, until_planned):
     now = MIDNIGHT + timedelta(minutes=minute)
     deadline, duration = now + hours(until_deadline), hours(runs)
-    start = best_start(now, deadline, duration, {"z": grid(*values)})
+    planned = None if until_planned is None else PlannedStart(now + hours(until_planned), "y")
+    start = best_start(now, deadline, duration, {"z": grid(*values)}, planned)
     assert start.at >= now
     if start.at > now:
         assert start.at + duration * (1 + MARGIN) + START_UP <= deadline
-        assert start.grams_per_kwh < start.grams_per_kwh_now
+        if start.reason is StartReason.KEPT:
+            assert start.at == planned.at
+        else:
+            assert start.grams_per_kwh < start.grams_per_kwh_now
     assert start.sentence.startswith("starts")
 
 
