@@ -109,12 +109,24 @@ Labels = dict[str, Annotated[str, Field(max_length=63)]]
 class Condition(ApiModel):
     """`metav1.Condition`: one aspect of an object's state, with its reason."""
 
-    type: Annotated[str, Field(max_length=316)]
-    status: Literal["True", "False", "Unknown"]
-    reason: Annotated[str, Field(min_length=1, max_length=1024)]
-    message: Annotated[str, Field(max_length=32768)] = ""
-    last_transition_time: datetime
-    observed_generation: Annotated[int, Field(ge=0)] | None = None
+    type: Annotated[str, Field(max_length=316, description="What the condition is about.")]
+    status: Annotated[Literal["True", "False", "Unknown"], Field(description="Whether it holds.")]
+    reason: Annotated[str, Field(min_length=1, max_length=1024, description="Why, in one constant word.")]
+    message: Annotated[str, Field(max_length=32768, description="Why, in a sentence.")] = ""
+    last_transition_time: Annotated[datetime, Field(description="When status last became another.")]
+    observed_generation: (
+        Annotated[int, Field(ge=0, description="Generation of the spec that this is about.")] | None
+    ) = None
+
+
+Conditions = Annotated[
+    tuple[Condition, ...],
+    Field(
+        description="Aspects of the object's state, one of each type.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    ),
+]
+"""The conditions of a status, merged by type where it is applied."""
 
 
 class ObjectMeta(BaseModel):

@@ -34,9 +34,9 @@ Account = Annotated[
 class ConfigMapSeries(ApiModel):
     """A CSV series of intensities in a ConfigMap: a timestamp column and a column of gCO2e/kWh."""
 
-    namespace: Name
-    name: Name
-    key: Name = "intensity.csv"
+    namespace: Annotated[Name, Field(description="Namespace of the ConfigMap.")]
+    name: Annotated[Name, Field(description="Name of the ConfigMap.")]
+    key: Annotated[Name, Field(description="Key of the CSV in its data.")] = "intensity.csv"
     repeat: Annotated[
         Truth,
         Field(
@@ -81,8 +81,8 @@ class CarbonAwareSdk(ApiModel):
 class AzureConfigMap(ApiModel):
     """The ConfigMap that Azure's carbon-intensity-exporter writes: a forecast of a day, made anew twice a day."""
 
-    namespace: Name = "kube-system"
-    name: Name = "carbon-intensity"
+    namespace: Annotated[Name, Field(description="Namespace of the ConfigMap.")] = "kube-system"
+    name: Annotated[Name, Field(description="Name of the ConfigMap.")] = "carbon-intensity"
     location: Annotated[Name, Field(description="The location whose records are taken, such as PJM_ROANOKE.")]
 
 

@@ -4,8 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from ecoserve.api.accounts import ForecastAccuracy
-from ecoserve.api.base import ApiModel, Condition, Name, NonNegative, ObjectMeta, cel, one_of, rules
+from ecoserve.api.accounts import Forecasts
+from ecoserve.api.base import ApiModel, Conditions, Name, NonNegative, ObjectMeta, cel, one_of, rules
 from ecoserve.api.gridsource import (
     AzureConfigMap,
     CarbonAwareSdk,
@@ -122,7 +122,7 @@ class GridZoneSpec(ApiModel):
         NonNegative,
         Field(
             le=MOST_GRAMS_PER_KWH,
-            description="Used where the source has never answered. Default: the world's mean of 2023 by Ember.",
+            description="Used where the source has never answered, or not for six hours. Default: the world's mean of 2023 by Ember.",
         ),
     ] = 481.0
 
@@ -143,17 +143,15 @@ class GridZoneSpec(ApiModel):
 class GridZoneStatus(ApiModel):
     """Observed state of a GridZone."""
 
-    observed_generation: int | None = None
-    grams_per_kilowatt_hour: NonNegative | None = None
-    observed_at: str | None = None
-    forecasts: Annotated[
-        tuple[ForecastAccuracy, ...],
-        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["of"]}),
-    ] = ()
-    conditions: Annotated[
-        tuple[Condition, ...],
-        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
-    ] = ()
+    observed_generation: (
+        Annotated[int, Field(description="Generation of the spec that this is about.")] | None
+    ) = None
+    grams_per_kilowatt_hour: (
+        Annotated[NonNegative, Field(description="Intensity in use, in gCO2e/kWh.")] | None
+    ) = None
+    observed_at: Annotated[str, Field(description="When the source told it.")] | None = None
+    forecasts: Forecasts = ()
+    conditions: Conditions = ()
 
 
 class GridZone(ApiModel):

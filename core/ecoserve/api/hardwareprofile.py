@@ -15,8 +15,8 @@ _NEEDS_COUNT = "accelerator and acceleratorCount go together"
 class NodeShape(ApiModel):
     """Memory and local storage that such a node can also be ordered with."""
 
-    memory_gib: Annotated[Positive, Field(le=1e6)]
-    ssd_gb: Annotated[NonNegative, Field(le=1e9)]
+    memory_gib: Annotated[Positive, Field(le=1e6, description="DRAM of the host in GiB.")]
+    ssd_gb: Annotated[NonNegative, Field(le=1e9, description="Local storage of the host in GB.")]
 
 
 class HardwareProfileSpec(ApiModel):
@@ -32,12 +32,24 @@ class HardwareProfileSpec(ApiModel):
     match_labels: Annotated[Labels, Field(min_length=1, description="Labels that pick the nodes.")]
     base: Annotated[Name, Field(description="Instance type of the catalogue to start from.")] | None = None
     cpu: Annotated[Name, Field(description="CPU id of the catalogue.")] | None = None
-    sockets: Annotated[float, Field(gt=0, le=16, strict=True)] | None = None
-    vcpus: Annotated[int, Field(gt=0, le=100_000, strict=True)] | None = None
-    memory_gib: Annotated[Positive, Field(le=1e6)] | None = None
-    ssd_gb: Annotated[NonNegative, Field(le=1e9)] | None = None
+    sockets: (
+        Annotated[float, Field(gt=0, le=16, strict=True, description="Processors of the host.")] | None
+    ) = None
+    vcpus: (
+        Annotated[
+            int,
+            Field(gt=0, le=100_000, strict=True, description="vCPUs of the node, as Kubernetes counts them."),
+        ]
+        | None
+    ) = None
+    memory_gib: Annotated[Positive, Field(le=1e6, description="DRAM of the host in GiB.")] | None = None
+    ssd_gb: Annotated[NonNegative, Field(le=1e9, description="Local storage of the host in GB.")] | None = (
+        None
+    )
     accelerator: Annotated[Name, Field(description="Accelerator id of the catalogue.")] | None = None
-    accelerator_count: Annotated[int, Field(ge=1, le=64, strict=True)] | None = None
+    accelerator_count: (
+        Annotated[int, Field(ge=1, le=64, strict=True, description="Accelerators of the node.")] | None
+    ) = None
     price_per_hour: (
         Annotated[NonNegative, Field(le=1e6, description="US dollars per node and hour.")] | None
     ) = None
@@ -55,8 +67,30 @@ class HardwareProfileSpec(ApiModel):
         ]
         | None
     ) = None
-    host_lifetime_years: Annotated[float, Field(ge=0.1, le=100, strict=True)] | None = None
-    accelerator_lifetime_years: Annotated[float, Field(ge=0.1, le=100, strict=True)] | None = None
+    host_lifetime_years: (
+        Annotated[
+            float,
+            Field(
+                ge=0.1,
+                le=100,
+                strict=True,
+                description="Years that the embodied carbon of the host is spread over.",
+            ),
+        ]
+        | None
+    ) = None
+    accelerator_lifetime_years: (
+        Annotated[
+            float,
+            Field(
+                ge=0.1,
+                le=100,
+                strict=True,
+                description="Years that the embodied carbon of the accelerators is spread over.",
+            ),
+        ]
+        | None
+    ) = None
     profiles: Annotated[
         tuple[MeasuredProfileSpec, ...],
         Field(max_length=MOST_PROFILES, description="Own measurements on such nodes."),

@@ -5,16 +5,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from ecoserve.api.accounts import (
-    Account,
-    DecisionOutcome,
-    ForecastAccuracy,
-    LastChange,
-    LeverContribution,
-)
+from ecoserve.api.accounts import Account, DecisionOutcome, Forecasts, LastChange, LeverContribution
 from ecoserve.api.base import (
     ApiModel,
-    Condition,
+    Conditions,
     Duration,
     Labels,
     Name,
@@ -97,7 +91,7 @@ class OfflineSpec(ApiModel):
 
     deadline: Annotated[Duration, Field(description="Latest completion after arrival.")] = "24h"
     defer: Annotated[
-        bool,
+        Truth,
         Field(
             description="Whether work may wait, within its deadline, for an hour in which it emits less. "
             "Only servings planned for carbon defer."
@@ -122,8 +116,19 @@ class PlacementSpec(ApiModel):
     node_selector: Annotated[Labels, Field(description="Labels a node must carry.")] = Field(
         default_factory=dict
     )
-    min_replicas: Annotated[int, Field(ge=0, le=10_000, strict=True)] = 1
-    max_replicas: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 64
+    min_replicas: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=10_000,
+            strict=True,
+            description="Fewest replicas of the serving, all pools together; 0 lets it stop.",
+        ),
+    ] = 1
+    max_replicas: Annotated[
+        int,
+        Field(ge=1, le=10_000, strict=True, description="Most replicas of the serving, all pools together."),
+    ] = 64
     roles: Annotated[
         tuple[RoleName, ...],
         Field(
@@ -170,7 +175,7 @@ class EndpointPickerSpec(ApiModel):
             "name of each InferencePool, as the reference picker serves one InferencePool only."
         ),
     ] = "${inferencePool}-epp"
-    port: Annotated[int, Field(ge=1, le=65535, strict=True)] = 9002
+    port: Annotated[int, Field(ge=1, le=65535, strict=True, description="Port of that Service.")] = 9002
     failure_mode: Annotated[
         Literal["FailOpen", "FailClose"],
         Field(description="Whether requests go to any replica, or are refused, while the picker is away."),
@@ -274,64 +279,79 @@ class LLMServingSpec(ApiModel):
 class PoolShare(ApiModel):
     """What one pool contributes to a serving, in one role."""
 
-    pool: str
+    pool: Annotated[str, Field(description="Nodes alike in hardware, zone and age.")]
     role: RoleName
-    traffic_class: Annotated[str, Field(alias="class")]
-    tensor_parallel: int
-    replicas: int
-    ready_replicas: int = 0
+    traffic_class: Annotated[str, Field(alias="class", description="online or offline.")]
+    tensor_parallel: Annotated[int, Field(description="Accelerators of a replica; 0 on CPU cores.")]
+    replicas: Annotated[int, Field(description="Replicas that are planned.")]
+    ready_replicas: Annotated[int, Field(description="Replicas that are ready.")] = 0
     share: Annotated[float, Field(description="Share of the serving's requests, 0 to 1.")]
-    operational_grams_per_hour: NonNegative
-    embodied_grams_per_hour: NonNegative
-    reason: str = ""
+    operational_grams_per_hour: Annotated[NonNegative, Field(description="gCO2e/h of the power used.")]
+    embodied_grams_per_hour: Annotated[NonNegative, Field(description="gCO2e/h of making the hardware.")]
+    reason: Annotated[str, Field(description="Why this pool, in a sentence.")] = ""
 
 
 class DesignPoint(ApiModel):
     """What another objective would have chosen on the same constraints."""
 
     objective: Objective
-    grams_per_hour: NonNegative
-    watts: NonNegative
-    cost_per_hour: NonNegative
+    grams_per_hour: Annotated[NonNegative, Field(description="gCO2e/h that it would emit.")]
+    watts: Annotated[NonNegative, Field(description="Power at the facility.")]
+    cost_per_hour: Annotated[NonNegative, Field(description="US dollars per hour.")]
 
 
 class WaitingRequests(ApiModel):
     """Offline requests that wait, by when the first of them came."""
 
-    arrived_at: str
-    requests: NonNegative
+    arrived_at: Annotated[str, Field(description="Begin of the hour in which they came.")]
+    requests: Annotated[NonNegative, Field(description="How many wait.")]
 
 
 class OfflineStatus(ApiModel):
     """What offline work does, as of a time; with the rate it tells what waits at any later time, too."""
 
-    as_of: str
+    as_of: Annotated[str, Field(description="When the present order began.")]
     requests_per_second: (
         Annotated[NonNegative, Field(description="Rate of work; left out where work runs as it comes.")]
         | None
     ) = None
-    backlog_requests: NonNegative = 0.0
-    backlog: Annotated[tuple[WaitingRequests, ...], Field(max_length=48)] = ()
-    waits_until: str | None = None
-    reason: str = ""
-    message: str = ""
+    backlog_requests: Annotated[NonNegative, Field(description="Requests that waited then.")] = 0.0
+    backlog: Annotated[
+        tuple[WaitingRequests, ...], Field(max_length=48, description="The same by hour of arrival.")
+    ] = ()
+    waits_until: Annotated[str, Field(description="When waiting work starts, where it does.")] | None = None
+    reason: Annotated[
+        str, Field(description="AtOnce, WaitsForCleanerHour, CleanerHour, DeadlineNear or CapacityShort.")
+    ] = ""
+    message: Annotated[str, Field(description="The same in a sentence.")] = ""
 
 
 class LLMServingStatus(ApiModel):
     """Observed state of an LLMServing."""
 
-    observed_generation: int | None = None
-    replicas: int = 0
-    ready_replicas: int = 0
-    grams_per_hour: NonNegative | None = None
-    operational_grams_per_hour: NonNegative | None = None
-    embodied_grams_per_hour: NonNegative | None = None
+    observed_generation: (
+        Annotated[int, Field(description="Generation of the spec that this is about.")] | None
+    ) = None
+    replicas: Annotated[int, Field(description="Replicas that are planned, in all pools.")] = 0
+    ready_replicas: Annotated[int, Field(description="Replicas that are ready, in all pools.")] = 0
+    grams_per_hour: (
+        Annotated[NonNegative, Field(description="gCO2e/h of the placement, operational and embodied.")]
+        | None
+    ) = None
+    operational_grams_per_hour: (
+        Annotated[NonNegative, Field(description="gCO2e/h of the power used.")] | None
+    ) = None
+    embodied_grams_per_hour: (
+        Annotated[NonNegative, Field(description="gCO2e/h of making the hardware.")] | None
+    ) = None
     saved_percent: (
         Annotated[float, Field(description="Carbon saved against the cost-optimal design point, in percent.")]
         | None
     ) = None
-    pools: tuple[PoolShare, ...] = ()
-    design_points: tuple[DesignPoint, ...] = ()
+    pools: Annotated[tuple[PoolShare, ...], Field(description="What serves it, by pool and role.")] = ()
+    design_points: Annotated[
+        tuple[DesignPoint, ...], Field(description="What other objectives would have chosen for it.")
+    ] = ()
     levers: Annotated[
         tuple[LeverContribution, ...], Field(description="What each of the four R saves on this serving.")
     ] = ()
@@ -341,20 +361,23 @@ class LLMServingStatus(ApiModel):
     slices: Annotated[
         tuple[SliceReason, ...], Field(description="Those of the highest rates, at most 12.")
     ] = ()
-    margins: tuple[ClassMargin, ...] = ()
-    binding: tuple[BindingConstraint, ...] = ()
+    margins: Annotated[
+        tuple[ClassMargin, ...], Field(description="What 1,000 requests more of each class would add.")
+    ] = ()
+    binding: Annotated[
+        tuple[BindingConstraint, ...], Field(description="Constraints that hold the objective up.")
+    ] = ()
     plan: Annotated[str, Field(description="Identity of the plan behind this state.")] = ""
-    last_planned: str | None = None
+    last_planned: Annotated[str, Field(description="When its placement was last decided.")] | None = None
     reason: Annotated[str, Field(description="Why the placement is what it is.")] = ""
     decision: (
         Annotated[DecisionOutcome, Field(description="What the last decision changed, or why nothing.")]
         | None
     ) = None
-    last_change: LastChange | None = None
-    forecasts: Annotated[
-        tuple[ForecastAccuracy, ...],
-        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["of"]}),
-    ] = ()
+    last_change: (
+        Annotated[LastChange, Field(description="When replicas were last planned to move, and why.")] | None
+    ) = None
+    forecasts: Forecasts = ()
     offline: (
         Annotated[OfflineStatus, Field(description="What offline work that may wait does now.")] | None
     ) = None
@@ -362,10 +385,7 @@ class LLMServingStatus(ApiModel):
         Annotated[LoadsStatus, Field(description="The load that is planned for, where it is measured.")]
         | None
     ) = None
-    conditions: Annotated[
-        tuple[Condition, ...],
-        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
-    ] = ()
+    conditions: Conditions = ()
 
 
 class LLMServing(ApiModel):

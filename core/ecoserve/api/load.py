@@ -188,9 +188,9 @@ class Load(ApiModel):
 class LengthShare(ApiModel):
     """Requests of about one length, in tokens, and their share of all."""
 
-    input_tokens: Positive
-    output_tokens: Positive
-    share: Annotated[float, Field(gt=0, le=1, strict=True)]
+    input_tokens: Annotated[Positive, Field(description="Tokens of a prompt.")]
+    output_tokens: Annotated[Positive, Field(description="Tokens of an answer.")]
+    share: Annotated[float, Field(gt=0, le=1, strict=True, description="Share of all requests, 0 to 1.")]
 
 
 class LoadStatus(ApiModel):
@@ -200,7 +200,9 @@ class LoadStatus(ApiModel):
         NonNegative, Field(description="Planned for: what is measured, or expected soon, in steps.")
     ]
     observed_at: Annotated[str, Field(description="When it was last measured.")]
-    lengths: Annotated[tuple[LengthShare, ...], Field(max_length=16)] = ()
+    lengths: Annotated[
+        tuple[LengthShare, ...], Field(max_length=16, description="Lengths that are planned for.")
+    ] = ()
 
 
 class LoadsStatus(ApiModel):

@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from ecoserve.api.base import ApiModel, Name, cel, one_of, rules
+from ecoserve.api.base import ApiModel, Name, Truth, cel, one_of, rules
 from ecoserve.api.llmserving import Precision
 
 MOST_PROFILES = 16
@@ -38,7 +38,7 @@ class MeasuredPointSpec(ApiModel):
         | None
     ) = None
     phases_apart: Annotated[
-        bool, Field(description="All prompts were read before the first token was written.")
+        Truth, Field(description="All prompts were read before the first token was written.")
     ] = False
 
 
@@ -50,7 +50,9 @@ class MeasuredProfileSpec(ApiModel):
     )
 
     model: Annotated[Name, Field(description="Hugging Face name.")]
-    precision: Precision = "bf16"
+    precision: Annotated[
+        Precision, Field(description="Precision of the weights; bf16 and fp16 count as one.")
+    ] = "bf16"
     tensor_parallel: (
         Annotated[int, Field(ge=1, le=64, strict=True, description="Devices of one replica.")] | None
     ) = None
@@ -59,7 +61,10 @@ class MeasuredProfileSpec(ApiModel):
         | None
     ) = None
     origin: Annotated[str, Field(max_length=512, description="What measured this, and when.")] = ""
-    points: Annotated[tuple[MeasuredPointSpec, ...], Field(min_length=1, max_length=MOST_POINTS)]
+    points: Annotated[
+        tuple[MeasuredPointSpec, ...],
+        Field(min_length=1, max_length=MOST_POINTS, description="What was measured, one load each."),
+    ]
 
     @model_validator(mode="after")
     def _one_share(self) -> Self:

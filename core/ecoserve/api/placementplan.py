@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ecoserve.api.accounts import Account, LeverContribution
-from ecoserve.api.base import ApiModel, Condition, NonNegative, ObjectMeta, Positive, cel
+from ecoserve.api.base import ApiModel, Conditions, NonNegative, ObjectMeta, Positive, cel
 from ecoserve.api.labels import API_VERSION, CURRENT_PLAN
 from ecoserve.api.llmserving import DesignPoint, Objective, RoleName
 from ecoserve.api.margins import BindingConstraint, PlanClassMargin, PlanSliceReason
@@ -204,10 +204,7 @@ class PlacementPlanStatus(ApiModel):
     ] = ()
     account: Annotated[Account, Field(description="Of all servings; up to date to the minute.")] | None = None
     instances: PlanInstances = Field(default_factory=PlanInstances)
-    conditions: Annotated[
-        tuple[Condition, ...],
-        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
-    ] = ()
+    conditions: Conditions = ()
 
 
 PAST_PLANS_STAY = cel(

@@ -109,3 +109,20 @@ def test_every_rule_has_a_sentence(crd: dict[str, Any]) -> None:
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     found = [rule for node in nodes(schema) for rule in node.get(RULES, ())]
     assert all(rule["message"] and not rule["message"].endswith(".") for rule in found)
+
+
+def undescribed(schema: dict[str, Any], path: str) -> Iterator[str]:
+    """Fields of which `kubectl explain` would print a name and nothing else."""
+    for name, child in schema.get("properties", {}).items():
+        if "description" not in child:
+            yield f"{path}.{name}"
+        yield from undescribed(child, f"{path}.{name}")
+        yield from undescribed(child.get("items", {}), f"{path}.{name}")
+
+
+@pytest.mark.parametrize("part", ["spec", "status"])
+@pytest.mark.parametrize("kind", ["LLMServing", "GridZone", "HardwareProfile"])
+def test_kubectl_explains_every_field_of_what_people_write_and_read(kind: str, part: str) -> None:
+    (crd,) = [each for each in build_crds() if each["spec"]["names"]["kind"] == kind]
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    assert list(undescribed(schema.get(part, {}), part)) == []

@@ -29,6 +29,7 @@ MANIFEST_MISTAKES = {
     "half of the roles": ("serving", "spec/placement/roles", ["prefill"], "prefill and decode together"),
     "no roles": ("serving", "spec/placement/roles", [], "spec.placement.roles"),
     "text for truth": ("serving", "spec/placement/cpu", "yes", "spec.placement.cpu: 'yes'"),
+    "text for deferral": ("serving", "spec/offline/defer", "no", "spec.offline.defer: 'no'"),
     "an unknown mode": ("serving", "spec/policy/mode", "enforce", "'Enforce', 'Recommend' or 'Paused'"),
     "an unknown field": ("serving", "spec/modle", "x", "spec.modle"),
     "no name": ("serving", "metadata/name", "", "metadata.name"),
