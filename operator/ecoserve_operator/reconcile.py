@@ -187,6 +187,7 @@ class Reconciler:
         orders = self.deferral.orders
         self.metrics.show(decision, readings, forecasts, orders, ready, self.accounts.rates)
         self.metrics.show_loads(self.loads.latest, now)
+        self.metrics.show_statuses(self.world.reported, self.reporter.plan_status)
 
     async def _report_zones(
         self, readings: Mapping[str, Reading], forecasts: Mapping[str, tuple[ForecastAccuracy, ...]]

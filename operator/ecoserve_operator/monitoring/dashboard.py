@@ -66,7 +66,11 @@ _ROWS: tuple[tuple[str, tuple[_Panel, ...]], ...] = (
                 ),
                 kind="stat",
             ),
-            _panel("Nodes on", ("ecoserve_pool_nodes_on", "{{pool}}")),
+            _panel(
+                "gCO2e/h that each lever saves",
+                ("ecoserve_lever_saved_grams_per_hour", "{{lever}}"),
+                description="How much more the best plan without it would emit.",
+            ),
         ),
     ),
     (
@@ -75,7 +79,11 @@ _ROWS: tuple[tuple[str, tuple[_Panel, ...]], ...] = (
             _panel(
                 "What decisions meant for servings", _counted("ecoserve_serving_decisions_total", "reason")
             ),
-            _panel("Plans by outcome", _counted("ecoserve_plans_total", "outcome")),
+            _panel(
+                "Plans by outcome, and Deployments written",
+                _counted("ecoserve_plans_total", "outcome"),
+                _counted("ecoserve_deployment_writes_total", "verb", "Deployments: "),
+            ),
             _panel(
                 "From a change to its plan, and to the last Deployment",
                 *(
@@ -94,7 +102,7 @@ _ROWS: tuple[tuple[str, tuple[_Panel, ...]], ...] = (
                 ("ecoserve_serving_ready_replicas", "{{serving}} ready"),
                 ("sum by (serving) (ecoserve_desired_replicas)", "{{serving}} to be"),
             ),
-            _panel("Deployments written", _counted("ecoserve_deployment_writes_total", "verb")),
+            _panel("Nodes on", ("ecoserve_pool_nodes_on", "{{pool}}")),
             _panel(
                 "Gap between plan and bound",
                 ("ecoserve_plan_gap_ratio", "gap"),
@@ -137,9 +145,53 @@ _ROWS: tuple[tuple[str, tuple[_Panel, ...]], ...] = (
         ),
     ),
     (
+        "Pods and the extender",
+        (
+            _panel(
+                "Answers of the extender, p99",
+                (
+                    "histogram_quantile(0.99, sum by (le, verb) "
+                    "(rate(ecoserve_extender_request_seconds_bucket[$__rate_interval])))",
+                    "{{verb}}",
+                ),
+                unit="s",
+            ),
+            _panel(
+                "Pods asked about",
+                (
+                    "sum by (class, verdict) (increase(ecoserve_extender_verdicts_total[$__rate_interval]))",
+                    "{{class}}: {{verdict}}",
+                ),
+                _counted("ecoserve_extender_refused_calls_total", "reason", "calls refused: "),
+            ),
+            _panel("Nodes refused, by reason", _counted("ecoserve_extender_rejections_total", "reason")),
+            _panel(
+                "What rankings had to do without", _counted("ecoserve_extender_fallbacks_total", "reason")
+            ),
+            _panel(
+                "Offline pods asked to leave, decisions and calls back",
+                _counted("ecoserve_extender_evictions_total", "outcome", "leave: "),
+                _counted("ecoserve_extender_decisions_total", "outcome", "decision "),
+                _counted("ecoserve_extender_retries_total", "outcome", "call back "),
+                _counted("ecoserve_extender_use_readings_total", "outcome", "readings of use "),
+            ),
+            _panel(
+                "Age of the plan, and clocks",
+                ("ecoserve_extender_plan_age_seconds", "plan, {{instance}}"),
+                ("ecoserve_extender_clock_skew_seconds", "clock ahead, {{instance}}"),
+                unit="s",
+            ),
+        ),
+    ),
+    (
         "Health",
         (
             _panel("Leaders", ("sum(ecoserve_leading)", "operators that act"), kind="stat"),
+            _panel(
+                "Conditions that do not hold",
+                ("count by (kind, type) (ecoserve_condition == 0)", "{{type}} of {{kind}}s"),
+                description="Whose they are: ecoserve_condition == 0. What is wrong: kubectl describe.",
+            ),
             _panel(
                 "Stale signals and held servings",
                 ("sum(ecoserve_zone_intensity_stale)", "zones with a stale intensity"),
@@ -149,21 +201,16 @@ _ROWS: tuple[tuple[str, tuple[_Panel, ...]], ...] = (
             _panel(
                 "Errors",
                 _counted("ecoserve_errors_total", "kind"),
-                _counted("ecoserve_extender_refused_calls_total", "reason", "extender: "),
+                _counted("ecoserve_extender_watch_restarts_total", "resource", "extender, watch of "),
+                (
+                    "sum(increase(ecoserve_extender_invalid_plans_total[$__rate_interval]))",
+                    "extender: plans that can't be read",
+                ),
             ),
             _panel(
                 "Silence of watches",
                 ("ecoserve_watch_event_age_seconds", "operator {{instance}}"),
                 ("ecoserve_extender_cache_age_seconds", "extender {{instance}} {{resource}}"),
-                unit="s",
-            ),
-            _panel(
-                "Answers of the extender, p99",
-                (
-                    "histogram_quantile(0.99, sum by (le, verb) "
-                    "(rate(ecoserve_extender_request_seconds_bucket[$__rate_interval])))",
-                    "{{verb}}",
-                ),
                 unit="s",
             ),
             _panel(

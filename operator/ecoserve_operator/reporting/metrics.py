@@ -6,6 +6,7 @@ statuses (grams emitted) goes on counting from there after a restart, so that no
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,6 +18,7 @@ from prometheus_client import (
 )
 
 from ecoserve.api.accounts import ForecastAccuracy
+from ecoserve.api.labels import CURRENT_PLAN
 from ecoserve.planner.backlog import total
 from ecoserve_operator.planning.offline import Order
 from ecoserve_operator.planning.planner import Decision
@@ -24,7 +26,7 @@ from ecoserve_operator.reporting.accounts import WHOLE, Rates
 from ecoserve_operator.reporting.load import loads_accuracy
 from ecoserve_operator.signals.intensity import Reading
 from ecoserve_operator.signals.load.signals import Loads
-from ecoserve_operator.watch.records import Key
+from ecoserve_operator.watch.records import Key, Reported
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _WATTS_PER_KILOWATT = 1000.0
@@ -115,6 +117,14 @@ class Metrics:
         self._rates = self._gauge(
             "grams_per_hour", "gCO2e/h by what is planned and by what objectives would have.", "placement"
         )
+        self._levers = self._gauge(
+            "lever_saved_grams_per_hour",
+            "gCO2e/h that the best plan without a lever would emit more.",
+            "lever",
+        )
+        self._conditions = self._gauge(
+            "condition", "1 where a condition of an object is True, else 0.", "kind", "name", "type"
+        )
         self._idle = self._gauge(
             "pool_idle_grams_per_hour", "gCO2e/h of the idle power of a pool's nodes that are on.", "pool"
         )
@@ -189,6 +199,19 @@ class Metrics:
                     self._waiting.labels(name, kind).set(reading.waiting)
             for found in loads_accuracy(by_class):
                 self._load_error.labels(name, found.of).set(found.mean_absolute_percent_error / _PERCENT)
+
+    def show_statuses(self, reported: Mapping[Key, Reported], plan_status: Mapping[str, Any]) -> None:
+        """Show what statuses say: conditions, and what each lever saves in all; to be called after `show`."""
+        for (namespace, name), told in reported.items():
+            kind, written = ("GridZone", name) if namespace is None else ("LLMServing", f"{namespace}/{name}")
+            self._show_conditions(kind, written, told.body)
+        self._show_conditions("PlacementPlan", CURRENT_PLAN, plan_status)
+        for item in plan_status.get("levers", ()):
+            self._levers.labels(item["lever"]).set(item["gramsPerHour"])
+
+    def _show_conditions(self, kind: str, name: str, status: Mapping[str, Any]) -> None:
+        for item in status.get("conditions", ()):
+            self._conditions.labels(kind, name, item["type"]).set(item["status"] == "True")
 
     def _show_choices(self, decision: Decision) -> None:
         for demand in decision.snapshot.servings:

@@ -1,6 +1,7 @@
 """What /metrics shows of a decision."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from ecoserve_operator.planning.planner import Decision
 from ecoserve_operator.reporting.accounts import WHOLE
 from ecoserve_operator.reporting.metrics import Metrics
 from ecoserve_operator.signals.intensity import Freshness, Reading
+from ecoserve_operator.watch.records import Reported
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 CHAT = "n/chat"
@@ -86,6 +88,33 @@ def test_a_decision_is_shown_in_figures_and_what_has_gone_disappears(decision: D
     assert value("zone_intensity_stale", zone="west") is None
     assert value("serving_ready_replicas", serving=CHAT) is None
     assert value("grams_per_hour", placement="cost") is None
+
+
+def test_conditions_of_all_kinds_and_levers_are_shown_as_statuses_tell_them(decision: Decision) -> None:
+    metrics = Metrics()
+
+    def shown(metric: str, **labels: str) -> float | None:
+        return metrics.registry.get_sample_value(f"ecoserve_{metric}", labels)
+
+    def told(**conditions: str) -> dict[str, Any]:
+        return {"conditions": [{"type": name, "status": status} for name, status in conditions.items()]}
+
+    reported = {
+        ("n", "chat"): Reported(body=told(Ready="False", Feasible="True", Applied="Unknown")),
+        (None, "west"): Reported(body=told(Fresh="True")),
+        ("n", "new"): Reported(),
+    }
+    plan = {**told(NodesKnown="False"), "levers": [{"lever": "reuse", "gramsPerHour": 3.5}]}
+    metrics.show_statuses(reported, plan)
+    chat = {"kind": "LLMServing", "name": CHAT}
+    assert [shown("condition", **chat, type=each) for each in ("Ready", "Feasible", "Applied")] == [0, 1, 0]
+    assert shown("condition", kind="GridZone", name="west", type="Fresh") == 1
+    assert shown("condition", kind="PlacementPlan", name="current", type="NodesKnown") == 0
+    assert shown("lever_saved_grams_per_hour", lever="reuse") == 3.5
+
+    metrics.show(decision, {}, {}, {}, {}, {})
+    assert shown("condition", **chat, type="Ready") is None
+    assert shown("lever_saved_grams_per_hour", lever="reuse") is None
 
 
 def test_counters_of_a_serving_go_with_it_and_the_fleets_stay() -> None:
