@@ -2,6 +2,7 @@
 
 A check of a commit must tell the same each time, so examples are derived from the tests; `HYPOTHESIS_PROFILE=search` looks for
 new ones, which is how properties are to be run while the code that they hold is worked on, and `thorough` for ten times as many.
+How a test takes part: `properties`.
 """
 
 import json
@@ -18,15 +19,16 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from ecoserve.workload.lengths import length_distribution
 
 pytest_plugins = ["ecoserve_devcluster.pytest_plugin"]
 
-settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
-settings.register_profile("search", deadline=None, print_blob=True)
+_ON_ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("repeatable", _ON_ANY_MACHINE, derandomize=True, database=None)
+settings.register_profile("search", _ON_ANY_MACHINE, print_blob=True)
 settings.register_profile("thorough", settings.get_profile("search"), max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 

@@ -7,11 +7,12 @@ them wrong in one place, must be taken or refused by both.
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import HealthCheck, event, example, given, settings
+from hypothesis import HealthCheck, event, example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ecoserve.api import GridZone, HardwareProfile, LLMServing
+from properties import examples
 
 Spec = dict[str, Any]
 
@@ -129,12 +130,7 @@ profiles = st.one_of(
 
 Model = type[LLMServing] | type[GridZone] | type[HardwareProfile]
 
-agreeing = settings(
-    max_examples=100,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+agreeing = examples(100, HealthCheck.function_scoped_fixture)
 
 
 def check_agreement(model: Model, spec: Spec, refusal: Callable[[Spec], str]) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
+
+from properties import examples
 
 pytestmark = pytest.mark.devcluster
 
@@ -101,10 +103,7 @@ def test_ten_thousand_mutated_bodies(bench: Any) -> None:
     seen: dict[int, int] = {}
     with httpx.Client(base_url=bench.url, trust_env=False) as client:
 
-        @settings(
-            max_examples=5_000, deadline=None, database=None, derandomize=True,
-            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-        )  # fmt: skip
+        @examples(5_000, HealthCheck.data_too_large)
         @given(mutated())
         def ask(raw: bytes) -> None:
             for verb, check in (("filter", _check_filter), ("prioritize", _check_prioritize)):

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from ecoserve.cli.app import run
+from properties import examples
 
 Capture = pytest.CaptureFixture[str]
 KeyPath = tuple[str | int, ...]
@@ -74,7 +75,7 @@ def answers_or_refuses(arguments: list[str], capsys: Capture) -> None:
         json.loads(captured.out, parse_constant=lambda name: pytest.fail(f"{name} in the answer"))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(100, HealthCheck.function_scoped_fixture)
 @given(data=st.data())
 def test_an_instance_changed_anywhere_is_answered_or_refused(
     data: st.DataObject, instance: Any, tmp_path: Path, capsys: Capture
@@ -85,7 +86,7 @@ def test_an_instance_changed_anywhere_is_answered_or_refused(
 
 
 @pytest.mark.parametrize("name", ["serving", "zone", "profile", "node", "fleet"])
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(6, HealthCheck.function_scoped_fixture)
 @given(data=st.data())
 def test_a_manifest_changed_anywhere_is_answered_or_refused(
     name: str, data: st.DataObject, world: Any, write_world: Callable[..., list[str]], capsys: Capture
@@ -96,7 +97,7 @@ def test_a_manifest_changed_anywhere_is_answered_or_refused(
 
 
 @given(text=st.text(max_size=200))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(100, HealthCheck.function_scoped_fixture)
 def test_any_text_is_refused_in_one_sentence(text: str, tmp_path: Path, capsys: Capture) -> None:
     file = tmp_path / "instance.yaml"
     file.write_bytes(text.encode("utf-8", "surrogatepass"))

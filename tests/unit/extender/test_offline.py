@@ -4,7 +4,7 @@ import dataclasses
 import json
 import tracemalloc
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoserve.api.labels import POOL, SERVING
@@ -13,6 +13,7 @@ from ecoserve_extender.cache.records import Requests
 from ecoserve_extender.measured.use import Sample
 from ecoserve_extender.policy.verdict import Rejection
 from ecoserve_extender.wire import decode_request
+from properties import examples
 
 GIB = 2**30
 
@@ -197,7 +198,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(STEPS)
 def test_no_burst_breaks_a_headroom(make_world, steps):
     """However binds are delayed and whichever allowed node each pod is put on, offline pods keep the headroom.

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoserve.carbon import AverageIntensity, IntensitySeries
@@ -31,6 +31,7 @@ from ecoserve_operator.planning.snapshot import demand_of
 from ecoserve_operator.reporting.conditions import Aspect, Reason, Verdict
 from ecoserve_operator.reporting.status import ServingFacts, build_status
 from ecoserve_operator.watch.records import ServingRecord, serving_record
+from properties import examples
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -213,7 +214,7 @@ def test_a_planner_that_fails_changes_nothing_of_what_is_known() -> None:
     assert work.orders[BATCH] == before
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     rates=st.lists(st.sampled_from([0.0, 0.1, 1.0, 5.0]), min_size=24, max_size=24),
     deadline_hours=st.sampled_from([0.5, 3.0, 12.0, 24.0]),

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ecoserve.catalog import load_catalog
@@ -18,6 +18,7 @@ from ecoserve.performance import (
     engine_resources,
     replica_capacity,
 )
+from properties import examples
 
 CATALOG = load_catalog()
 CHAT = Slo(ttft_seconds=0.5, tpot_seconds=0.05, percentile=90)
@@ -184,7 +185,7 @@ def rate(of: Engine, tokens: tuple[int, int], slo: Slo | None) -> float:
     return result.max_requests_per_second if isinstance(result, ReplicaCapacity) else 0.0
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(ENGINES, LENGTHS, SLOS)
 def test_the_objective_holds_at_the_capacity(of, tokens, slo):
     result = replica_capacity(of, *tokens, slo)
@@ -196,7 +197,7 @@ def test_the_objective_holds_at_the_capacity(of, tokens, slo):
     assert result.latency_seconds >= result.ttft_seconds
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(ENGINES, LENGTHS, SLOS, st.floats(0.2, 1))
 def test_a_tighter_objective_never_allows_more(of, tokens, slo, factor):
     most = rate(of, tokens, slo) * NOISE
@@ -205,7 +206,7 @@ def test_a_tighter_objective_never_allows_more(of, tokens, slo, factor):
     assert rate(of, tokens, replace(slo, percentile=99.9)) <= most
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(
     ENGINES,
     st.tuples(st.integers(200, 8000), st.integers(20, 400)),
@@ -220,7 +221,7 @@ def test_a_longer_prompt_never_allows_more(of, tokens, slo, more_input, more_out
     assert rate(of, (tokens[0] + more_input, tokens[1] + more_output), None) <= offline
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(ENGINES, LENGTHS, SLOS, st.floats(1, 4), st.floats(1, 2))
 def test_burstier_arrivals_never_allow_more(of, tokens, slo, cv, factor):
     slo = replace(slo, percentile=95)
@@ -244,13 +245,13 @@ def test_what_bounds_the_rate_is_named(tokens, slo, limit):
     assert capacity(engine(), tokens, slo).limit is limit
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(ENGINES, LENGTHS, SLOS)
 def test_no_objective_allows_at_least_as_much(of, tokens, slo):
     assert rate(of, tokens, replace(slo, percentile=99)) <= rate(of, tokens, None) * (1 + 1e-6)
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(
     st.sampled_from(["m7i.48xlarge", "m7a.48xlarge", "m7g.metal"]),
     st.integers(1, 63),

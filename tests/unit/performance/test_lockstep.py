@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoserve.catalog import load_catalog
@@ -14,6 +14,7 @@ from ecoserve.performance.steps import engine_steps
 from ecoserve.performance.streams import arrivals, gaps
 from ecoserve.simulation.arrivals import Requests
 from ecoserve.simulation.attainment import replay
+from properties import examples
 
 CATALOG = load_catalog()
 
@@ -70,7 +71,7 @@ def both_ways(of: Engine, steps, times, tokens):
 LLAMA, QWEN = "meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen3-32B"
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(
     st.lists(st.integers(0, 20_000), min_size=1, max_size=30, unique=True),
     st.integers(1, 3000),

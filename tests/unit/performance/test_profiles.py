@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoserve.catalog import MeasuredPoint, MeasuredProfile, load_catalog
@@ -16,6 +16,7 @@ from ecoserve.errors import InvalidInputError
 from ecoserve.performance import Engine, OperatingPoint, Role, Slo, Source, predict_point, replica_capacity
 from ecoserve.performance.profiles import figures_at, interpolation_error, profile_of
 from ecoserve.performance.steps import engine_steps
+from properties import examples
 
 CATALOG = load_catalog()
 MODEL = CATALOG.model("meta-llama/Llama-3.1-8B-Instruct")
@@ -135,7 +136,7 @@ def test_measured_steps_come_back_from_the_step_model():
     batches=st.lists(st.floats(1, 200), min_size=12, max_size=12),
     context=st.floats(1050, 20_000),
 )
-@settings(max_examples=60)
+@examples(60)
 def test_a_step_never_gets_shorter_with_the_batch_nor_jumps_at_an_edge(tpots, batches, context):
     points = [point(2.0**index, tpot) for index, tpot in enumerate(tpots)]
     steps = engine_steps(engine(profile(*points)))

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoserve.planner.blocks import Blocks, blocks_of
@@ -14,6 +14,7 @@ from ecoserve.planner.instance import PlanningInstance, parse_instance
 from ecoserve.planner.pricing import Relaxation
 from ecoserve.planner.solver import solve
 from ecoserve.planner.tiers import Allowance, Tiers
+from properties import examples
 
 
 def document(
@@ -172,7 +173,7 @@ RATES = st.sampled_from([0.1, 0.5, 1.0, 2.5])
     ),
     nodes=st.integers(1, 3),
 )
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(20)
 def test_the_bound_is_below_the_optimum_and_the_plan_serves_all(
     servings: list[list[float]], figures: list[tuple[float, float]], nodes: int
 ) -> None:

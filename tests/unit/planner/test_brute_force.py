@@ -5,11 +5,12 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoserve.planner.instance import parse_instance
 from ecoserve.planner.solver import solve
+from properties import examples
 
 CONFIGURATIONS = (
     ("c0", "p0", "prefill"),
@@ -131,7 +132,7 @@ def assignable(items: list[tuple[float, ...]], nodes: int, room: tuple[float, ..
     )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(40)
 @given(spec=tiny())
 def test_whole_placement_with_phases_limits_and_resources_is_optimal(spec: dict[str, Any]) -> None:
     result = solve(parse_instance({"spec": spec}))

@@ -5,12 +5,13 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoserve.errors import InvalidInputError
 from ecoserve.planner.instance import parse_instance
 from ecoserve.planner.solver import solve
+from properties import examples
 
 NAMES = ("a", "b", "c")
 
@@ -106,13 +107,13 @@ def tiers(spec: dict[str, Any], **changes: Any) -> tuple[float, ...]:
     return (result.unserved["s0"], result.unserved["s1"], excess, result.objective)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(60)
 @given(spec=held_fleets())
 def test_whole_placement_within_a_churn_budget_is_optimal(spec: dict[str, Any]) -> None:
     assert tiers(spec) == pytest.approx(best(spec), abs=1e-5)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(30)
 @given(spec=held_fleets())
 def test_split_placement_is_never_worse(spec: dict[str, Any]) -> None:
     whole, split = best(spec), tiers(spec, divisible=True)

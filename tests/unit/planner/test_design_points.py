@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from ecoserve.api.llmserving import Objective
@@ -15,6 +15,7 @@ from ecoserve.planner.build import SearchEffort
 from ecoserve.planner.design_points import Alternative, DesignPoints, compare, with_alternatives
 from ecoserve.planner.levers import ALL_LEVERS, Lever
 from ecoserve.planner.plan import make_plan
+from properties import examples
 
 EFFORT = SearchEffort(relative_gap=0.02, time_limit_seconds=2)
 ROLES = ["both", "prefill", "decode"]
@@ -30,7 +31,7 @@ def named(points: DesignPoints) -> dict[str, Alternative]:
     return {item.name: item for item in points.alternatives}
 
 
-@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(2, HealthCheck.function_scoped_fixture)
 @given(
     west=st.floats(0, 900), east=st.floats(0, 900), rate=st.floats(0.1, 30), offline_rate=st.floats(0.1, 10)
 )

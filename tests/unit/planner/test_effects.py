@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from ecoserve.carbon import Lifetimes
@@ -17,6 +17,7 @@ from ecoserve.planner.build import SearchEffort
 from ecoserve.planner.effects import NO_LEVERS, LeverEffects, measure_effects, measured_sets
 from ecoserve.planner.levers import ALL_LEVERS, Lever
 from ecoserve.planner.plan import make_plan
+from properties import examples
 
 Make = Callable[..., Any]
 ROUGH = SearchEffort(relative_gap=0.3, time_limit_seconds=1)
@@ -52,7 +53,7 @@ def assert_monotone(effects: LeverEffects) -> None:
                     assert plan.grams_per_hour <= some.grams_per_hour
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(5, HealthCheck.function_scoped_fixture)
 @given(
     west=st.sampled_from([0.0, 17.0, 300.0]),
     rate=st.sampled_from([1.0, 60.0]),

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from ecoserve.api.llmserving import Objective
@@ -17,6 +17,7 @@ from ecoserve.planner.build import SearchEffort
 from ecoserve.planner.carry_out import Interval, PlanMemory, carry_out, with_offline
 from ecoserve.planner.horizon import may_wait, plan_horizon
 from ecoserve.planner.horizon_reasons import ScheduleReason, explain
+from properties import examples
 
 Make = Callable[..., Any]
 HOUR = timedelta(hours=1)
@@ -94,7 +95,7 @@ def test_what_has_waited_past_its_slack_runs_at_once(hours_of: Make, memory: Pla
     assert schedule.late_requests == 0
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(15, HealthCheck.function_scoped_fixture)
 @given(
     grams=st.lists(st.sampled_from([0.0, 30.0, 200.0, 450.0, 900.0]), min_size=2, max_size=5),
     arrivals=st.sampled_from([0.2, 1.0]),

@@ -3,13 +3,14 @@
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoserve.planner.backlog import Work
 from ecoserve.planner.formulation import formulate
 from ecoserve.planner.horizon_program import LEAST_GAIN_PER_HOUR, Stage, spread
 from ecoserve.planner.instance import parse_instance
+from properties import examples
 
 JOULES = 3.6e6 / 1000  # a gram for each request at 1000 g/kWh
 
@@ -102,7 +103,7 @@ def typical(problem):
     return sum(min(grams) for grams in open_pools) / len(hours) * work.total / 1000
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(problems())
 def test_schedules_are_optimal_in_time_and_within_capacity(problem):
     work, hours = problem

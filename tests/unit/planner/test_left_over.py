@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from ecoserve.api.llmserving import Objective
@@ -14,6 +14,7 @@ from ecoserve.planner.explained import explained
 from ecoserve.planner.levers import ALL_LEVERS, Lever
 from ecoserve.planner.plan import Plan, make_plan
 from ecoserve.planner.solver import solve
+from properties import examples
 
 Make = Callable[..., Any]
 
@@ -115,11 +116,7 @@ def test_without_reduce_a_replica_asks_for_as_much_memory_on_either(
     rates=st.lists(st.sampled_from([0.5, 3.0, 12.0]), min_size=4, max_size=4),
     counts=st.tuples(st.integers(1, 2), st.integers(0, 2), st.integers(0, 2)),
 )
-@settings(
-    max_examples=12,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@examples(12, HealthCheck.function_scoped_fixture)
 def test_no_node_is_overfilled_by_any_number_of_groups(
     objectives: list[Objective],
     rates: list[float],

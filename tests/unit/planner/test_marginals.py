@@ -3,13 +3,14 @@
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoserve.planner.instance import MarginalsResult, parse_instance
 from ecoserve.planner.solver import solve
+from properties import examples
 
-EXAMPLES = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+EXAMPLES = examples(40)
 THOUSAND_AN_HOUR = 1000 / 3600
 
 

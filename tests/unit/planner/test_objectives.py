@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoserve.planner.instance import PlanningResult, parse_instance
 from ecoserve.planner.solver import solve
+from properties import examples
 
 PHASES = ("both", "prefill", "decode")
 
@@ -73,7 +74,7 @@ def grams(result: PlanningResult) -> float:
     return result.operational_grams_per_hour + result.embodied_grams_per_hour
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(problems())
 def test_nothing_emits_less_than_the_carbon_plan(problem: dict[str, Any]) -> None:
     carbon = solve(parse_instance({"spec": problem | {"objective": "carbon"}}))
@@ -87,7 +88,7 @@ def test_nothing_emits_less_than_the_carbon_plan(problem: dict[str, Any]) -> Non
         assert sum(carbon.unserved.values()) <= sum(other.unserved.values()) + 1e-4
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(problems())
 def test_every_objective_is_least_in_its_own_figure(problem: dict[str, Any]) -> None:
     results = {

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from ecoserve.api.llmserving import Objective
@@ -19,6 +19,7 @@ from ecoserve.planner.instance import PlanningResult, parse_instance
 from ecoserve.planner.pareto import pareto_front
 from ecoserve.planner.plan import make_plan
 from ecoserve.planner.solver import solve
+from properties import examples
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 EXACT = SearchEffort(relative_gap=0.0, time_limit_seconds=20)
@@ -66,7 +67,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=12, deadline=None)
+@examples(12)
 @given(documents())
 def test_a_higher_price_never_emits_more_nor_costs_less(document: dict[str, Any]) -> None:
     results = [solve(parse_instance({"spec": document | {"carbonPricePerTonne": p}})) for p in PRICES]
@@ -103,7 +104,7 @@ def test_a_price_goes_with_cost_only(objective: str, snapshot_of: Callable[..., 
         make_plan(snapshot_of([], []), objective=Objective(objective), carbon_price_per_tonne=1.0)
 
 
-@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(2, HealthCheck.function_scoped_fixture)
 @given(west=st.floats(1, 80), east=st.floats(300, 900), rate=st.floats(0.5, 60))
 def test_the_front_is_monotone_from_the_cheapest_to_the_greenest(
     snapshot_of: Callable[..., Snapshot],

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from ecoserve.api.llmserving import Objective
@@ -17,6 +17,7 @@ from ecoserve.planner.explanation import UnservedReason
 from ecoserve.planner.levers import ALL_LEVERS, Lever
 from ecoserve.planner.plan import Plan, make_plan
 from ecoserve.planner.solver import solve
+from properties import examples
 
 Make = Callable[..., Any]
 EXACT = SearchEffort(relative_gap=0.0, time_limit_seconds=20)
@@ -68,7 +69,7 @@ def test_replicas_move_to_the_cleaner_zone(snapshot_of: Make, serving_of: Make, 
     assert {item.pool for item in after.placements} == {"p5-48xlarge.east"}
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(8, HealthCheck.function_scoped_fixture)
 @given(
     west=st.sampled_from([0.0, 17.0, 261.0, 501.0]),
     east=st.sampled_from([0.0, 55.0, 749.0]),

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from ecoserve.planner.instance import PlanningInstance, parse_instance
 from ecoserve.planner.solver import solve
+from properties import examples
 
 Costs = Sequence[Sequence[float]]
 
@@ -106,7 +107,7 @@ def test_a_published_example_has_the_published_optimum(name: str) -> None:
     assert {int(pool.split()[1]) + 1 for pool, nodes in result.nodes.items() if nodes} == opened
 
 
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(st.data())
 def test_generated_facilities_cost_what_another_solver_finds(data: st.DataObject) -> None:
     numbers = st.integers(1, 40).map(float)

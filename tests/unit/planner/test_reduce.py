@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from ecoserve.carbon import coefficient_set, node_footprint
@@ -20,6 +20,7 @@ from ecoserve.planner.levers import ALL_LEVERS, Lever
 from ecoserve.planner.pinned import pinned_plan
 from ecoserve.planner.plan import Plan, make_plan
 from ecoserve.planner.reduce import in_shape, memory_request_gib, node_need
+from properties import examples
 
 Make = Callable[..., Any]
 EXACT = SearchEffort(relative_gap=0.0, time_limit_seconds=10)
@@ -141,7 +142,7 @@ def test_what_others_use_of_a_node_stays_theirs(snapshot_of: Make, serving_of: M
     assert in_shape(pool, None) is pool
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(6, HealthCheck.function_scoped_fixture)
 @given(
     shapes=st.lists(
         st.tuples(st.sampled_from([32.0, 64.0, 128.0, 384.0, 700.0]), st.sampled_from([50.0, 200.0, 4000.0])),

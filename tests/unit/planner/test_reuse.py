@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from ecoserve.fleet.assemble import with_intensity
@@ -16,6 +16,7 @@ from ecoserve.planner.document import placement_plan_spec, reuse_rows
 from ecoserve.planner.levers import ALL_LEVERS, Lever
 from ecoserve.planner.plan import Plan, make_plan
 from ecoserve.planner.reuse import RequestCost, ReuseVerdict, break_even_intensity, core_counts
+from properties import examples
 
 Make = Callable[..., Any]
 EXACT = SearchEffort(relative_gap=0.0, time_limit_seconds=10)
@@ -108,7 +109,7 @@ def test_every_pool_of_cores_has_a_verdict_per_class(
     assert verdicts(make_plan(snapshot, levers=ALL_LEVERS - {Lever.REUSE})) == {}
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(8, HealthCheck.function_scoped_fixture)
 @given(west=st.floats(0, 700), east=st.floats(0, 700), rate=st.sampled_from([0.05, 1.0, 20.0]))
 def test_verdicts_agree_with_the_plan(
     snapshot_of: Make, serving_of: Make, nodes_of: Make, west: float, east: float, rate: float

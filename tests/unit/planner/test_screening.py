@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from ecoserve.fleet.snapshot import Snapshot
@@ -15,6 +15,7 @@ from ecoserve.performance import capacity as capacities
 from ecoserve.planner import build, configurations, screening
 from ecoserve.planner.build import build_problem, misjudged
 from ecoserve.planner.plan import Plan, make_plan
+from properties import examples
 
 Make = Callable[..., Any]
 
@@ -77,7 +78,7 @@ def _searched(plan: Plan) -> None:
         assert part.problem.options[key] == everything.options[key]
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(6, HealthCheck.function_scoped_fixture)
 @given(rate=st.floats(0.1, 40.0), west=st.floats(1.0, 800.0), ttft=st.sampled_from(["300ms", "2s"]))
 def test_replicas_in_use_have_capacities_that_were_searched(
     rate: float, west: float, ttft: str, snapshot_of: Make, serving_of: Make, nodes_of: Make

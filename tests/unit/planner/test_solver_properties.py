@@ -9,11 +9,12 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoserve.planner.instance import PlanningInstance, PlanningResult, parse_instance
 from ecoserve.planner.solver import solve
+from properties import examples
 
 AMOUNTS = st.sampled_from([0.0, 1.0, 2.0, 3.0, 5.0, 8.0])
 FIGURES = st.sampled_from([0.0, 0.5, 1.0, 7.0, 30.0, 200.0])
@@ -168,7 +169,7 @@ def _places(needs: tuple[tuple[float, float], ...], free: tuple[tuple[float, flo
     )
 
 
-EXAMPLES = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+EXAMPLES = examples(60)
 
 
 def assert_sound(instance: PlanningInstance, result: PlanningResult) -> None:

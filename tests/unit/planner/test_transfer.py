@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoserve.catalog import load_catalog
@@ -23,11 +23,12 @@ from ecoserve.planner.build import SearchEffort
 from ecoserve.planner.configurations import capacity
 from ecoserve.planner.plan import make_plan
 from ecoserve.planner.transfer import JOULES_PER_BYTE_AND_END, TTFT_SHARE, bytes_per_second, transfer_of
+from properties import examples
 
 CATALOG = load_catalog()
 CHAT = Slo(ttft_seconds=1.0, tpot_seconds=0.06)
 SPLIT = ["prefill", "decode"]
-COSTLY = settings(max_examples=settings.default.max_examples // 5)
+COSTLY = examples(20)
 """For properties whose examples take a tenth of a second each."""
 
 

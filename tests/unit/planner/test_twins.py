@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoserve.planner.instance import PlanningResult, parse_instance
 from ecoserve.planner.packing import Item, pack
 from ecoserve.planner.solver import solve
 from ecoserve.planner.twins import merge_pools
+from properties import examples
 
 
 @st.composite
@@ -119,7 +120,7 @@ def assert_stands(spec: dict[str, Any], result: PlanningResult) -> None:
             assert served + result.unserved[item["name"]] == pytest.approx(item["rate"], abs=1e-5)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(40)
 @given(fleet=fleets())
 def test_equal_pools_cost_what_one_pool_costs(fleet: tuple[dict[str, Any], list[int]]) -> None:
     spec, parts = fleet

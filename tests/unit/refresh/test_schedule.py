@@ -5,13 +5,14 @@ from itertools import combinations_with_replacement, product
 from math import ceil
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoserve.errors import InvalidInputError
 from ecoserve.refresh.assumptions import Assumptions
 from ecoserve.refresh.fleet import Batch, Kind, Part
 from ecoserve.refresh.schedule import RELATIVE_GAP, Schedule, separate_schedule, uniform_schedule
+from properties import examples
 
 TOLERANCE = 1 + 2 * RELATIVE_GAP
 kilograms = st.floats(10.0, 5_000.0)
@@ -69,7 +70,7 @@ kinds = st.builds(
 )
 
 
-@settings(max_examples=6, deadline=None)
+@examples(6)
 @given(kinds, assumptions())
 def test_separate_is_never_worse_than_any_uniform_refresh(kind: Kind, years: Assumptions) -> None:
     alone = separate_schedule(kind, years)  # told of no uniform one, so that the program itself is held to it
@@ -82,7 +83,7 @@ def test_separate_is_never_worse_than_any_uniform_refresh(kind: Kind, years: Ass
             assert known.total_kg <= uniform.total_kg
 
 
-@settings(max_examples=6, deadline=None)
+@examples(6)
 @given(kinds, assumptions())
 def test_without_gains_nothing_is_replaced_before_the_end_of_its_life(kind: Kind, years: Assumptions) -> None:
     growth = max(0.0, years.demand_growth)
@@ -98,7 +99,7 @@ def test_without_gains_nothing_is_replaced_before_the_end_of_its_life(kind: Kind
     assert not early(separate_schedule(kind, years), kind, years)
 
 
-@settings(max_examples=6, deadline=None)
+@examples(6)
 @given(kilograms, st.floats(1.2, 10.0), st.floats(0.0, 2.0), st.sampled_from([0.2, 0.45, 1.0]))
 def test_more_embodied_carbon_is_never_replaced_earlier(
     kg: float, factor: float, age: float, gain: float
@@ -113,7 +114,7 @@ def test_more_embodied_carbon_is_never_replaced_earlier(
     assert first[0] <= first[1]
 
 
-@settings(max_examples=6, deadline=None)
+@examples(6)
 @given(kinds, assumptions(), st.floats(1.1, 10.0))
 def test_more_embodied_carbon_never_buys_more(kind: Kind, years: Assumptions, factor: float) -> None:
     """Kilograms charged, at the same price for both, never rise with the price."""
@@ -128,7 +129,7 @@ def test_more_embodied_carbon_never_buys_more(kind: Kind, years: Assumptions, fa
     assert dear_plan.embodied_kg / factor <= cheap_plan.embodied_kg + slack + 1e-6
 
 
-@settings(max_examples=6, deadline=None)
+@examples(6)
 @given(kinds, assumptions(), st.sampled_from([0.0, 0.05, 0.5]))
 def test_a_faster_cleaning_grid_never_emits_more(kind: Kind, years: Assumptions, more: float) -> None:
     """Any schedule emits no more on it, so the least one does not."""
@@ -137,7 +138,7 @@ def test_a_faster_cleaning_grid_never_emits_more(kind: Kind, years: Assumptions,
     assert fast.total_kg <= slow.total_kg * TOLERANCE + 1e-6
 
 
-@settings(max_examples=6, deadline=None)
+@examples(6)
 @given(kinds, assumptions(), st.integers(0, 4), st.integers(0, 4))
 def test_hardware_that_lasts_longer_never_emits_more(
     kind: Kind, years: Assumptions, hosts: int, accelerators: int

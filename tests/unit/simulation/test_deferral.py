@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from ecoserve.cli.sources import read_sources
@@ -15,6 +15,7 @@ from ecoserve.planner.carry_out import PlanMemory
 from ecoserve.planner.outlook import GridSeries, Outlook
 from ecoserve.simulation.deferral import Deferral, simulate_deferral
 from ecoserve.workload.forecast import HOUR, Forecast
+from properties import examples
 
 START = datetime(2026, 6, 2, tzinfo=UTC)
 CHAT = "demo/chat"
@@ -65,7 +66,7 @@ def run(
     return simulate_deferral(actual, START, expected=expected, hours=len(came), memory=memory)
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(6, HealthCheck.function_scoped_fixture)
 @given(st.lists(st.sampled_from([20.0, 200.0, 500.0, 800.0]), min_size=10, max_size=10))
 def test_however_wrong_the_forecast_no_deadline_is_missed(
     snapshot_at: Callable[[datetime], Snapshot], memory: PlanMemory, grams: list[float]

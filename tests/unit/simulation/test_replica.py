@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import simpy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoserve.catalog import load_catalog
@@ -14,6 +14,7 @@ from ecoserve.simulation.arrivals import Requests, Stream
 from ecoserve.simulation.attainment import replay, simulate_replica
 from ecoserve.simulation.replica import ReplicaProcess, Request
 from ecoserve.workload.lengths import LengthBucket, single_length
+from properties import examples
 
 CATALOG = load_catalog()
 
@@ -134,7 +135,7 @@ ROWS = st.lists(
 ).map(apart)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(ROWS, st.integers(64, 600))
 def test_leaping_over_steps_changes_nothing(rows, budget):
     steps = FlatSteps()
@@ -146,7 +147,7 @@ def test_leaping_over_steps_changes_nothing(rows, budget):
     assert run.tpot_seconds == pytest.approx((last - first) / decode_steps, abs=1e-6)
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(ROWS, st.integers(520, 1500), st.integers(1, 8))
 def test_nothing_is_lost_where_memory_is_short(rows, kv_tokens, max_batch):
     done: list[Request] = []
