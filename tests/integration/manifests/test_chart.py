@@ -148,6 +148,18 @@ def test_options_add_or_leave_out_their_objects(render: Render) -> None:
     assert "DaemonSet" not in kinds(render())
 
 
+def test_an_extender_that_asks_a_prometheus_may_reach_it(render: Render) -> None:
+    def ports(*settings: str) -> set[int | str]:
+        policy = one(render("networkPolicy.create=true", *settings), "NetworkPolicy", "ecoserve-scheduler")
+        return {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]}
+
+    settings = ("extender.prometheusUrl=http://prometheus:9090", "extender.controlPlane.create=true")
+    assert ports(*settings) - ports() == {9090}
+    for kind, name in (("Deployment", "ecoserve-scheduler"), ("DaemonSet", "ecoserve-extender")):
+        arguments = one(render(*settings), kind, name)["spec"]["template"]["spec"]["containers"][-1]["args"]
+        assert {"--use=prometheus", "--prometheus-url=http://prometheus:9090"} <= set(arguments)
+
+
 def test_alerts_and_dashboard_are_rendered_whole(render: Render) -> None:
     objects = render("metrics.prometheusRule.create=true", "metrics.dashboard.create=true")
     assert one(objects, "PrometheusRule", "ecoserve")["spec"] == build_alert_rules()
