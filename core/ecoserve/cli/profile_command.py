@@ -120,9 +120,14 @@ def run_measure(request: MeasureRequest, on: MeasuredOn, *, as_json: bool) -> in
     placeholder = MeasuredPoint(input_tokens=1, output_tokens=1, batch=1, tpot_seconds=1)
     hardware_profile(on, [placeholder], "", catalog)  # what is wrong is told before anything is measured
     with progress_bar(f"measuring {len(loads)} loads") as progress:
-        points = asyncio.run(measure(endpoint, loads, power, progress))
-    day = datetime.now(UTC).date().isoformat()
-    _show(hardware_profile(on, points, f"ecoserve profile measure, {day}", catalog), as_json)
+        measured = asyncio.run(measure(endpoint, loads, power, progress))
+    origin = f"ecoserve profile measure, {datetime.now(UTC).date().isoformat()}"
+    if not measured.tokens_reported:
+        origin += ", the server told no token counts: words and chunks were counted"
+        print(
+            f"note: {request.endpoint} tells no token counts: words and chunks were counted", file=sys.stderr
+        )
+    _show(hardware_profile(on, measured.points, origin, catalog), as_json)
     return 0
 
 

@@ -6,7 +6,7 @@ end of the stream, and the number of words and chunks where it doesn't. The key 
 
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +17,9 @@ from ecoserve.errors import InvalidInputError, MeasurementError
 
 _CONNECT_SECONDS = 10.0
 _SHOWN = 200
+_MOST_CHUNKS_PER_TOKEN = 4
+"""A chunk is a token or more; some servers split one that is several letters."""
+_MOST_TOKENS = 10**8
 _REFUSES_EXTENSIONS = (400, 422)
 _REFUSES_KEY = (401, 403)
 
@@ -49,10 +52,11 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """One request, its times on one monotonic clock."""
+    """One request, its times on one monotonic clock; `reported` where the server told how many tokens there were."""
 
     input_tokens: float
     output_tokens: float
+    reported: bool
     sent: float
     first: float
     last: float
@@ -122,7 +126,7 @@ async def stream_completion(
     try:
         async with client.stream("POST", url, json=body) as response:
             await _check(response, endpoint)
-            return await _timed(response, prompt, endpoint, sent)
+            return await _timed(response, prompt, output_tokens, endpoint, sent)
     except httpx.ConnectError as error:
         raise MeasurementError(f"{url} can't be reached: {error}") from None
     except httpx.TimeoutException:
@@ -150,32 +154,54 @@ async def _check(response: httpx.Response, endpoint: Endpoint) -> None:
     raise MeasurementError(f"{url} answers {status}: {said}")
 
 
-async def _timed(response: httpx.Response, prompt: str, endpoint: Endpoint, sent: float) -> Timing:
+async def _timed(
+    response: httpx.Response, prompt: str, output_tokens: int, endpoint: Endpoint, sent: float
+) -> Timing:
+    url = endpoint.completions_url
     arrivals: list[float] = []
     usage: dict[str, Any] = {}
+    ended = False
     async for line in response.aiter_lines():
         if time.perf_counter() - (arrivals[-1] if arrivals else sent) > endpoint.silence_seconds:
-            raise MeasurementError(
-                f"{endpoint.completions_url} sent no token for {endpoint.silence_seconds:g} s (--timeout)"
-            )
+            raise MeasurementError(f"{url} sent no token for {endpoint.silence_seconds:g} s (--timeout)")
         if not line.startswith("data:"):
             continue
         text = line[len("data:") :].strip()
         if text == "[DONE]":
+            ended = True
             break
         event = _event(text, endpoint)
-        usage = event.get("usage") or usage
-        if any(isinstance(choice, dict) and choice.get("text") for choice in event.get("choices") or ()):
+        usage = event["usage"] if isinstance(event.get("usage"), dict) else usage
+        choices = _choices(event)
+        ended = ended or any(choice.get("finish_reason") for choice in choices)
+        if any(choice.get("text") for choice in choices):
             arrivals.append(time.perf_counter())
+        if len(arrivals) > _MOST_CHUNKS_PER_TOKEN * output_tokens:
+            raise MeasurementError(f"{url} streams on and on: {output_tokens} tokens were asked for")
+    if not ended:
+        raise MeasurementError(f"{url} broke a stream off after {len(arrivals)} of {output_tokens} tokens")
     if not arrivals:
-        raise MeasurementError(f"{endpoint.completions_url} ended a stream without a token")
+        raise MeasurementError(f"{url} ended a stream without a token")
+    read, written = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
     return Timing(
-        input_tokens=float(usage.get("prompt_tokens") or len(prompt.split())),
-        output_tokens=float(usage.get("completion_tokens") or len(arrivals)),
+        input_tokens=read or float(len(prompt.split())),
+        output_tokens=written or float(len(arrivals)),
+        reported=read is not None and written is not None,
         sent=sent,
         first=arrivals[0],
         last=arrivals[-1],
     )
+
+
+def _choices(event: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found = event.get("choices")
+    return [choice for choice in found if isinstance(choice, dict)] if isinstance(found, list) else []
+
+
+def _count(usage: Mapping[str, Any], name: str) -> float | None:
+    """Return a count of tokens, or None where there is none that could be one."""
+    value = usage.get(name)
+    return float(value) if type(value) is int and 0 < value < _MOST_TOKENS else None
 
 
 def _event(text: str, endpoint: Endpoint) -> dict[str, Any]:

@@ -66,34 +66,43 @@ class _Window:
             self.closed = time.perf_counter()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """A point for each load. Unless `tokens_reported`, words count as tokens of prompts and chunks as those of answers."""
+
+    points: tuple[MeasuredPoint, ...]
+    tokens_reported: bool
+
+
 async def measure(
     endpoint: Endpoint,
     loads: Sequence[Load],
     power: PrometheusPower | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[MeasuredPoint, ...]:
+) -> Measured:
     """Measure every load in turn; raises MeasurementError at the first that can't be."""
     if power is not None:
         await power.check()
     points: list[MeasuredPoint] = []
     async with connected(endpoint) as client:
-        dialect, words_per_token = await _first_words(client, endpoint, loads[0])
+        dialect, first = await _first_words(client, endpoint, loads[0])
+        words_per_token = loads[0].input_tokens / first.input_tokens
         for done, load in enumerate(loads, start=1):
             points.append(await _hold(client, dialect, load, words_per_token, power))
             if progress is not None:
                 progress(done, len(loads))
-    return tuple(points)
+    return Measured(points=tuple(points), tokens_reported=first.reported)
 
 
-async def _first_words(client: httpx.AsyncClient, endpoint: Endpoint, load: Load) -> tuple[Endpoint, float]:
-    """Learn what the server understands, and how many words make a token for it."""
+async def _first_words(client: httpx.AsyncClient, endpoint: Endpoint, load: Load) -> tuple[Endpoint, Timing]:
+    """Learn what the server understands, and how it counts a prompt of so many words."""
     prompt = _prompt(load.input_tokens)
     try:
         timing = await stream_completion(client, endpoint, prompt, _LEAST_TOKENS)
     except ExtensionsRefusedError:
         endpoint = replace(endpoint, extensions=False)
         timing = await stream_completion(client, endpoint, prompt, _LEAST_TOKENS)
-    return endpoint, load.input_tokens / timing.input_tokens
+    return endpoint, timing
 
 
 async def _hold(

@@ -38,16 +38,21 @@ def build_app(server: FakeServer) -> FastAPI:
         server.most_at_once = max(server.most_at_once, server.running)
         try:
             await asyncio.sleep(server.ttft_seconds)
-            for number in range(count):
+            for number in range(1000 if server.behaviour == "endless" else count):
                 yield f"data: {json.dumps({'choices': [{'text': f'w{number} '}]})}\n\n"
                 if server.behaviour == "stall":
                     await asyncio.sleep(30)
+                if server.behaviour == "cut":
+                    return
                 if server.behaviour == "garbage":
                     yield "data: {not json\n\n"
                 if server.behaviour == "error":
                     yield f"data: {json.dumps({'error': {'message': 'out of memory'}})}\n\n"
                 await asyncio.sleep(server.tpot_seconds)
-            if usage:
+            if server.behaviour == "miscounted":
+                for counts in ([], {"prompt_tokens": "many", "completion_tokens": -1}):
+                    yield f"data: {json.dumps({'choices': 7, 'usage': counts})}\n\n"
+            elif usage and server.behaviour != "uncounted":
                 counts = {"prompt_tokens": words * 2, "completion_tokens": count}
                 yield f"data: {json.dumps({'choices': [], 'usage': counts})}\n\n"
             yield "data: [DONE]\n\n"

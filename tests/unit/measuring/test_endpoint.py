@@ -19,7 +19,7 @@ LOAD = Load(input_tokens=64, output_tokens=8, concurrency=1, seconds=0.0)
 
 def run(server, *loads: Load, power: PrometheusPower | None = None, **options) -> tuple[MeasuredPoint, ...]:
     endpoint = Endpoint(url=server.url, model="m", **options)
-    return asyncio.run(measure(endpoint, loads or (LOAD,), power))
+    return asyncio.run(measure(endpoint, loads or (LOAD,), power)).points
 
 
 def test_latencies_are_at_least_the_delays_of_the_server(server):
@@ -73,6 +73,8 @@ def test_the_key_is_sent_and_shown_nowhere(server):
         ("error", "out of memory"),
         ("empty", "without a token"),
         ("short", "after one token"),
+        ("cut", "broke a stream off after 1 of 2 tokens"),
+        ("endless", "2 tokens were asked for"),
     ],
 )
 def test_what_goes_wrong_is_told_in_a_sentence(server, behaviour: str, message: str):
@@ -107,6 +109,30 @@ def test_the_command_prints_a_profile_of_every_load(server, capsys, monkeypatch)
     assert {body["model"] for body in server.asked} == {"served"}
     assert server.keys == {"Bearer sesame"}
     assert "sesame" not in printed.out + printed.err
+
+
+@pytest.mark.parametrize("behaviour", ["uncounted", "miscounted"])
+def test_where_no_token_counts_are_told_words_and_chunks_count_and_the_profile_says_so(
+    server, capsys, behaviour: str
+):
+    server.behaviour = behaviour
+    where = [
+        "profile",
+        "measure",
+        "--endpoint",
+        server.url,
+        "--model",
+        "Qwen/Qwen3-8B",
+        "--base",
+        "g6.xlarge",
+    ]
+    load = ["--concurrency", "1", "--input", "8", "--output-tokens", "4", "--hold-seconds", "0"]
+    assert command_line([*where, *load]) == 0
+    printed = capsys.readouterr()
+    profile = HardwareProfile.model_validate(yaml.safe_load(printed.out)).spec.profiles[0]
+    assert [(point.input_tokens, point.output_tokens) for point in profile.points] == [(8, 4)]
+    assert "words and chunks were counted" in profile.origin
+    assert "tells no token counts" in printed.err
 
 
 def test_a_refused_connection_is_told():
@@ -156,7 +182,7 @@ def test_a_server_that_is_no_prometheus_is_told(server):
 
 
 def test_tokens_within_a_window_are_in_proportion():
-    timing = Timing(input_tokens=1, output_tokens=10, sent=0.0, first=1.0, last=3.0)
+    timing = Timing(input_tokens=1, output_tokens=10, reported=True, sent=0.0, first=1.0, last=3.0)
     assert timing.tokens_between(0, 4) == 10
     assert timing.tokens_between(2, 4) == 5
     assert timing.tokens_between(4, 5) == 0
