@@ -52,7 +52,9 @@ def _bodies(names: list[str], count: int, traffic_class: str) -> list[bytes]:
             },
             "status": {"phase": "Pending"},
         }
-        bodies.append(json.dumps({"Pod": pod, "Nodes": None, "NodeNames": order}).encode())
+        bodies.append(
+            json.dumps({"Pod": pod, "Nodes": None, "NodeNames": order}, separators=(",", ":")).encode()
+        )
     return bodies
 
 

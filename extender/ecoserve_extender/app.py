@@ -32,16 +32,17 @@ def build_app(extender: Extender, metrics: Metrics, limits: Limits) -> FastAPI:
     """Return the application with every path; it serves, and starts nothing of its own."""
     app = build_observation_app(extender, metrics)
     limiter = AsyncLimiter(limits.max_calls_per_second, time_period=1.0)
+    table = extender.state.table
 
     def filter_nodes(body: bytes) -> bytes:
-        request = wire.decode_request(body)
+        request = wire.decode_request(body, table)
         passed, rejected = extender.filter(request)
         return wire.encode_filter(request, passed, rejected)
 
     def prioritize_nodes(body: bytes) -> bytes:
-        request = wire.decode_request(body)
-        ranking = extender.prioritize(request.pod, request.names)
-        return wire.encode_priorities(ranking)
+        request = wire.decode_request(body, table)
+        ranking = extender.prioritize(request.pod, request.nodes)
+        return wire.encode_priorities(request, ranking)
 
     def decided(verb: str, body: bytes, decide: Decide) -> Response:
         start = perf_counter()

@@ -1,6 +1,6 @@
 """What was decided for each pod: remembered for /explain, written onto the pod once its bind is seen.
 
-A ranking takes a reference and two bytes per candidate, and the oldest decisions are dropped once the candidates of all together
+A ranking takes ten bytes per candidate, and the oldest decisions are dropped once the candidates of all together
 exceed a budget: memory is bounded on any cluster.
 """
 
@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ecoserve.api.labels import CLASS_OFFLINE, CLASS_ONLINE
+from ecoserve_extender.cache.names import Asked
 from ecoserve_extender.cache.records import PendingPod
 from ecoserve_extender.policy.offline import LoadFrom
 from ecoserve_extender.policy.scoring import Ranking
@@ -30,14 +31,14 @@ class Decision:
     decided_at: datetime
     plan: str | None
     ranking: Ranking | None = None
-    rejected: Mapping[Rejection, tuple[str, ...]]
+    rejected: Mapping[Rejection, Asked]
     online_load: Mapping[LoadFrom, int] = field(default_factory=dict)
     node: str | None = None
 
     @property
     def size(self) -> int:
         """Candidates and refused nodes held."""
-        return (len(self.ranking.names) if self.ranking else 0) + sum(map(len, self.rejected.values()))
+        return (len(self.ranking.nodes) if self.ranking else 0) + sum(map(len, self.rejected.values()))
 
     def annotation(self) -> dict[str, Any]:
         """Return the content of the decision annotation of a bound pod."""
@@ -45,12 +46,12 @@ class Decision:
         if ranking is None:
             chosen = runner_up = own = other = None
         else:
-            chosen = None if self.node is None else ranking.index(self.node)
+            chosen = None if self.node is None else ranking.nodes.place(self.node)
             runner_up = ranking.first(other_than=ranking.first() if self.node is None else chosen)
             own, other = ranking.grams_per_hour(chosen), ranking.grams_per_hour(runner_up)
         return {
             "node": self.node,
-            "runnerUp": None if ranking is None or runner_up is None else ranking.names[runner_up],
+            "runnerUp": None if ranking is None or runner_up is None else ranking.nodes.name(runner_up),
             "gramsPerHour": own,
             "gramsPerHourDifference": None if own is None or other is None else round(other - own, 3),
             "plan": self.plan,
@@ -71,7 +72,7 @@ class Decision:
                     "reason": reason.name,
                     "message": reason.value,
                     "count": len(nodes),
-                    "nodes": nodes[:_EXAMPLES],
+                    "nodes": [nodes.name(place) for place in range(min(_EXAMPLES, len(nodes)))],
                 }
                 for reason, nodes in self.rejected.items()
             ],
@@ -81,9 +82,9 @@ class Decision:
         ranking = self.ranking
         if ranking is None:
             return []
-        scores = ranking.scores.tolist()
+        scores, names = ranking.scores.tolist(), ranking.nodes.names()
         return [
-            {"node": ranking.names[i], "gramsPerHour": ranking.grams_per_hour(i), "score": scores[i]}
+            {"node": names[i], "gramsPerHour": ranking.grams_per_hour(i), "score": scores[i]}
             for i in ranking.order()
         ]
 
@@ -100,7 +101,7 @@ class DecisionLog:
         self,
         pod: PendingPod,
         plan: str | None,
-        rejected: Mapping[Rejection, tuple[str, ...]],
+        rejected: Mapping[Rejection, Asked],
         online_load: Mapping[LoadFrom, int],
         now: datetime | None = None,
     ) -> None:

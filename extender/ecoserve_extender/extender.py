@@ -8,11 +8,11 @@ from time import monotonic
 import numpy as np
 from numpy.typing import NDArray
 
+from ecoserve_extender.cache.names import Asked, Rows
 from ecoserve_extender.cache.plan_view import PlanView
 from ecoserve_extender.cache.records import PendingPod
 from ecoserve_extender.cache.reservations import Reservations
 from ecoserve_extender.cache.state import ClusterState
-from ecoserve_extender.cache.table import Rows
 from ecoserve_extender.decisions import Decision, DecisionLog
 from ecoserve_extender.measured.use import MeasuredUse
 from ecoserve_extender.metrics import Metrics
@@ -69,33 +69,33 @@ class Extender:
         """
         return self._clock() - self._plan_heard if self.state.plan or self._plan_expired else math.nan
 
-    def filter(self, request: Request) -> tuple[tuple[str, ...], Mapping[Rejection, tuple[str, ...]]]:
+    def filter(self, request: Request) -> tuple[Asked, Mapping[Rejection, Asked]]:
         """Return the nodes that are allowed, in the order asked, and the others by the reason why they are not.
 
         Online pods may use every node. Raises NotReadyError for an offline pod while the caches are being filled:
         without them no node can be called idle.
         """
         self._drop_expired_plan()
-        pod, passed = request.pod, request.names
-        rejected: dict[Rejection, tuple[str, ...]] = {}
+        pod, passed = request.pod, request.nodes
+        rejected: dict[Rejection, Asked] = {}
         load: Mapping[LoadFrom, int] = {}
         if pod.offline:
             if not self.ready:
                 raise NotReadyError
-            passed, rejected, load = self._judge_offline(pod, request.names)
+            passed, rejected, load = self._judge_offline(pod, request.nodes)
         self.decisions.filtered(pod, self._plan_id, rejected, load)
         self._count_verdict("offline" if pod.offline else "online", passed, rejected)
         if len(passed) == 1:
             self.prioritize(pod, passed)  # kube-scheduler won't ask: there is nothing to choose
         return passed, rejected
 
-    def prioritize(self, pod: PendingPod, names: tuple[str, ...]) -> Ranking:
+    def prioritize(self, pod: PendingPod, nodes: Asked) -> Ranking:
         """Rank nodes for a pod, and remember the ranking."""
         self.reservations.expire()
         self._drop_expired_plan()
         if not pod.offline:
             self.reservations.release(pod.uid)  # asked about again: it has not landed
-        ranking = rank(pod, names, self.state.table.rows(names), self.state)
+        ranking = rank(pod, nodes, self.state)
         if not self.ready:
             alike = [0] * len(ranking.candidates)
             ranking = replace(ranking, score_of=alike, woken=None, fallback=Fallback.CACHES_NOT_SYNCED)
@@ -109,8 +109,7 @@ class Extender:
     def valued(self, pod: PendingPod, node: str) -> Ranking:
         """Return what a pod adds on the one node where it was bound without our being asked for scores."""
         self._drop_expired_plan()
-        names = (node,)
-        ranking = rank(pod, names, self.state.table.rows(names), self.state)
+        ranking = rank(pod, self.state.table.asked((node,)), self.state)
         return replace(ranking, fallback=Fallback.NOT_ASKED)
 
     def unasked(self, pod: PendingPod, node: str, ranking: Ranking) -> Decision | None:
@@ -140,26 +139,22 @@ class Extender:
         return self.state.plan.id if self.state.plan is not None else None
 
     def _judge_offline(
-        self, pod: PendingPod, names: tuple[str, ...]
-    ) -> tuple[tuple[str, ...], dict[Rejection, tuple[str, ...]], Mapping[LoadFrom, int]]:
+        self, pod: PendingPod, nodes: Asked
+    ) -> tuple[Asked, dict[Rejection, Asked], Mapping[LoadFrom, int]]:
         self.reservations.expire()
         self.reservations.release(pod.uid)
-        rows = self.state.table.rows(names)
-        online = online_load(rows, self.state.table, self._clock())
-        verdicts = self._verdicts(pod, rows, online)
-        allowed = verdicts == ALLOWED
-        own = self.state.table.own_names(names, rows)
-        passed = tuple(own[allowed].tolist())
+        online = online_load(nodes.rows, self.state.table, self._clock())
+        verdicts = self._verdicts(pod, nodes.rows, online)
+        passed = nodes.part(verdicts == ALLOWED)
         rejected = {
-            reason: tuple(own[verdicts == verdict].tolist())
-            for verdict, reason in enumerate(REASONS)
-            if (verdicts == verdict).any()
+            REASONS[verdict]: nodes.part(verdicts == verdict)
+            for verdict in np.flatnonzero(np.bincount(verdicts, minlength=ALLOWED)[:ALLOWED])
         }
         if passed:
-            self.reservations.hold(pod.uid, pod.requests, passed, rows[allowed])
+            self.reservations.hold(pod.uid, pod.requests, passed.rows)
             self.refusals.forget(pod.uid)
         else:
-            self.refusals.note(pod, own, rows)
+            self.refusals.note(pod, nodes)
         return passed, rejected, online.counts()
 
     def _verdicts(self, pod: PendingPod, rows: Rows, online: OnlineLoad) -> NDArray[np.intp]:
@@ -173,9 +168,7 @@ class Extender:
         online = online_load(rows, self.state.table, self._clock())
         return bool((self._verdicts(pod, rows, online) == ALLOWED).any())
 
-    def _count_verdict(
-        self, traffic_class: str, passed: tuple[str, ...], rejected: Mapping[Rejection, tuple[str, ...]]
-    ) -> None:
+    def _count_verdict(self, traffic_class: str, passed: Asked, rejected: Mapping[Rejection, Asked]) -> None:
         self._metrics.verdicts.labels(traffic_class, "allowed" if passed else "refused").inc()
-        for reason, names in rejected.items():
-            self._metrics.rejections.labels(reason.name).inc(len(names))
+        for reason, nodes in rejected.items():
+            self._metrics.rejections.labels(reason.name).inc(len(nodes))

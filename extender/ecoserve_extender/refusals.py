@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ecoserve_extender.cache.names import Asked, Rows
 from ecoserve_extender.cache.records import PendingPod
-from ecoserve_extender.cache.table import NodeTable, Rows
+from ecoserve_extender.cache.table import NodeTable
 
 _MOST_KEPT = 5_000
 _JUDGEMENTS_PER_ROUND = 100_000  # some 20 ms: requests never wait for longer
@@ -47,12 +48,12 @@ class Refusals:
     def __len__(self) -> int:
         return len(self._refused)
 
-    def note(self, pod: PendingPod, names: NDArray[np.object_], rows: Rows) -> None:
-        """Remember that none of these nodes could take the pod; `rows` are theirs."""
-        candidates = np.zeros(len(self._table.names), np.bool_)
-        candidates[rows] = True
+    def note(self, pod: PendingPod, nodes: Asked) -> None:
+        """Remember that none of these nodes could take the pod."""
+        candidates = np.zeros(len(self._table), np.bool_)
+        candidates[nodes.rows] = True
         candidates[0] = False
-        self._refused[pod.uid] = _Refusal(pod, np.packbits(candidates), tuple(names[rows == 0].tolist()))
+        self._refused[pod.uid] = _Refusal(pod, np.packbits(candidates), tuple(nodes.strangers.values()))
         if len(self._refused) > _MOST_KEPT:
             self._refused.popitem(last=False)
 

@@ -5,7 +5,6 @@ reason that retrying can't cure ends the process with its error, to be restarted
 """
 
 import asyncio
-import gc
 import logging
 import time
 from contextlib import AsyncExitStack
@@ -17,6 +16,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from ecoserve.api.labels import GROUP
 from ecoserve.errors import InvalidInputError
+from ecoserve_extender import memory
 from ecoserve_extender.annotations import Annotation, AnnotationWriter
 from ecoserve_extender.app import build_app, build_observation_app
 from ecoserve_extender.cache.informers import Informers
@@ -32,7 +32,6 @@ from ecoserve_extender.thinning.evictions import Evictions
 
 logger = logging.getLogger(__name__)
 
-_ALLOCATIONS_PER_COLLECTION = 100_000
 _WAKE_SECONDS = 0.5  # half of the scheduler's shortest back-off
 _LAST_WRITES_SECONDS = 3.0
 
@@ -42,7 +41,7 @@ RETRY = f"{GROUP}/retry"
 
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. Raises InvalidInputError for unusable credentials or certificates."""
-    gc.set_threshold(_ALLOCATIONS_PER_COLLECTION, 50, 50)
+    memory.prepare()
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(ApiClient(await _load_credentials(settings)))
         metrics = Metrics()
@@ -108,7 +107,7 @@ async def serve(settings: Settings) -> None:
 
 async def _announce(informers: Informers, extender: Extender) -> None:
     await informers.wait_synced()
-    _spare_the_caches()
+    memory.spare_the_caches()
     extender.ready = True
     logger.info(
         "caches are filled",
@@ -146,15 +145,6 @@ async def _measure_use(
                 logger.info("measured use is there again")
             failing = None
         await asyncio.sleep(settings.use_seconds)
-
-
-def _spare_the_caches() -> None:
-    """Keep the garbage collector from walking over every record again and again.
-
-    All that lives long is set aside, and what comes after is looked through seldom: there are next to no cycles in it.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 async def _look_after(extender: Extender, landings: Landings, retries: AnnotationWriter) -> None:

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 from msgspec import Raw, Struct
+from numpy.typing import NDArray
 
 from ecoserve.errors import EcoserveError, InvalidInputError
+from ecoserve_extender.cache.names import Asked, NodeNames
 from ecoserve_extender.cache.objects import Node, Pod
 from ecoserve_extender.cache.records import PendingPod, pending_pod
-from ecoserve_extender.policy.scoring import Ranking
+from ecoserve_extender.cache.table import NodeTable
+from ecoserve_extender.policy.scoring import HIGHEST_SCORE, Ranking
 from ecoserve_extender.policy.verdict import Rejection
 
 
@@ -25,14 +28,16 @@ class MalformedRequestError(EcoserveError):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question: the pod, and the names of its candidates in the order asked.
-
-    `full_nodes` holds the nodes as sent where the scheduler sent whole nodes instead of names.
-    """
+    """One question: the pod, and its candidates."""
 
     pod: PendingPod
-    names: tuple[str, ...]
-    full_nodes: Mapping[str, Raw] | None
+    nodes: Asked
+    text: bytes = b""
+    """The names as sent."""
+    listed: NodeNames | None = None
+    """The names of all nodes, where all that were sent are among them: answers are then copied from there."""
+    full_nodes: Mapping[str, Raw] | None = None
+    """The nodes as sent, where the scheduler sent whole nodes instead of names."""
 
 
 class _NodeList(Struct):
@@ -43,6 +48,11 @@ class _ExtenderArgs(Struct, rename="pascal"):
     pod: Pod | None = None
     nodes: _NodeList | None = None
     node_names: tuple[str, ...] | None = None
+
+
+class _UncutArgs(Struct, rename="pascal"):
+    pod: Pod | None = None
+    node_names: Raw = Raw(b"null")
 
 
 class _NodesReply(Struct):
@@ -64,56 +74,68 @@ class _HostPriority(Struct, rename="pascal", gc=False):
 
 
 _args = msgspec.json.Decoder(_ExtenderArgs)
+_uncut_args = msgspec.json.Decoder(_UncutArgs)
 _node = msgspec.json.Decoder(Node)
 _encoder = msgspec.json.Encoder()
 
 
-def decode_request(body: bytes) -> Request:
+def _text(text: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(text, np.uint8)
+
+
+_NOTHING, _COMMA, _BRACE = _text(b""), _text(b","), _text(b"}")
+_SCORED = np.stack([_text(b',{"Score":%2d,"Host":' % score) for score in range(HIGHEST_SCORE + 1)])
+_FILTERED = b'{"Nodes":null,"NodeNames":%b,"FailedNodes":{},"FailedAndUnresolvableNodes":{%b},"Error":""}'
+
+
+def decode_request(body: bytes, table: NodeTable) -> Request:
     """Read the body of a filter or prioritize call; raises MalformedRequestError with one sentence."""
     try:
-        args = _args.decode(body)
-        if args.pod is None:
+        uncut = _uncut_args.decode(body)
+        if uncut.pod is None:
             raise MalformedRequestError("body: the field Pod is missing")
-        pod = pending_pod(args.pod)
+        pod = pending_pod(uncut.pod)
+        text = bytes(uncut.node_names)
+        listed = table.listed
+        rows = listed.find(text)
+        if rows is not None:
+            return Request(pod, Asked(rows, listed.by_row), text, listed)
+        args = _args.decode(body)
         if args.node_names is None and args.nodes is not None:
             nodes = {_node.decode(raw).metadata.name: raw for raw in args.nodes.items or ()}
-            return Request(pod, tuple(nodes), nodes)
-        return Request(pod, args.node_names or (), None)
+            return Request(pod, table.asked(tuple(nodes)), full_nodes=nodes)
+        return Request(pod, table.asked(args.node_names or ()))
     except (msgspec.MsgspecError, InvalidInputError, UnicodeError) as error:
         raise MalformedRequestError(f"body: {error}") from None
     except RecursionError:
         raise MalformedRequestError("body: nested too deeply") from None
 
 
-def encode_filter(
-    request: Request, passed: Sequence[str], rejected: Mapping[Rejection, Sequence[str]]
-) -> bytes:
+def encode_filter(request: Request, passed: Asked, rejected: Mapping[Rejection, Asked]) -> bytes:
     """Encode the reply to filter. Refused nodes are unresolvable: evicting pods from them would change nothing."""
-    full = request.full_nodes
+    if request.listed is not None:
+        quoted = request.listed.quoted
+        kept = b"[%b]" % quoted(passed.rows, _COMMA, _NOTHING)[1:] if rejected else request.text
+        reasons = [(nodes.rows, _text(b":" + _encoder.encode(reason))) for reason, nodes in rejected.items()]
+        refused = b"".join(quoted(rows, _COMMA, reason) for rows, reason in reasons)
+        return _FILTERED % (kept, refused[1:])
+    full, names = request.full_nodes, passed.names()
     reason_of: dict[str, Rejection] = {}
-    for reason, names in rejected.items():
-        reason_of |= dict.fromkeys(names, reason)
+    for reason, nodes in rejected.items():
+        reason_of |= dict.fromkeys(nodes.names(), reason)
     return _encoder.encode(
         _FilterResult(
-            nodes=None if full is None else _NodesReply({}, [full[name] for name in passed]),
-            node_names=passed if full is None else None,
+            nodes=None if full is None else _NodesReply({}, [full[name] for name in names]),
+            node_names=names if full is None else None,
             failed_nodes={},
             failed_and_unresolvable_nodes=reason_of,
         )
     )
 
 
-def encode_priorities(ranking: Ranking) -> bytes:
-    """Encode the reply to prioritize: a bare array, in any order.
-
-    Candidates are few in score and many in name: names of one score are joined with what stands between them, several times
-    faster than one object each. That is for names of nodes that exist, in which nothing needs escaping.
-    """
-    names, scores = ranking.names, ranking.scores
-    if not ranking.plain:
-        return _encoder.encode(list(map(_HostPriority, names.tolist(), scores.tolist())))
-    parts = []
-    for score in np.unique(scores).tolist():
-        group = names[scores == score].tolist()
-        parts += ['{"Host":"', f'","Score":{score}}},{{"Host":"'.join(group), f'","Score":{score}}}', ","]
-    return f"[{''.join(parts[:-1])}]".encode()
+def encode_priorities(request: Request, ranking: Ranking) -> bytes:
+    """Encode the reply to prioritize: a bare array."""
+    if request.listed is not None:
+        items = request.listed.quoted(ranking.nodes.rows, _SCORED.take(ranking.scores, axis=0), _BRACE)
+        return b"[%b]" % items[1:]
+    return _encoder.encode(list(map(_HostPriority, ranking.nodes.names(), ranking.scores.tolist())))

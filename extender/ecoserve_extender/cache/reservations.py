@@ -7,18 +7,19 @@ A pod refused only for that is asked about again as soon as a bind is seen: it i
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
+from ecoserve_extender.cache.names import Rows
 from ecoserve_extender.cache.records import Requests
 from ecoserve_extender.cache.state import ClusterState
-from ecoserve_extender.cache.table import Rows
 
 
 @dataclass(slots=True)
 class _Reservation:
     requests: Requests
-    nodes: Sequence[str]
     rows: Rows
     expires: float
     arriving_at: str | None = None
@@ -36,22 +37,22 @@ class Reservations:
     def __len__(self) -> int:
         return len(self._held)
 
-    def hold(self, uid: str, requests: Requests, nodes: Sequence[str], rows: Rows | None = None) -> None:
-        """Count a pod against each of `nodes`, each a known one, until it is released or expires; `rows` are theirs."""
+    def hold(self, uid: str, requests: Requests, rows: Rows) -> None:
+        """Count a pod against each of these rows, of known nodes, until it is released or expires."""
         self.release(uid)
-        rows = self._state.table.rows(nodes) if rows is None else rows
         self._state.table.reserve(rows, requests, +1)
-        self._held[uid] = _Reservation(requests, nodes, rows, self._clock() + self._seconds)
+        self._held[uid] = _Reservation(requests, rows, self._clock() + self._seconds)
 
     def expect(self, uid: str, node: str) -> None:
         """Note where a pod most likely lands: that node is on for the pods asked about next.
 
         A pod that holds nothing (an online one: it may land anywhere) is remembered for that alone.
         """
+        row = self._state.table.row(node)
         if uid not in self._held:
-            self.hold(uid, Requests(), (node,))
+            self.hold(uid, Requests(), np.array([row]))
         held = self._held[uid]
-        if held.arriving_at is None and node in held.nodes:
+        if held.arriving_at is None and row in held.rows:
             held.arriving_at = node
             self._state.arrive(node, +1)
 

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ecoserve_extender.cache.names import Asked, NodeNames, Rows
 from ecoserve_extender.cache.records import NodeRecord, Requests
-
-Rows = NDArray[np.intp]
 
 _TAKEN = (
     "online_millicores",
@@ -58,26 +57,40 @@ class NodeUsage:
 
 
 class NodeTable:
-    """The columns, by `columns[NAME]`, the row of each node, and its name by row."""
+    """The columns, by `columns[NAME]`, and the row of each node."""
 
     def __init__(self) -> None:
         self.columns: dict[str, NDArray[Any]] = {name: np.array([value]) for name, value in _EMPTY.items()}
-        self.names = np.array([""], np.object_)
+        self._names = np.array([""], np.object_)
+        self._listed: NodeNames | None = None
         self._row_of: dict[str, int] = {}
         self._free: list[int] = []
         self._gone: set[str] = set()
+
+    def __len__(self) -> int:
+        """Rows, used or not."""
+        return len(self._names)
+
+    @property
+    def listed(self) -> NodeNames:
+        """The names of all rows, as they are now."""
+        if self._listed is None:
+            self._listed = NodeNames(self._names)
+        return self._listed
+
+    def row(self, name: str) -> int:
+        """Return the row of a node, 0 where it is not known."""
+        return self._row_of.get(name, 0)
 
     def rows(self, names: Sequence[str]) -> Rows:
         """Return the row of each node, 0 for those that are not known."""
         return np.fromiter(map(self._row_of.get, names, repeat(0)), np.intp, len(names))
 
-    def known(self, rows: Rows) -> bool:
-        """Tell whether all of these are nodes that the API server told of."""
-        return bool(self.columns["known"][rows].all())
-
-    def own_names(self, names: Sequence[str], rows: Rows) -> NDArray[np.object_]:
-        """Return these names, as the table holds them where it does: what keeps them then holds no second copy."""
-        return self.names[rows] if rows.all() else np.array(names, np.object_)
+    def asked(self, names: Sequence[str]) -> Asked:
+        """Return these nodes as ones that were asked about, read name by name."""
+        rows = self.rows(names)
+        strangers = {place: names[place] for place in np.flatnonzero(rows == 0).tolist()}
+        return Asked(rows, self.listed.by_row, strangers)
 
     def offer(self, node: NodeRecord) -> None:
         """Record what a node offers."""
@@ -119,7 +132,7 @@ class NodeTable:
 
     def on(self, name: str) -> bool:
         """Tell whether a node is needed without the pod asked about."""
-        row = self._row_of.get(name, 0)
+        row = self.row(name)
         return bool(self.columns["holders"][row] > 0 or self.columns["arriving"][row] > 0)
 
     def plan(self, name: str, online: Requests) -> None:
@@ -139,7 +152,7 @@ class NodeTable:
 
     def usage(self, name: str) -> NodeUsage:
         """Return what pods take of a node; nothing of one that is not known."""
-        row = self._row_of.get(name, 0)
+        row = self.row(name)
         values = {column: int(self.columns[column][row]) for column in _TAKEN}
         return NodeUsage(
             online=Requests(values["online_millicores"], values["online_bytes"]),
@@ -158,20 +171,20 @@ class NodeTable:
         self._gone.discard(name)
         for column, value in _EMPTY.items():
             self.columns[column][row] = value
-        self.names[row] = ""
+        self._names[row], self._listed = "", None
         self._free.append(row)
 
     def _row(self, name: str) -> int:
         row = self._row_of.get(name)
         if row is None:
             if not self._free:
-                length = len(self.names)
+                length = len(self)
                 for column, value in _EMPTY.items():
                     self.columns[column] = np.concatenate([self.columns[column], np.full(length, value)])
-                self.names = np.concatenate([self.names, np.full(length, "", np.object_)])
+                self._names = np.concatenate([self._names, np.full(length, "", np.object_)])
                 self._free.extend(range(2 * length - 1, length - 1, -1))
             row = self._row_of[name] = self._free.pop()
-            self.names[row] = name
+            self._names[row], self._listed = name, None
         return row
 
     def _add(self, rows: Rows | int, of: str, amounts: Requests, sign: int) -> None:

@@ -13,8 +13,9 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from ecoserve_extender.cache.names import Rows
 from ecoserve_extender.cache.records import PendingPod
-from ecoserve_extender.cache.table import NodeTable, Rows
+from ecoserve_extender.cache.table import NodeTable
 from ecoserve_extender.measured.use import FRESH_SECONDS
 from ecoserve_extender.policy.verdict import Rejection
 from ecoserve_extender.settings import Thresholds
@@ -22,7 +23,7 @@ from ecoserve_extender.settings import Thresholds
 REASONS = tuple(Rejection)
 """What the numbers that `offline_rejections` gives stand for."""
 
-ALLOWED = -1
+ALLOWED = len(REASONS)
 
 
 class LoadFrom(StrEnum):

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from ecoserve.api.labels import POOL
 from ecoserve.carbon.marginal import marginal_grams_per_hour
+from ecoserve_extender.cache.names import Asked, Rows
 from ecoserve_extender.cache.plan_view import PlanView, PoolView
 from ecoserve_extender.cache.records import PendingPod, Requests
 from ecoserve_extender.cache.state import ClusterState, Standing
-from ecoserve_extender.cache.table import Rows
 from ecoserve_extender.policy.planned import planned_pools
 from ecoserve_extender.policy.verdict import Fallback
 
@@ -55,11 +55,9 @@ class Ranking:
     `woken`, scores a point more than the others of its kind.
     """
 
-    names: NDArray[np.object_]
+    nodes: Asked
     kinds: NDArray[np.uint16]
-    """For each name, its place in `candidates` and `score_of`."""
-    plain: bool
-    """Whether all are nodes that exist: their names need no escaping."""
+    """For each node, its place in `candidates` and `score_of`."""
     candidates: Sequence[Candidate]
     score_of: Sequence[int]
     woken: int | None
@@ -67,7 +65,7 @@ class Ranking:
 
     @property
     def scores(self) -> NDArray[np.uint8]:
-        """A score for each name."""
+        """A score for each node."""
         found = np.array(self.score_of, np.uint8)[self.kinds]
         if self.woken is not None:
             found[self.woken] += 1
@@ -77,12 +75,7 @@ class Ranking:
     def best(self) -> str | None:
         """The first of the candidates with the highest score."""
         first = self.first()
-        return None if first is None else self.names[first]
-
-    def index(self, node: str | None) -> int | None:
-        """Return the place of a node among the names; None where it is none of them."""
-        places = np.flatnonzero(self.names == node)
-        return int(places[0]) if len(places) else None
+        return None if first is None else self.nodes.name(first)
 
     def first(self, other_than: int | None = None) -> int | None:
         """Return the index of the best candidate: by score, then grams, then place; None where there is none."""
@@ -112,10 +105,10 @@ class Ranking:
         return (-self.score_of[kind], math.inf if math.isnan(grams) else grams)
 
 
-def rank(pod: PendingPod, names: Sequence[str], rows: Rows, state: ClusterState) -> Ranking:
-    """Rank candidates for a pod; `rows` are theirs. Unknown names count as nodes in no pool that are off."""
+def rank(pod: PendingPod, nodes: Asked, state: ClusterState) -> Ranking:
+    """Rank candidates for a pod. Unknown ones count as nodes in no pool that are off."""
     preferred = planned_pools(pod, state.plan) if state.plan is not None else frozenset()
-    numbers = state.table.columns["standing"][rows]
+    numbers = state.table.columns["standing"][nodes.rows]
     present = np.flatnonzero(np.bincount(numbers, minlength=len(state.standings)))
     kind_of = np.zeros(len(state.standings), np.uint16)
     kind_of[present] = np.arange(len(present))
@@ -132,16 +125,14 @@ def rank(pod: PendingPod, names: Sequence[str], rows: Rows, state: ClusterState)
         for kind, (standing, pool) in enumerate(zip(standings, pools, strict=True))
         if pool is not None and pool.scalable and not standing.on
     ]
-    own = state.table.own_names(names, rows)
-    woken = _woken(own, kinds, score_of, asleep)
+    woken = _woken(nodes.rows, state.table.listed.order, kinds, score_of, asleep)
     if woken is not None:
         best = max(score_of)
         for kind in asleep:
             score_of[kind] -= score_of[kind] == best
     return Ranking(
-        names=own,
+        nodes=nodes,
         kinds=kinds,
-        plain=state.table.known(rows),
         candidates=candidates,
         score_of=score_of,
         woken=woken,
@@ -202,7 +193,11 @@ def scores(candidates: Sequence[Candidate]) -> tuple[int, ...]:
 
 
 def _woken(
-    names: NDArray[np.object_], kinds: NDArray[np.uint16], score_of: Sequence[int], asleep: Sequence[int]
+    rows: Rows,
+    order: NDArray[np.intp],
+    kinds: NDArray[np.uint16],
+    score_of: Sequence[int],
+    asleep: Sequence[int],
 ) -> int | None:
     """Return the index of the first by name of the sleeping nodes that share the highest score; None without any."""
     best = max(score_of, default=0)
@@ -210,7 +205,7 @@ def _woken(
     if best == 0 or not sleepers:
         return None
     places = np.flatnonzero(np.isin(kinds, sleepers))
-    return int(places[names[places].argmin()])
+    return int(places[order[rows[places]].argmin()])
 
 
 def _amount(candidate: Candidate) -> float:

@@ -102,7 +102,7 @@ class World:
         return json.loads(self.written[-1].value)
 
     def post(self, verb: str, body: Any) -> httpx.Response:
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        content = body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).encode()
         return self.request("POST", f"/{verb}", content=content)
 
     def get(self, path: str, **parameters: str) -> httpx.Response:

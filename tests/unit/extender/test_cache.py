@@ -137,13 +137,13 @@ def test_rows_of_nodes_that_come_and_go_are_used_again_once_nothing_counts_on_th
     for number in range(200):
         name = world.node(f"n{number}")
         world.load(name, millicores=100, uid=f"load-{number}")
-        reservations.hold("pending", Requests(700), (name,))
+        reservations.hold("pending", Requests(700), state.table.rows((name,)))
         state.remove_node(name)
         assert state.table.usage(name).online == Requests(100)
         state.remove_pod(f"load-{number}")
         assert state.table.usage(name).reserved == Requests(700)
     reservations.release("pending")
-    assert len(state.table.names) <= 4
+    assert len(state.table) <= 4
     assert not any(
         state.table.columns[column].any() for column in ("known", "online_millicores", "reserved_bytes")
     )

@@ -173,8 +173,9 @@ def test_memory_is_bounded_by_candidates_not_by_pods(world, make_pod):
     names = [world.node(f"n{number}") for number in range(100)]
     log = DecisionLog(candidates_kept=2000)
     for number in range(200):
-        request = decode_request(body_of(make_pod(uid=f"u{number}", name=f"p{number}"), names))
-        log.ranked(request.pod, None, rank(request.pod, names, world.state.table.rows(names), world.state))
+        body = body_of(make_pod(uid=f"u{number}", name=f"p{number}"), names)
+        request = decode_request(body, world.state.table)
+        log.ranked(request.pod, None, rank(request.pod, request.nodes, world.state))
     kept = [number for number in range(200) if log.get(f"default/p{number}")]
     assert kept == list(range(180, 200))
 

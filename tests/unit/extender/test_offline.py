@@ -128,13 +128,11 @@ def test_a_pod_refused_because_its_node_was_not_known_yet_is_called_back_when_it
 
 def test_refused_pods_take_little_memory_for_their_candidates(world):
     names = [world.node(f"n{number}", gpus=1) for number in range(2_000)]
-    table, refusals = world.state.table, world.extender.refusals
-    request = decode_request(json.dumps(world.args(names, offline=True)).encode())
+    refusals = world.extender.refusals
+    request = decode_request(json.dumps(world.args(names, offline=True)).encode(), world.state.table)
     tracemalloc.start()
     for number in range(200):
-        rows = table.rows(request.names)
-        pod = dataclasses.replace(request.pod, uid=f"uid-{number}")
-        refusals.note(pod, table.own_names(request.names, rows), rows)
+        refusals.note(dataclasses.replace(request.pod, uid=f"uid-{number}"), request.nodes)
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(refusals) == 200

@@ -23,8 +23,9 @@ def test_filter_that_refuses_all_still_answers_a_list(world):
 
 def test_prioritize_is_a_bare_array_of_integers(world):
     world.node("a")
-    text = world.post("prioritize", world.args(["a"])).text
-    assert text == '[{"Host":"a","Score":10}]'
+    answer = world.post("prioritize", world.args(["a"])).json()
+    assert answer == [{"Host": "a", "Score": 10}]
+    assert type(answer[0]["Score"]) is int
 
 
 def test_whole_nodes_are_answered_with_whole_nodes(world, make_pod):
