@@ -69,7 +69,7 @@ class Actor:
         self._timeout_seconds = settings.progress_timeout_seconds
         self._surge_fraction = settings.surge_percent / 100
         self._written = Written(api)
-        self._router = Router(api, self._written)
+        self._router = Router(api, self._written, world)
         self._waiting_since: dict[str, float] = {}
         self._standstills = Standstills(settings.room_wait_seconds, settings.stay_seconds)
 

@@ -7,6 +7,7 @@ from ecoserve.api import LLMServing
 from ecoserve_operator.acting.deployments import Wanted
 from ecoserve_operator.acting.weights import (
     Backend,
+    Neighbours,
     backends_of,
     build_inference_pool,
     build_service,
@@ -16,18 +17,20 @@ from ecoserve_operator.acting.weights import (
 from ecoserve_operator.acting.written import Written
 from ecoserve_operator.kube import CONFIG_MAP, HTTP_ROUTE, INFERENCE_POOL, SERVICE, ApiRefusedError, KubeApi
 from ecoserve_operator.watch.records import DeploymentRecord, Key
+from ecoserve_operator.watch.world import World
 
 _NOT_SET_UP = (403, 404)
 """What the API server answers where rights or CRDs are missing."""
 
 
 class Router:
-    """Remembers the weights it gave each HTTPRoute."""
+    """Remembers the weights it gave each serving's HTTPRoute."""
 
-    def __init__(self, api: KubeApi, written: Written) -> None:
+    def __init__(self, api: KubeApi, written: Written, world: World) -> None:
         self._api = api
         self._written = written
-        self._weighed: dict[tuple[str | None, str], tuple[Mapping[str, Any], Sequence[Backend]]] = {}
+        self._world = world
+        self._weighed: dict[Key, tuple[str, Mapping[str, Any], Sequence[Backend]]] = {}
 
     async def route(
         self,
@@ -71,17 +74,29 @@ class Router:
         self, serving: LLMServing, name: str, backends: Sequence[Backend], to: Mapping[str, Any]
     ) -> str:
         namespace = serving.metadata.namespace
-        if self._weighed.get((namespace, name)) == (to, backends):
+        key, weighed = (namespace, serving.metadata.name), (name, to, backends)
+        if self._weighed.get(key) == weighed:
             return ""
         route = await self._api.get(HTTP_ROUTE, name, namespace)
         if route is None:
             return f"there is no HTTPRoute {name} for spec.routing.httpRoute in namespace {namespace}"
         before = (route.get("spec") or {}).get("rules") or []
-        rules = routed_rules(before, serving.metadata.name, backends, to)
+        rules = routed_rules(before, serving.metadata.name, backends, to, self._neighbours(serving))
         if rules != before:
             version = {"resourceVersion": route["metadata"]["resourceVersion"]}
             await self._api.merge(
                 HTTP_ROUTE, name, namespace, {"metadata": version, "spec": {"rules": rules}}
             )
-        self._weighed[namespace, name] = (to, backends)
+        self._weighed[key] = weighed
         return ""
+
+    def _neighbours(self, serving: LLMServing) -> Neighbours:
+        namespace, uid = serving.metadata.namespace, serving.metadata.uid
+        return Neighbours(
+            servings=[name for within, name in self._world.servings if within == namespace],
+            deployments={
+                record.name
+                for (within, _), record in self._world.deployments.items()
+                if within == namespace and record.owner_uid != uid
+            },
+        )

@@ -6,7 +6,7 @@ that not every tick of the grid is a write.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,8 +161,20 @@ def build_weights(serving: LLMServing, backends: Sequence[Backend], port: int) -
     }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbours:
+    """Other servings of a namespace, whose rules of a shared HTTPRoute are theirs, however alike the names."""
+
+    servings: Collection[str] = ()
+    deployments: Container[str] = ()
+
+
 def routed_rules(
-    rules: Sequence[Mapping[str, Any]], serving: str, backends: Sequence[Backend], to: Mapping[str, Any]
+    rules: Sequence[Mapping[str, Any]],
+    serving: str,
+    backends: Sequence[Backend],
+    to: Mapping[str, Any],
+    neighbours: Neighbours,
 ) -> list[dict[str, Any]]:
     """An HTTPRoute's rules with weights over the backends that take whole online requests; `to` tells their kind.
 
@@ -171,16 +183,24 @@ def routed_rules(
     refs = [
         {**to, "name": item.name, "weight": item.weight} for item in backends if item.takes_whole_requests
     ]
+    own = {item.name for item in backends}
     return [
-        {**rule, "backendRefs": refs} if refs and _is_ours(rule, serving) else dict(rule) for rule in rules
+        {**rule, "backendRefs": refs} if refs and _is_ours(rule, serving, own, neighbours) else dict(rule)
+        for rule in rules
     ]
 
 
-def _is_ours(rule: Mapping[str, Any], serving: str) -> bool:
-    redirects = any(item.get("type") == "RequestRedirect" for item in rule.get("filters") or ())
-    refs = rule.get("backendRefs") or ()
-    return not redirects and all(
-        ref.get("kind", "Service") in ("Service", "InferencePool")
-        and str(ref.get("name", "")).startswith(f"{serving}-")
-        for ref in refs
-    )
+def _is_ours(rule: Mapping[str, Any], serving: str, own: Container[str], neighbours: Neighbours) -> bool:
+    """Whether a rule leads to nothing yet, or to this serving alone: to what it has, or has had before."""
+    if any(item.get("type") == "RequestRedirect" for item in rule.get("filters") or ()):
+        return False
+    begin = f"{serving}-"
+    longer = tuple(f"{other}-" for other in neighbours.servings if other.startswith(begin))
+
+    def leads_here(ref: Mapping[str, Any]) -> bool:
+        name = str(ref.get("name", ""))
+        if ref.get("kind", "Service") not in ("Service", "InferencePool") or name in neighbours.deployments:
+            return False
+        return name in own or (name.startswith(begin) and not name.startswith(longer))
+
+    return all(leads_here(ref) for ref in rule.get("backendRefs") or ())

@@ -14,10 +14,11 @@ from ecoserve.api.manifests import parse_serving
 from ecoserve.errors import InvalidInputError
 from ecoserve_operator.acting.deployments import Wanted
 from ecoserve_operator.acting.router import Router
-from ecoserve_operator.acting.weights import Backend, backends_of, percents, routed_rules
+from ecoserve_operator.acting.weights import Backend, Neighbours, backends_of, percents, routed_rules
 from ecoserve_operator.acting.written import Written
 from ecoserve_operator.kube import ApiRefusedError, Kind
 from ecoserve_operator.watch.records import DeploymentRecord, Key
+from ecoserve_operator.watch.world import Nudges, World
 
 SERVICES = {"group": "", "kind": "Service", "port": 8000}
 WantedOn = Callable[..., Wanted]
@@ -93,13 +94,61 @@ def test_only_rules_that_lead_to_this_serving_are_weighed(rule: dict[str, Any], 
     refs = [{"group": "", "kind": "Service", "name": "s-a", "port": 8000, "weight": 100}]
     expected = {**rule, "backendRefs": refs} if ours else rule
     backends = [backend("s-a", 100), backend("s-p", 100, "prefill")]
-    assert routed_rules([rule], "s", backends, SERVICES) == [expected]
+    assert routed_rules([rule], "s", backends, SERVICES, Neighbours()) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("names", "ours"),
+    [
+        (["s-a"], True),
+        (["s-gone"], True),
+        (["s-8b-gone"], False),
+        (["s-8b-a"], False),
+        (["s-a", "s-8b-a"], False),
+        (["s-8b-mine"], True),
+    ],
+    ids=str,
+)
+def test_rules_of_a_serving_with_a_longer_name_are_its_own(names: list[str], ours: bool) -> None:
+    """Serving `s` beside `s-8b`: what runs is told by whose it is, what has gone by the longer name."""
+    neighbours = Neighbours(servings=["s", "s-8b", "t"], deployments={"s-8b-a", "t-a"})
+    backends = [backend("s-a", 40), backend("s-8b-mine", 60)]
+    rule = {"backendRefs": [{"name": name} for name in names]}
+    (found,) = routed_rules([rule], "s", backends, SERVICES, neighbours)
+    assert (found != rule) is ours
+
+
+def test_a_deployment_of_a_serving_with_a_shorter_name_is_not_taken_for_ones_own() -> None:
+    rule = {"backendRefs": [{"name": "s-p5-48xlarge"}]}  # of serving s, on pool p5-48xlarge
+    neighbours = Neighbours(servings=["s", "s-p5"], deployments={"s-p5-48xlarge"})
+    assert routed_rules([rule], "s-p5", [backend("s-p5-a", 100)], SERVICES, neighbours) == [rule]
+
+
+def test_servings_that_share_a_route_keep_to_their_rules_and_ask_for_it_once(
+    wanted: WantedOn, runs: Runs
+) -> None:
+    api = _Api(
+        {"metadata": {"resourceVersion": "7"}, "spec": {"rules": [{"backendRefs": [{"name": "s-8b-x"}]}, {}]}}
+    )
+    world = World(nudges=Nudges(0.1))
+    world.servings |= {("n", name): None for name in ("s", "s-8b")}  # type: ignore[dict-item]  # names alone count
+    router = Router(api, Written(api), world)  # type: ignore[arg-type]
+    item, one = wanted("a", 2, rate=3.0), serving(httpRoute="r")
+    other = one.model_copy(update={"metadata": one.metadata.model_copy(update={"name": "s-8b", "uid": "v"})})
+    for each in (one, other, one, other):
+        state = dict([runs(item, 2)]) if each is one else {}
+        assert not asyncio.run(router.route(each, [item] if state else [], state, changing=False))
+    assert api.route is not None
+    first, second = api.route["spec"]["rules"]
+    assert first["backendRefs"] == [{"name": "s-8b-x"}]
+    assert second["backendRefs"][0]["name"] == item.key[1]
+    assert api.asked == 2
 
 
 def test_without_whole_requests_to_send_a_route_is_left_as_it_is() -> None:
     rules = [{"backendRefs": [{"name": "s-old"}]}]
     backends = [backend("s-p", 100, "prefill"), backend("s-d", 100, "decode")]
-    assert routed_rules(rules, "s", backends, SERVICES) == rules
+    assert routed_rules(rules, "s", backends, SERVICES, Neighbours()) == rules
 
 
 def serving(**routing: Any) -> LLMServing:
@@ -123,6 +172,7 @@ class _Api:
         self.route = route
         self.refuses = refuses
         self.writes: list[tuple[str, str]] = []
+        self.asked = 0
         self.objects: dict[tuple[str, str], Any] = {}
 
     async def apply(self, kind: Kind, manifest: Mapping[str, Any]) -> None:
@@ -133,6 +183,7 @@ class _Api:
 
     async def get(self, kind: Kind, name: str, namespace: str) -> dict[str, Any] | None:
         assert (kind.plural, name, namespace) == ("httproutes", "r", "n")
+        self.asked += 1
         return self.route
 
     async def merge(self, kind: Kind, name: str, namespace: str, patch: Mapping[str, Any]) -> None:
@@ -149,7 +200,7 @@ def route(router: Router, item: Wanted, running: tuple[Key, DeploymentRecord], *
 
 def test_services_weights_and_route_are_written_once(wanted: WantedOn, runs: Runs) -> None:
     api = _Api(routed())
-    router = Router(api, Written(api))  # type: ignore[arg-type]  # a fake of three methods
+    router = Router(api, Written(api), World(nudges=Nudges(0.1)))  # type: ignore[arg-type]  # a fake of three methods
     item = wanted("a", 2, rate=3.0)
     for _ in range(2):
         assert not route(router, item, runs(item, 2), port=9000, httpRoute="r")
@@ -170,7 +221,7 @@ def routed() -> dict[str, Any]:
 
 def test_with_an_endpoint_picker_the_backends_are_inference_pools(wanted: WantedOn, runs: Runs) -> None:
     api = _Api(routed())
-    router = Router(api, Written(api))  # type: ignore[arg-type]
+    router = Router(api, Written(api), World(nudges=Nudges(0.1)))  # type: ignore[arg-type]
     whole, prefill = wanted("a", 2, rate=3.0), wanted("p", 1, rate=3.0, role="prefill")
     picker = {"failureMode": "FailClose"}
     given = serving(port=9000, httpRoute="r", endpointPicker=picker)
@@ -204,7 +255,7 @@ def test_inference_pools_that_are_not_set_up_are_told_and_the_route_is_left(
 ) -> None:
     api = _Api(routed(), refuses=("inferencepools", status))
     item = wanted("a", 2, rate=3.0)
-    router = Router(api, Written(api))  # type: ignore[arg-type]
+    router = Router(api, Written(api), World(nudges=Nudges(0.1)))  # type: ignore[arg-type]
     told = route(router, item, runs(item, 2), httpRoute="r", endpointPicker={})
     assert "rbac.inferencePools=true" in told
     assert api.route == routed()
@@ -213,7 +264,7 @@ def test_inference_pools_that_are_not_set_up_are_told_and_the_route_is_left(
 def test_an_inference_pool_that_is_refused_is_an_error(wanted: WantedOn, runs: Runs) -> None:
     api = _Api(routed(), refuses=("inferencepools", 422))
     item = wanted("a", 2, rate=3.0)
-    router = Router(api, Written(api))  # type: ignore[arg-type]
+    router = Router(api, Written(api), World(nudges=Nudges(0.1)))  # type: ignore[arg-type]
     with pytest.raises(ApiRefusedError):
         route(router, item, runs(item, 2), httpRoute="r", endpointPicker={})
 
@@ -221,7 +272,7 @@ def test_an_inference_pool_that_is_refused_is_an_error(wanted: WantedOn, runs: R
 def test_a_route_that_is_not_there_is_told_and_the_weights_are_written(wanted: WantedOn, runs: Runs) -> None:
     api = _Api()
     item = wanted("a", 2, rate=3.0)
-    router = Router(api, Written(api))  # type: ignore[arg-type]
+    router = Router(api, Written(api), World(nudges=Nudges(0.1)))  # type: ignore[arg-type]
     assert "there is no HTTPRoute r" in route(router, item, runs(item, 2), httpRoute="r")
     assert ("configmaps", "s-weights") in api.writes
 
@@ -231,7 +282,7 @@ def test_without_routing_nothing_is_written(wanted: WantedOn, runs: Runs) -> Non
     item = wanted("a", 2, rate=3.0)
     plain = serving(port=1)
     plain = plain.model_copy(update={"spec": plain.spec.model_copy(update={"routing": None})})
-    router = Router(api, Written(api))  # type: ignore[arg-type]
+    router = Router(api, Written(api), World(nudges=Nudges(0.1)))  # type: ignore[arg-type]
     assert not asyncio.run(router.route(plain, [item], dict([runs(item, 2)]), changing=False))
     assert not api.writes
 
