@@ -8,7 +8,7 @@ finalizers nor annotations, as owner references clean up and records are rebuilt
 
 import logging
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ from ecoserve_operator.kube import (
     KubeApi,
 )
 from ecoserve_operator.watch import records, scalers
+from ecoserve_operator.watch.crowd import Crowd
 from ecoserve_operator.watch.records import Key, Reported
 from ecoserve_operator.watch.world import World
 
@@ -47,6 +48,25 @@ class _Watched:
     reports: bool = False
 
 
+class _NoDiffs(kopf.DiffBaseStorage):
+    """No object's state is compared with the one before: Kopf would copy each whole, for handlers of a kind we have none of."""
+
+    def build(
+        self, *, body: kopf.Body, extra_fields: Iterable[kopf.FieldSpec] | None = None
+    ) -> kopf.BodyEssence:
+        """Return nothing of an object."""
+        del body, extra_fields
+        return kopf.BodyEssence({})
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        """Return nothing of what was."""
+        del body
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Store nothing."""
+
+
 def watch_settings() -> kopf.OperatorSettings:
     """Kopf's settings: one instance acts by Lease, so no peering; no scanning, so no rights on CRDs."""
     settings = kopf.OperatorSettings()
@@ -55,7 +75,7 @@ def watch_settings() -> kopf.OperatorSettings:
     settings.peering.standalone = True
     settings.persistence.finalizer = f"{GROUP}/operator"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
-    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
+    settings.persistence.diffbase_storage = _NoDiffs()
     settings.watching.server_timeout = 300  # seconds; a fresh watch every five minutes
     settings.watching.client_timeout = 330  # a little later than the server, so that it ends streams in order
     settings.watching.connect_timeout = 10
@@ -66,7 +86,7 @@ def watch_settings() -> kopf.OperatorSettings:
 
 def build_registry(world: World, api: KubeApi, optional: Container[Kind]) -> kopf.OperatorRegistry:
     """All handlers, bound to one world; `optional` are the kinds of others' that the API server knows."""
-    registry = kopf.OperatorRegistry()
+    registry, crowd = kopf.OperatorRegistry(), Crowd()
     for watched in (
         _Watched(LLM_SERVING, world.servings, records.serving_record, "LLMServing", reports=True),
         _Watched(GRID_ZONE, world.zones, records.zone_record, "GridZone", reports=True),
@@ -78,7 +98,7 @@ def build_registry(world: World, api: KubeApi, optional: Container[Kind]) -> kop
         _Watched(SCALED_OBJECT, world.scaled_objects, scalers.scaled_object_record, "ScaledObject"),
     ):
         if watched.kind is not SCALED_OBJECT or SCALED_OBJECT in optional:
-            _register(registry, world, watched)
+            _register(registry, world, watched, crowd)
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.ConnectionInfo:
@@ -87,7 +107,7 @@ def build_registry(world: World, api: KubeApi, optional: Container[Kind]) -> kop
     return registry
 
 
-def _register(registry: kopf.OperatorRegistry, world: World, watched: _Watched) -> None:
+def _register(registry: kopf.OperatorRegistry, world: World, watched: _Watched, crowd: Crowd) -> None:
     kind = watched.kind
     group, version = kind.api_version.split("/") if "/" in kind.api_version else ("", kind.api_version)
 
@@ -106,6 +126,8 @@ def _register(registry: kopf.OperatorRegistry, world: World, watched: _Watched) 
 
     async def index(body: Body, **_: Any) -> None:
         store(body)
+        if not world.synced.is_set():
+            await crowd.gathered()
 
     async def notice(type: str | None, body: Body, **_: Any) -> None:  # noqa: A002 - kopf's name for it
         world.synced.set()
