@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 import uvloop
 
+from ecoserve.cli.version import VersionOption
 from ecoserve.errors import EcoserveError, InvalidInputError
 from ecoserve_extender import logs
 from ecoserve_extender.server import serve
@@ -115,6 +116,7 @@ def run(
     log_level: Annotated[
         LogLevel, typer.Option(envvar=_ENV + "LOG_LEVEL", help="How much to log.")
     ] = LogLevel.INFO,
+    _version: VersionOption = False,
 ) -> None:
     """Answer kube-scheduler's filter and prioritize calls by marginal carbon."""
     try:

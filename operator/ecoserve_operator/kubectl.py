@@ -16,6 +16,7 @@ from urllib.parse import quote
 import typer
 
 from ecoserve.api.labels import CURRENT_PLAN, DECISION, GROUP, HELD, HELD_UNTIL, POOL, SERVING
+from ecoserve.cli.version import VersionOption
 from ecoserve.errors import EcoserveError, InvalidInputError, UnknownNameError
 from ecoserve_operator.kubectl_tables import (
     UNITS,
@@ -59,6 +60,7 @@ class KubectlError(EcoserveError):
 def options(
     kubeconfig: Annotated[str, typer.Option(help="Kubeconfig to use, as kubectl's own.")] = "",
     context: Annotated[str, typer.Option(help="Context to use, as kubectl's own.")] = "",
+    _version: VersionOption = False,
 ) -> None:
     """Carbon-aware placement of LLM servings: what was decided, and why."""
     _common.clear()

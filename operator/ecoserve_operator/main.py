@@ -21,6 +21,7 @@ import typer
 from ecoserve.catalog import load_catalog
 from ecoserve.catalog.loading import catalog_in_use
 from ecoserve.catalog.overlay import extended_catalog
+from ecoserve.cli.version import VersionOption
 from ecoserve.errors import EcoserveError, InvalidInputError
 from ecoserve.times import parse_utc
 from ecoserve_operator.acting.actor import Actor
@@ -104,6 +105,7 @@ def run(
         list[Path] | None,
         typer.Option(envvar="ECOSERVE_CATALOG", help="Catalogue files with hardware and models of your own."),
     ] = None,
+    _version: VersionOption = False,
 ) -> None:
     """Place LLM servings by carbon: watch, plan, act, report."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")

@@ -13,6 +13,7 @@ import typer
 from ecoserve.cli.models_app import models_app
 from ecoserve.cli.planning_app import planning_app
 from ecoserve.cli.profile_app import profile_app
+from ecoserve.cli.version import VersionOption
 from ecoserve.errors import EcoserveError
 
 _BAD_INPUT = 2
@@ -35,6 +36,7 @@ def ecoserve(
         list[Path] | None,
         typer.Option(envvar="ECOSERVE_CATALOG", help="Catalogue files with hardware and models of your own."),
     ] = None,
+    _version: VersionOption = False,
 ) -> None:
     """Carbon-aware placement of LLM serving: plan, compare and explain, with or without a cluster."""
     if catalog:

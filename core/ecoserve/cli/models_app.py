@@ -242,3 +242,15 @@ def accelerators(
         plot=plot,
     )
     return run_accelerators(request, as_json=output is Output.JSON, console=table_console())
+
+
+@models_app.command()
+def catalog(
+    kind: Annotated[str, typer.Argument(help="accelerators, cpus, instances or models.")],
+    name: Annotated[str | None, typer.Argument(help="One of them: all its figures, and sources.")] = None,
+    output: OutputFormat = Output.TABLE,
+) -> int:
+    """List the hardware and models that are known by name, and tell where a figure is from."""
+    from ecoserve.cli.catalog_command import run_catalog
+
+    return run_catalog(kind, name, as_json=output is Output.JSON, console=table_console())
