@@ -74,11 +74,12 @@ class NodeNames:
     def __init__(self, names: NDArray[np.object_]) -> None:
         self.by_row = names.copy()
         plain = [name if _PLAIN.fullmatch(name) else "" for name in names]
-        self._words_each = max(1, -(-max(map(len, plain)) // _WORD))
+        longest = max(map(len, plain))
+        self._words_each = max(1, -(-longest // _WORD))
         self._width = self._words_each * _WORD
         self._words = _words(np.array(plain, f"S{self._width}"))
-        quoted = [f'"{name}"'.ljust(self._width + 2) for name in plain]
-        self._quoted = np.array(quoted, f"S{self._width + 2}").view(np.uint8).reshape(len(plain), -1)
+        quoted = [f'"{name}"'.ljust(longest + 2) for name in plain]
+        self._quoted = np.array(quoted, f"S{longest + 2}").view(np.uint8).reshape(len(plain), -1)
         kept = [b"\xff" * length for length in range(self._width + 1)]
         self._words_kept = _words(np.array(kept, f"S{self._width}"))
         self._slots = self._filled()

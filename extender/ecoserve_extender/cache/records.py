@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from sys import intern
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ecoserve.api.labels import CLASS, CLASS_OFFLINE, GPU_PRODUCT
 from ecoserve.errors import InvalidInputError
 from ecoserve.units import parse_quantity
@@ -32,6 +35,11 @@ class Requests:
     def cores(self) -> float:
         """CPU in cores."""
         return self.millicores / 1000
+
+    @property
+    def amounts(self) -> NDArray[np.int64]:
+        """Millicores and bytes of memory, as the node table holds them."""
+        return np.array((self.millicores, self.memory_bytes), np.int64)
 
     def __add__(self, other: "Requests") -> "Requests":
         return Requests(

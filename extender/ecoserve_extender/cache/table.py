@@ -1,8 +1,8 @@
 """What nodes offer and what pods take of them, as columns: one row per node, one array operation per question.
 
-A verdict on thousands of candidates is then a handful of operations on arrays instead of as many calls. CPU is in millicores and
-memory in bytes, in 64-bit integers: sums over thousands of additions and subtractions stay exact. Row 0 is that of every node
-that is not known; rows of nodes that are gone are used again once nothing counts on them.
+A verdict on thousands of candidates is then a handful of operations on arrays instead of as many calls. Amounts are millicores and
+bytes of memory side by side, in 64-bit integers: sums over thousands of additions and subtractions stay exact. Row 0 is that of every
+node that is not known; rows of nodes that are gone are used again once nothing counts on them.
 """
 
 from collections.abc import Sequence
@@ -16,26 +16,13 @@ from numpy.typing import NDArray
 from ecoserve_extender.cache.names import Asked, NodeNames, Rows
 from ecoserve_extender.cache.records import NodeRecord, Requests
 
-_TAKEN = (
-    "online_millicores",
-    "online_bytes",
-    "offline_millicores",
-    "offline_bytes",
-    "reserved_millicores",
-    "reserved_bytes",
-    "holders",
-    "arriving",
-)
-_EMPTY: dict[str, np.generic] = {
+_AMOUNTS = ("offered", "online", "offline", "reserved", "planned", "measured")
+_EMPTY: dict[str, Any] = {
     "known": np.bool_(False),
     "has_accelerators": np.bool_(False),
-    "offered_millicores": np.int64(0),
-    "offered_bytes": np.int64(0),
-    **dict.fromkeys(_TAKEN, np.int64(0)),
-    "planned_millicores": np.int64(0),
-    "planned_bytes": np.int64(0),
-    "measured_millicores": np.int64(0),
-    "measured_bytes": np.int64(0),
+    **dict.fromkeys(_AMOUNTS, np.zeros(2, np.int64)),
+    "holders": np.int64(0),
+    "arriving": np.int64(0),
     "standing": np.int32(0),
     "stalled_share": np.float64(0),
     "measured_at": np.float64(-np.inf),
@@ -98,8 +85,7 @@ class NodeTable:
         self._gone.discard(node.name)
         self.columns["known"][row] = True
         self.columns["has_accelerators"][row] = node.has_accelerators
-        self.columns["offered_millicores"][row] = node.allocatable.millicores
-        self.columns["offered_bytes"][row] = node.allocatable.memory_bytes
+        self.columns["offered"][row] = node.allocatable.amounts
 
     def withdraw(self, name: str) -> None:
         """Forget what a node offers; its row goes once nothing counts on it any more."""
@@ -110,11 +96,13 @@ class NodeTable:
 
     def take(self, name: str, amounts: Requests, sign: int, *, offline: bool) -> None:
         """Count (+1) or no longer count (-1) what a bound pod takes of a node, which may not be known yet."""
-        self._add(self._row(name), "offline" if offline else "online", amounts, sign)
+        row = self._row(name)
+        self.columns["offline" if offline else "online"][row] += sign * amounts.amounts
 
     def reserve(self, rows: Rows, amounts: Requests, sign: int) -> None:
         """Count or no longer count what a pod may come to take of any of these nodes."""
-        self._add(rows, "reserved", amounts, sign)
+        for reserved, amount in zip(self.columns["reserved"].T, amounts.amounts, strict=True):
+            reserved[rows] += sign * amount
         for name in tuple(self._gone):
             self.drop_if_unused(name)
 
@@ -138,29 +126,24 @@ class NodeTable:
     def plan(self, name: str, online: Requests) -> None:
         """Record what the plan puts on a node for online work."""
         row = self._row(name)
-        self.columns["planned_millicores"][row] = online.millicores
-        self.columns["planned_bytes"][row] = online.memory_bytes
+        self.columns["planned"][row] = online.amounts
 
     def measure(self, name: str, highest: Requests, stalled_share: float, at: float) -> None:
         """Record the highest measured use of late, and when the last was measured; unknown nodes are passed over."""
         row = self._row_of.get(name)
         if row is not None:
-            self.columns["measured_millicores"][row] = highest.millicores
-            self.columns["measured_bytes"][row] = highest.memory_bytes
+            self.columns["measured"][row] = highest.amounts
             self.columns["stalled_share"][row] = stalled_share
             self.columns["measured_at"][row] = at
 
     def usage(self, name: str) -> NodeUsage:
         """Return what pods take of a node; nothing of one that is not known."""
         row = self.row(name)
-        values = {column: int(self.columns[column][row]) for column in _TAKEN}
-        return NodeUsage(
-            online=Requests(values["online_millicores"], values["online_bytes"]),
-            offline=Requests(values["offline_millicores"], values["offline_bytes"]),
-            reserved=Requests(values["reserved_millicores"], values["reserved_bytes"]),
-            holders=values["holders"],
-            arriving=values["arriving"],
+        online, offline, reserved = (
+            Requests(*self.columns[of][row].tolist()) for of in ("online", "offline", "reserved")
         )
+        holders, arriving = (int(self.columns[of][row]) for of in ("holders", "arriving"))
+        return NodeUsage(online, offline, reserved, holders, arriving)
 
     def drop_if_unused(self, name: str) -> None:
         """Free the row of a node that is gone, where nothing counts on it."""
@@ -180,13 +163,10 @@ class NodeTable:
             if not self._free:
                 length = len(self)
                 for column, value in _EMPTY.items():
-                    self.columns[column] = np.concatenate([self.columns[column], np.full(length, value)])
+                    unused = np.full((length, *value.shape), value)
+                    self.columns[column] = np.concatenate([self.columns[column], unused])
                 self._names = np.concatenate([self._names, np.full(length, "", np.object_)])
                 self._free.extend(range(2 * length - 1, length - 1, -1))
             row = self._row_of[name] = self._free.pop()
             self._names[row], self._listed = name, None
         return row
-
-    def _add(self, rows: Rows | int, of: str, amounts: Requests, sign: int) -> None:
-        self.columns[f"{of}_millicores"][rows] += sign * amounts.millicores
-        self.columns[f"{of}_bytes"][rows] += sign * amounts.memory_bytes

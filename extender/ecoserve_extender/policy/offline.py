@@ -38,15 +38,15 @@ class LoadFrom(StrEnum):
 class OnlineLoad:
     """What online work takes of each node, or soon may."""
 
-    millicores: NDArray[np.int64]
-    bytes: NDArray[np.int64]
+    amounts: NDArray[np.int64]
+    """Millicores and bytes of memory, by node."""
     measured: NDArray[np.bool_]
     planned: NDArray[np.bool_]
 
     def counts(self) -> dict[LoadFrom, int]:
         """Return how many nodes' load was taken from where."""
-        planned = int(self.planned.sum())
-        measured = int((self.measured & ~self.planned).sum())
+        planned = int(np.count_nonzero(self.planned))
+        measured = int(np.count_nonzero(self.measured & ~self.planned))
         return {
             LoadFrom.PLAN: planned,
             LoadFrom.MEASURED: measured,
@@ -57,16 +57,13 @@ class OnlineLoad:
 def online_load(rows: Rows, table: NodeTable, now: float) -> OnlineLoad:
     """Return the load to keep clear of; `now` is in the monotonic seconds in which samples were taken."""
     column = table.columns
-    measured = column["measured_at"][rows] >= now - FRESH_SECONDS
-    millicores = np.where(measured, column["measured_millicores"][rows], column["online_millicores"][rows])
-    memory = np.where(measured, column["measured_bytes"][rows], column["online_bytes"][rows])
-    planned_millicores, planned_bytes = column["planned_millicores"][rows], column["planned_bytes"][rows]
-    return OnlineLoad(
-        millicores=np.maximum(millicores, planned_millicores),
-        bytes=np.maximum(memory, planned_bytes),
-        measured=measured,
-        planned=(planned_millicores > millicores) | (planned_bytes > memory),
-    )
+    measured = column["measured_at"].take(rows) >= now - FRESH_SECONDS
+    amounts = column["online"].take(rows, axis=0)
+    if measured.any():
+        amounts = np.where(measured[:, None], column["measured"].take(rows, axis=0), amounts)
+    planned = column["planned"].take(rows, axis=0)
+    more_planned = planned > amounts
+    return OnlineLoad(np.maximum(amounts, planned), measured, more_planned[:, 0] | more_planned[:, 1])
 
 
 def wants_accelerator(pod: PendingPod) -> bool:
@@ -87,23 +84,23 @@ def offline_rejections(
     `online` is the load of these rows; `planned_here` marks nodes on whose cores the plan put this very pod.
     """
     column = table.columns
-    millicores, memory = column["offered_millicores"][rows], column["offered_bytes"][rows]
-    taken = column["offline_millicores"][rows] + column["reserved_millicores"][rows] + pod.requests.millicores
-    taken_bytes = column["offline_bytes"][rows] + column["reserved_bytes"][rows] + pod.requests.memory_bytes
-    busy, usable = thresholds.busy_share, 1 - thresholds.headroom_share
-    exempt = np.zeros(len(rows), np.bool_) if planned_here is None else planned_here
-    verdicts = (
-        (~column["known"][rows], Rejection.UNKNOWN_NODE),
-        (np.full(len(rows), wants_accelerator(pod)), Rejection.WANTS_ACCELERATOR),
-        (exempt, None),
-        (column["has_accelerators"][rows], Rejection.HAS_ACCELERATORS),
-        (online.measured & (column["stalled_share"][rows] > thresholds.stalled_share), Rejection.PRESSURE),
-        ((online.millicores > busy * millicores) | (online.bytes > busy * memory), Rejection.BUSY),
-        (online.millicores + taken > usable * millicores, Rejection.CPU_HEADROOM),
-        (online.bytes + taken_bytes > usable * memory, Rejection.MEMORY_HEADROOM),
+    offered = column["offered"].take(rows, axis=0)
+    taken = (
+        column["offline"].take(rows, axis=0) + column["reserved"].take(rows, axis=0) + pod.requests.amounts
     )
-    return np.select(
-        [holds for holds, _ in verdicts],
-        [ALLOWED if reason is None else REASONS.index(reason) for _, reason in verdicts],
-        ALLOWED,
-    )
+    busy = online.amounts > thresholds.busy_share * offered
+    crowded = online.amounts + taken > (1 - thresholds.headroom_share) * offered
+    pressed = online.measured & (column["stalled_share"].take(rows) > thresholds.stalled_share)
+    verdicts = np.full(len(rows), ALLOWED)
+    for holds, verdict in (  # the last that holds counts
+        (crowded[:, 1], Rejection.MEMORY_HEADROOM),
+        (crowded[:, 0], Rejection.CPU_HEADROOM),
+        (busy[:, 0] | busy[:, 1], Rejection.BUSY),
+        (pressed, Rejection.PRESSURE),
+        (column["has_accelerators"].take(rows), Rejection.HAS_ACCELERATORS),
+        (False if planned_here is None else planned_here, None),
+        (wants_accelerator(pod), Rejection.WANTS_ACCELERATOR),
+        (~column["known"].take(rows), Rejection.UNKNOWN_NODE),
+    ):
+        np.copyto(verdicts, ALLOWED if verdict is None else REASONS.index(verdict), where=holds)
+    return verdicts

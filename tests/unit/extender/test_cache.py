@@ -144,9 +144,7 @@ def test_rows_of_nodes_that_come_and_go_are_used_again_once_nothing_counts_on_th
         assert state.table.usage(name).reserved == Requests(700)
     reservations.release("pending")
     assert len(state.table) <= 4
-    assert not any(
-        state.table.columns[column].any() for column in ("known", "online_millicores", "reserved_bytes")
-    )
+    assert not any(state.table.columns[column].any() for column in ("known", "online", "reserved"))
 
 
 def test_nodes_change_pools_with_their_labels_and_with_the_plan(world, make_pool):
