@@ -21,7 +21,7 @@ read plans. What callers use:
                       build_problem(snapshot, objective, levers, effort) -> Problem (.instance, .configurations, …)
                       .estimated: configurations whose capacities are estimates; no plan uses one (planner.screening)
     planner.plan      make_plan(snapshot, *, objective: Objective | None = None, levers=ALL_LEVERS, effort=None,
-                          carbon_price_per_tonne=0.0) -> Plan
+                          carbon_price_per_tonne=0.0, reasons=True) -> Plan
                           never raises for what can't be served: see Plan.unserved (reason enum + sentence)
                       Plan(.placements, .pools, .unserved, .zones, .recommendations, .reuse, totals, .bounds, .gap,
                            .solved, .instances, .explanation); Placement(.configuration is the key of `held`;

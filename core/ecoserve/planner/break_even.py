@@ -69,7 +69,7 @@ class _Judge:
             against_marginal=self._break_even(cpu, marginal),
             marginal_use=marginal.marginal_use,
             intensity_grams_per_kwh=self._intensity[cpu.zone],
-            accepted=any(self._result.replicas[item.name] > 0 for item in cpus),
+            accepted=any(self._result.replicas.get(item.name, 0) > 0 for item in cpus),
         )
 
     def _compared(self, item: Configuration) -> tuple[RequestCost, RequestCost, RequestCost] | None:

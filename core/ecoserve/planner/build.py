@@ -18,7 +18,7 @@ from ecoserve.fleet.snapshot import Snapshot, Zone, signal_of
 from ecoserve.performance import Engine, Rejection, Role, Slo
 from ecoserve.planner.bounds import DropCosts
 from ecoserve.planner.configurations import Configuration, Length, capacity
-from ecoserve.planner.formulation import formulate
+from ecoserve.planner.formulation import Formulation, formulate
 from ecoserve.planner.instance import (
     ConfigurationSpec,
     InstanceMetadata,
@@ -64,18 +64,15 @@ class Problem:
         return {(option.slice, option.configuration, option.phase): option for option in options}
 
     @cached_property
+    def formulation(self) -> Formulation:
+        """The program of the instance as it stands; only of a problem with one."""
+        assert self.instance is not None  # noqa: S101 - who asks has a result
+        return formulate(self.instance.spec)
+
+    @cached_property
     def drop_costs(self) -> DropCosts:
         """What slices cost on their options, bought by the drop; only of a problem with an instance."""
-        assert self.instance is not None  # noqa: S101 - who asks has a result
-        return DropCosts(formulate(self.instance.spec))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pinned:
-    """Replicas that are fixed, by configuration, at none where it is not named; servings in `free` are not bound."""
-
-    replicas: Mapping[str, int]
-    free: Set[str] = frozenset()
+        return DropCosts(self.formulation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +163,7 @@ def doubted_of(problem: Problem, result: PlanningResult) -> frozenset[str]:
     return frozenset(
         name
         for name in problem.estimated
-        if result.replicas[name] > 0 or problem.configurations[name].serving in short
+        if result.replicas.get(name, 0) > 0 or problem.configurations[name].serving in short
     )
 
 
@@ -187,51 +184,6 @@ def cold_start_grams(devices: int, instance: InstanceType, zone: Zone) -> float:
         return 0.0
     joules = devices * instance.accelerator.tdp_watts * _COLD_START_SECONDS
     return joules / JOULES_PER_KWH * zone.pue * zone.carbon_intensity
-
-
-def with_pinned(problem: Problem, pinned: Pinned) -> Problem:
-    """Return the problem with replicas fixed; those of free servings stay within the limits they have."""
-    if problem.instance is None:
-        return problem
-    by_serving: dict[str, dict[str, list[str]]] = {}
-    for name, item in problem.configurations.items():
-        if item.serving not in pinned.free:
-            by_serving.setdefault(item.serving, {}).setdefault(item.held_as, []).append(name)
-    fixed = {name: held for kinds in by_serving.values() for held, names in kinds.items() for name in names}
-    spec = problem.instance.spec.model_copy(
-        update={
-            "configurations": tuple(
-                item.model_copy(update={"max_replicas": pinned.replicas.get(fixed[item.name], 0)})
-                if item.name in fixed
-                else item
-                for item in problem.instance.spec.configurations
-            ),
-            "limits": (
-                *(
-                    limit
-                    for limit in problem.instance.spec.limits
-                    if problem.configurations[limit.configurations[0]].serving in pinned.free
-                ),
-                *(
-                    LimitSpec(
-                        name=serving,
-                        configurations=tuple(name for names in kinds.values() for name in names),
-                        min_replicas=sum(pinned.replicas.get(held, 0) for held in kinds),
-                    )
-                    for serving, kinds in by_serving.items()
-                ),
-                *(
-                    LimitSpec(
-                        name=held, configurations=tuple(names), max_replicas=pinned.replicas.get(held, 0)
-                    )
-                    for kinds in by_serving.values()
-                    for held, names in kinds.items()
-                    if len(names) > 1
-                ),
-            ),
-        }
-    )
-    return replace(problem, instance=problem.instance.model_copy(update={"spec": spec}))
 
 
 def with_intensities(problem: Problem, snapshot: Snapshot) -> Problem:

@@ -90,7 +90,11 @@ def measure_losses(snapshot: Snapshot, full: Plan, *, effort: SearchEffort | Non
     """
     plans = {
         ALL_LEVERS - {lever}: make_plan(
-            snapshot, objective=Objective.CARBON, levers=ALL_LEVERS - {lever}, effort=effort
+            snapshot,
+            objective=Objective.CARBON,
+            levers=ALL_LEVERS - {lever},
+            effort=effort,
+            reasons=False,
         )
         for lever in sorted(ALL_LEVERS)
     }

@@ -15,7 +15,7 @@ from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.performance import Engine, Rejection, Role
 from ecoserve.planner.build import Problem
 from ecoserve.planner.configurations import capacity, keeping_off, selects
-from ecoserve.planner.instance import FlowResult, PlanningInstance, PlanningResult
+from ecoserve.planner.instance import FlowResult, PlanningResult
 from ecoserve.planner.supply import price_per_hour
 from ecoserve.workload.slices import ServingDemand, Slice
 
@@ -49,9 +49,10 @@ class Unserved:
 class PlacementReasons:
     """Says for each configuration of one result why it was chosen."""
 
-    def __init__(self, problem: Problem, instance: PlanningInstance, result: PlanningResult) -> None:
+    def __init__(self, problem: Problem, result: PlanningResult) -> None:
+        assert problem.instance is not None  # noqa: S101 - it has a result
         self._problem = problem
-        self._spec = instance.spec
+        self._spec = problem.instance.spec
         self._result = result
         self._flows: dict[str, list[FlowResult]] = {}
         for flow in result.flows:
@@ -213,7 +214,7 @@ def _without_room(
     serving: ServingDemand, problem: Problem, result: PlanningResult, name: str, rate: float
 ) -> Unserved:
     own = [item for item in problem.configurations.values() if item.serving == serving.name]
-    replicas = sum(result.replicas[item.name] for item in own)
+    replicas = sum(result.replicas.get(item.name, 0) for item in own)
     full = sorted({item.pool.whole.name for item in own if result.nodes[item.pool.name] >= item.pool.nodes})
     if replicas >= serving.max_replicas:
         reason = UnservedReason.REPLICA_LIMIT

@@ -13,9 +13,9 @@ from ecoserve.fleet.assemble import with_intensity
 from ecoserve.fleet.snapshot import Snapshot, Zone
 from ecoserve.planner.attribution import attribute
 from ecoserve.planner.bounds import fluid_bound
-from ecoserve.planner.build import Pinned, Problem, with_intensities, with_pinned
-from ecoserve.planner.formulation import formulate
+from ecoserve.planner.build import Problem, with_intensities
 from ecoserve.planner.instance import BoundsResult, PlanningResult
+from ecoserve.planner.pinning import Pinned, with_pinned
 from ecoserve.planner.plan import Plan, plan_of
 from ecoserve.planner.solved import Solved
 from ecoserve.planner.tick import HeldPlan
@@ -25,7 +25,7 @@ _NOTHING = 1e-12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Followed:
-    """The plan under new intensities, and how far it is above their bound, as a share of that."""
+    """The plan in figures under new intensities, and how far it is above their bound, as a share of that."""
 
     plan: Plan
     excess: float
@@ -54,7 +54,7 @@ class KeptPlan:
 
         Asked for the first time it takes as long as a relaxation from scratch, so better while nothing waits.
         """
-        planned = {zone.name: zone.carbon_intensity for zone in self._snapshot.zones}
+        planned = _intensities(self._snapshot)
         return _above(self._held.reroute(planned).objective, self._held.lower_bound(planned))
 
     @staticmethod
@@ -80,7 +80,7 @@ class KeptPlan:
 
     def at(self, snapshot: Snapshot) -> Followed:
         """Return the plan at a snapshot's intensities; raises SolverError where the replicas can't serve the load."""
-        intensities = {zone.name: zone.carbon_intensity for zone in snapshot.zones}
+        intensities = _intensities(snapshot)
         moved = self._held.reroute(intensities)
         bound = self._held.lower_bound(intensities)
         shaped = replace(
@@ -91,28 +91,39 @@ class KeptPlan:
         )
         free = with_intensities(self._solved.free, shaped)
         problem = with_pinned(free, Pinned(replicas=self._replicas))
-        assert problem.instance is not None  # noqa: S101 - the plan has one
-        objective = moved.objective
-        assert free.instance is not None  # noqa: S101 - the same
-        fluid = fluid_bound(formulate(free.instance.spec))
+        objective, least = moved.objective, min(bound, moved.objective)
         result = self._result.model_copy(
             update={
                 "status": "feasible",
                 "objective": objective,
-                "lower_bound": min(bound, objective),
+                "lower_bound": least,
                 "gap": max(0.0, objective - bound) / objective if objective > _NOTHING else 0.0,
-                "bounds": BoundsResult(
-                    fluid=min(fluid, bound, objective), lp=min(bound, objective), mip=min(bound, objective)
-                ),
+                "bounds": BoundsResult(fluid=least, lp=least, mip=least),
                 "flows": moved.flows,
                 "cold_start_grams": 0.0,
                 "churn": 0,
-                "marginals": self._held.marginals(intensities),
+                "marginals": None,
             }
         )
         solved = Solved(snapshot=shaped, problem=problem, free=free, result=_with_totals(problem, result))
         plan = plan_of(solved, Objective.CARBON, self._plan.levers)
         return Followed(plan=plan, excess=_above(objective, bound))
+
+    def completed(self, followed: Plan) -> Plan:
+        """Return the plan of the last `at` with its fluid bound and its prices at the margin, for when it is taken."""
+        (solved,) = followed.solved
+        assert solved.result is not None  # noqa: S101 - it was made of one
+        known = solved.result.bounds
+        bounds = BoundsResult(
+            fluid=min(fluid_bound(solved.free.formulation), known.lp), lp=known.lp, mip=known.mip
+        )
+        marginals = self._held.marginals(_intensities(solved.snapshot))
+        result = solved.result.model_copy(update={"bounds": bounds, "marginals": marginals})
+        return plan_of(replace(solved, result=result), Objective.CARBON, self._plan.levers)
+
+
+def _intensities(snapshot: Snapshot) -> dict[str, float]:
+    return {zone.name: zone.carbon_intensity for zone in snapshot.zones}
 
 
 def _above(objective: float, bound: float) -> float:

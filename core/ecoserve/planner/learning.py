@@ -43,7 +43,11 @@ def offers(
     screening: Screening,
     also: Set[str] = frozenset(),
 ) -> list[Offer]:
-    """Return what servings of a snapshot may be given, with what is worth a search, and what is in `also`, searched."""
+    """Return what servings of a snapshot may be given, with what is worth a search, and what is in `also`, searched.
+
+    So is what is held: every plan is compared with it.
+    """
+    also = also | snapshot.held.keys()
     slices, kinds = [], []
     for serving in servings:
         own = slices_of(serving)

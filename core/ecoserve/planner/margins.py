@@ -144,9 +144,9 @@ class _Slices:
     """Margins of the slices of one result."""
 
     def __init__(self, solved: Solved, result: PlanningResult) -> None:
-        assert solved.instance is not None  # noqa: S101 - the caller has looked
-        self._problem = solved.problem
-        self._spec = solved.instance.spec
+        assert solved.free.instance is not None  # noqa: S101 - the caller has looked
+        self._problem = solved.free
+        self._spec = solved.free.instance.spec
         self._result = result
         self._zone = {pool.name: pool.zone for pool in self._spec.pools}
         self._first_nodes = dict(self._nodes_to_turn_on())

@@ -17,21 +17,14 @@ from ecoserve.fleet.pools import Pool
 from ecoserve.fleet.snapshot import Snapshot, Zone, signal_of
 from ecoserve.performance import Role
 from ecoserve.planner.attribution import Part, attribute
-from ecoserve.planner.break_even import reuse_verdicts
-from ecoserve.planner.build import (
-    Pinned,
-    Problem,
-    SearchEffort,
-    build_problem,
-    doubted_of,
-    misjudged,
-    with_pinned,
-)
-from ecoserve.planner.explanation import PlacementReasons, Unserved, explain_unserved
+from ecoserve.planner.build import Problem, SearchEffort, build_problem, doubted_of, misjudged
+from ecoserve.planner.explanation import Unserved, explain_unserved
 from ecoserve.planner.instance import PlanningInstance, PlanningResult
 from ecoserve.planner.left_over import left_over
 from ecoserve.planner.levers import ALL_LEVERS, Lever
 from ecoserve.planner.margins import Explanation
+from ecoserve.planner.pinning import Pinned, with_pinned
+from ecoserve.planner.reasons import replicas_in_use, with_reasons
 from ecoserve.planner.recommendations import recommendations
 from ecoserve.planner.reduce import Recommendation, least_in_shapes
 from ecoserve.planner.reuse import ReuseVerdict
@@ -73,7 +66,7 @@ class Placement:
     kv_bytes_per_second: float = 0.0
     replica_requests_per_second: float = 0.0
     accelerator_resource: str = GPU_RESOURCE
-    reason: str
+    reason: str = ""
 
     @property
     def scheduling_class(self) -> str:
@@ -191,13 +184,15 @@ def make_plan(
     effort: SearchEffort | None = None,
     pinned: Pinned | None = None,
     carbon_price_per_tonne: float = 0.0,
+    reasons: bool = True,
 ) -> Plan:
     """Plan a snapshot; `objective` overrides the servings' own. Never raises for what cannot be served.
 
     Raises InvalidInputError where zones' intensities are of different signals.
 
     A carbon price, in $ per tonne, is added to the objective cost: a plan that is to heed one has no other.
-    `pinned` fixes replicas: what those that run are worth now, or what is best beside them.
+    `pinned` fixes replicas: what those that run are worth now, or what is best beside them. Plans that are only compared
+    do without `reasons`: sentences on placements and verdicts on Reuse, which take as long as to attribute carbon.
     """
     if carbon_price_per_tonne > 0 and objective is not Objective.COST:
         raise InvalidInputError(
@@ -210,7 +205,8 @@ def make_plan(
         part = question.plan(replace(group, pools=left.pools))
         parts.append(part)
         left = left_over(left, part.solved[0])
-    return parts[0] if len(parts) == 1 else _combined(snapshot, parts, levers)
+    plan = parts[0] if len(parts) == 1 else _combined(snapshot, parts, levers)
+    return with_reasons(plan) if reasons else plan
 
 
 def _groups(snapshot: Snapshot, objective: Objective | None) -> list[tuple[Objective, Snapshot]]:
@@ -273,7 +269,7 @@ class _Question:
 
 
 def plan_of(solved: Solved, objective: Objective, levers: frozenset[Lever]) -> Plan:
-    """Return the plan that a result means."""
+    """Return the plan that a result means, in figures alone."""
     snapshot, problem, result = solved.snapshot, solved.problem, solved.result
     attribution = attribute(problem, result)
     placements = _placements(snapshot, problem, result, attribution)
@@ -287,7 +283,7 @@ def plan_of(solved: Solved, objective: Objective, levers: frozenset[Lever]) -> P
         placements=placements,
         unserved=explain_unserved(snapshot, problem, result),
         recommendations=recommendations([solved]) if Lever.REDUCE in levers else (),
-        reuse=reuse_verdicts(snapshot, problem, result),
+        reuse=(),
         operational_grams_per_hour=sum(item.operational_grams_per_hour for item in placements),
         embodied_grams_per_hour=sum(item.embodied_grams_per_hour for item in placements),
         watts=sum(item.watts for item in placements),
@@ -307,7 +303,6 @@ def _placements(
 ) -> tuple[Placement, ...]:
     if problem.instance is None or result is None:
         return ()
-    reasons = PlacementReasons(problem, problem.instance, result)
     demand = {serving.name: serving.rate_per_second for serving in snapshot.servings}
     rates: dict[str, float] = {}
     loads: dict[str, float] = {}
@@ -319,12 +314,8 @@ def _placements(
         rates[name] = rates.get(name, 0.0) + flow.rate
         loads[name] = loads.get(name, 0.0) + flow.rate / option.max_rate
         moved[name] = moved.get(name, 0.0) + (flow.rate * transfer.bytes if transfer else 0.0)
-    kinds: dict[str, list[str]] = {}
-    for name in sorted(result.replicas, key=lambda name: -result.replicas[name]):
-        if result.replicas[name] > 0:
-            kinds.setdefault(problem.configurations[name].held_as, []).append(name)
     made = []
-    for held_as, names in kinds.items():
+    for held_as, names in replicas_in_use(problem, result).items():
         item, parts = problem.configurations[names[0]], [attribution[name] for name in names]
         rate, load = rates.get(held_as, 0.0), loads.get(held_as, 0.0)
         made.append(
@@ -347,7 +338,6 @@ def _placements(
                 kv_bytes_per_second=moved.get(held_as, 0.0),
                 replica_requests_per_second=rate / load if load else 0.0,
                 accelerator_resource=item.pool.accelerator_resource,
-                reason=reasons.sentence(names[0]),
             )
         )
     made.sort(key=lambda item: (item.serving, item.traffic_class, item.pool, item.configuration))
@@ -387,7 +377,7 @@ def _combined(snapshot: Snapshot, parts: list[Plan], levers: frozenset[Lever]) -
         placements=tuple(item for part in parts for item in part.placements),
         unserved=tuple(item for part in parts for item in part.unserved),
         recommendations=recommendations(solved) if Lever.REDUCE in levers else (),
-        reuse=tuple(item for part in parts for item in part.reuse),
+        reuse=(),
         operational_grams_per_hour=sum(part.operational_grams_per_hour for part in parts),
         embodied_grams_per_hour=sum(part.embodied_grams_per_hour for part in parts),
         watts=sum(part.watts for part in parts),

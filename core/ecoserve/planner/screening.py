@@ -99,7 +99,7 @@ class Kinds:
 
     def worth_a_search(self, also: Set[str]) -> list[int]:
         """Return the places of configurations that are near the least, or in `also`, and have not been searched."""
-        wanted = np.array([item.name in also for item, _ in self.asked], np.bool_)
+        wanted = np.array([item.name in also or item.held_as in also for item, _ in self.asked], np.bool_)
         for rows in self._roles:
             wanted[rows] |= _near_the_least(self._loads[rows], self._spent[rows], self._replicas[rows])
         return list(np.flatnonzero(wanted & ~self._searched).tolist())

@@ -45,7 +45,7 @@ _FULL_SEARCH_COLUMNS = 60_000
 """Up to so many columns the whole program is searched; beyond, so many of the least reduced cost."""
 _PROMISING = (0.0001, 0.0003, 0.001)
 """Columns are searched first whose reduced cost is at most this share of the bound, then more of them."""
-_SEARCHED_OPTIONS = 20_000
+SEARCHED_OPTIONS = 20_000
 """Plans of more options that were made block by block are not searched further: that takes minutes to gain a little."""
 _LEAST_CHOICE_SECONDS = 5.0
 """To choose among ways of blocks takes tenths of a second; on a busy machine the same choice should come out."""
@@ -108,7 +108,7 @@ class _Search:
         start = None if blocks is None else self._by_block(blocks)
         if blocks is not None:
             bound = max(bound, blocks.bound())
-        if start is not None and len(self.formulation.offered) > _SEARCHED_OPTIONS:
+        if start is not None and len(self.formulation.offered) > SEARCHED_OPTIONS:
             fluid = fluid_bound(self.formulation)
             return start, chain(fluid, relaxed.bound, bound, start.total(self.objective)), relaxed
         start = self._better(Rounding(self.formulation, self.tiers, self.relaxation).plan(relaxed), start)

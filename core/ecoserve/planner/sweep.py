@@ -12,8 +12,9 @@ from ecoserve.api.llmserving import Objective
 from ecoserve.carbon import Lifetimes, coefficient_sets
 from ecoserve.errors import InvalidInputError
 from ecoserve.fleet.snapshot import Snapshot
-from ecoserve.planner.build import Pinned, SearchEffort
+from ecoserve.planner.build import SearchEffort
 from ecoserve.planner.levers import ALL_LEVERS, Lever
+from ecoserve.planner.pinning import Pinned
 from ecoserve.planner.plan import Plan, make_plan
 
 LIFETIMES: Mapping[str, Lifetimes] = {

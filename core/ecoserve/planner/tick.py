@@ -57,7 +57,7 @@ class HeldPlan:
         if len(spec.options) <= _MOST_TIED:
             tied = formulate(self._merged.spec, options=self._merged.options, tied=True)
             self._bound = _priced(tied, self._zones, plan)
-        running = np.array([plan.replicas[item.name] > 0 for item in spec.configurations])
+        running = np.array([plan.replicas.get(item.name, 0) > 0 for item in spec.configurations])
         options = self._merged.options
         self._routes = formulate(self._merged.spec, options=options.chosen(running[options.configurations]))
         self._held = _priced(self._routes, self._zones, plan, held=True)
@@ -113,7 +113,9 @@ def _priced(
         excess = max(0, plan.churn - (formulation.spec.churn_budget or 0))
         bounds[formulation.churn.excess] = (0.0, float(excess))
     if held:
-        bounds |= {column: (float(plan.replicas[name]),) * 2 for name, column in formulation.replicas.items()}
+        bounds |= {
+            column: (float(plan.replicas.get(name, 0)),) * 2 for name, column in formulation.replicas.items()
+        }
         bounds |= {column: (float(plan.nodes[name]),) * 2 for name, column in formulation.nodes.items()}
     relaxation = Relaxation(formulation)
     now = relaxation.solve(formulation.program.bounded(bounds), formulation.objective())

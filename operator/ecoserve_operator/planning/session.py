@@ -7,6 +7,7 @@ hour ago: the bound is of the fleet, in which the gain of a small serving is los
 evaluated, too, and those of each serving stay unless its own change pays (`hysteresis`).
 """
 
+import gc
 import lzma
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
@@ -15,12 +16,14 @@ from enum import StrEnum
 
 from ecoserve.errors import EcoserveError
 from ecoserve.fleet.snapshot import Snapshot
-from ecoserve.planner.build import Pinned
 from ecoserve.planner.explained import explained
 from ecoserve.planner.follow import KeptPlan
 from ecoserve.planner.pinned import pinned_plan
+from ecoserve.planner.pinning import Pinned
 from ecoserve.planner.plan import Plan, make_plan
+from ecoserve.planner.reasons import with_reasons
 from ecoserve.planner.solved import Solved
+from ecoserve.planner.solver import SEARCHED_OPTIONS
 from ecoserve_operator.planning.hysteresis import Hysteresis, Patience, keeps_promise, near, own_gains
 
 _SHOWN_NAMES = 3
@@ -86,7 +89,7 @@ class PlanningSession:
             self._kept = KeptPlan(snapshot, found.plan) if follows else None
             self._searched_at = snapshot.taken_at
         self._solved = found.plan.solved
-        plan = replace(explained(found.plan), solved=())
+        plan = replace(explained(with_reasons(found.plan)), solved=())
         return replace(found, plan=plan)
 
     def export(self) -> Exported:
@@ -96,6 +99,7 @@ class PlanningSession:
         """
         if self._kept is not None:
             _ = self._kept.accepted_excess
+        _look_once_for_garbage()
         files = {}
         for part in self._solved:
             if part.instance is not None:
@@ -130,16 +134,18 @@ class PlanningSession:
             f"only intensities changed: the replicas stay, {followed.excess:.1%} above the new bound "
             f"(up to {accepted:.1%} they do)"
         )
-        answer = Answer(plan=followed.plan, route=Route.REROUTED, detail=detail, review_at=review_at)
+        answer = Answer(
+            plan=self._kept.completed(followed.plan), route=Route.REROUTED, detail=detail, review_at=review_at
+        )
         return _Followed(plan=followed.plan, answer=answer)
 
     def _planned(self, snapshot: Snapshot, limits: Hysteresis, followed: Plan | None) -> Answer:
         """Plan anew; `followed` is what the replicas held come to, where that is known already."""
-        best = make_plan(snapshot)
+        best = make_plan(snapshot, reasons=False)
         if short := snapshot.stays & {item.serving for item in best.unserved}:
             # Beside what is ready of these the load can't be served: their change can only wait for room.
             snapshot = replace(snapshot, stays=snapshot.stays - short)
-            best = make_plan(snapshot)
+            best = make_plan(snapshot, reasons=False)
         if not snapshot.held or same_replicas(best, snapshot.held):
             self._patience.forget()
             return Answer(plan=best, route=Route.PLANNED, detail="planned anew")
@@ -148,6 +154,8 @@ class PlanningSession:
         movers = self._patience.movers(gains, snapshot.taken_at, limits)
         due = self._patience.due(limits)
         if not movers:
+            if followed is not None and self._kept is not None:
+                held = self._kept.completed(followed)
             detail = f"the replicas stay: no serving's own change would gain {_worth(limits)}"
             return Answer(plan=_priced(held, best), route=Route.KEPT, detail=detail, review_at=due)
         if movers == gains.keys():
@@ -164,7 +172,10 @@ class PlanningSession:
 
 
 def _moved(snapshot: Snapshot, held: Plan, best: Plan, movers: Set[str], limits: Hysteresis) -> Plan:
-    """Return the plan of movers as in the best plan and the others as they run; it is searched for only where that disappoints."""
+    """Return the plan of movers as in the best plan and the others as they run; it is searched for only where that disappoints.
+
+    Of a large cluster, whose search would not come to an end, it may disappoint as far as a searched one may.
+    """
     stays = {
         item.configuration: snapshot.held[item.configuration]
         for item in held.placements
@@ -174,7 +185,20 @@ def _moved(snapshot: Snapshot, held: Plan, best: Plan, movers: Set[str], limits:
     plan = pinned_plan(snapshot, best, Pinned(replicas=stays | moves))
     if keeps_promise(plan, held, best, snapshot, movers, limits.fraction):
         return plan
+    large = any(len(part.spec.options) > SEARCHED_OPTIONS for part in best.instances)
+    if large and near(plan, best, snapshot, limits.at_once_fraction) and near(plan, held, snapshot, 0.0):
+        return plan
     return pinned_plan(snapshot, best, Pinned(replicas=snapshot.held, free=movers))
+
+
+def _look_once_for_garbage() -> None:
+    """Have later collections look only at what comes up from here on.
+
+    To look through hundreds of thousands of capacities and options again and again took a tenth of the time of each plan.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def _worth(limits: Hysteresis) -> str:

@@ -12,7 +12,7 @@ from ecoserve.catalog import load_catalog
 from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot, serving_demand, with_intensity
 from ecoserve.fleet.nodes import NodeFacts, Resources
 from ecoserve.fleet.snapshot import Snapshot
-from ecoserve.planner.build import Pinned
+from ecoserve.planner.pinning import Pinned
 from ecoserve.planner.plan import Plan, make_plan
 from ecoserve.workload.measured import settled
 from ecoserve_operator.planning.hysteresis import keeps_promise

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from ecoserve.api.llmserving import Objective
 from ecoserve.planner.attribution import node_contents
-from ecoserve.planner.build import Pinned
 from ecoserve.planner.explained import explained
 from ecoserve.planner.levers import ALL_LEVERS, Lever
+from ecoserve.planner.pinning import Pinned
 from ecoserve.planner.plan import Plan, make_plan
 from ecoserve.planner.solver import solve
 from properties import examples

@@ -15,9 +15,10 @@ from ecoserve.fleet.nodes import Resources
 from ecoserve.fleet.pools import Pool
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.performance import EngineResources
-from ecoserve.planner.build import Pinned, SearchEffort
+from ecoserve.planner.build import SearchEffort
 from ecoserve.planner.levers import ALL_LEVERS, Lever
 from ecoserve.planner.pinned import pinned_plan
+from ecoserve.planner.pinning import Pinned
 from ecoserve.planner.plan import Plan, make_plan
 from ecoserve.planner.reduce import in_shape, memory_request_gib, node_need
 from properties import examples

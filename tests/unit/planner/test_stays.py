@@ -1,5 +1,6 @@
 """Replicas that stay: a plan that adds to what runs, where the best one would need its room."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -7,10 +8,14 @@ from typing import Any
 import pytest
 
 from ecoserve.fleet.snapshot import Snapshot
-from ecoserve.planner.build import Pinned
+from ecoserve.planner.build import build_problem
 from ecoserve.planner.explanation import UnservedReason
+from ecoserve.planner.instance import parse_instance
 from ecoserve.planner.pinned import pinned_plan
+from ecoserve.planner.pinning import Pinned, with_pinned
 from ecoserve.planner.plan import Plan, make_plan
+from ecoserve.planner.reasons import with_reasons
+from ecoserve.planner.solver import solve
 
 NAME = "demo/chat"
 TP2, TP4 = (f"{NAME}/g6-48xlarge.west/both/{shape}/online" for shape in ("tp2", "tp4"))
@@ -75,3 +80,35 @@ def test_what_is_to_stay_and_finds_no_room_is_told(grown: ReplicasAt) -> None:
     told = [item for item in plan.unserved if item.reason is UnservedReason.TOO_FEW_REPLICAS]
     assert [item.serving for item in told] == [NAME]
     assert f"1 replicas of {TP4} that are to stay find no room" in told[0].detail
+
+
+def test_what_may_not_run_is_left_out_of_a_pinned_problem_and_told_beside_all_the_same(
+    snapshot_of: Callable[..., Snapshot], serving_of: Callable[..., Any], nodes_of: Callable[..., Any]
+) -> None:
+    snapshot = snapshot_of([serving_of()], [*nodes_of("g6.48xlarge", 2), *nodes_of("p5.48xlarge", 1)])
+    best = make_plan(snapshot)
+    pinned = Pinned(replicas=replicas(best))
+    narrow = with_pinned(best.solved[0].free, pinned)
+    assert {item.name for item in narrow.instance.spec.configurations} == replicas(best).keys()
+    assert {option.configuration for option in narrow.instance.spec.options} == replicas(best).keys()
+    same = with_reasons(pinned_plan(snapshot, best, pinned))
+    assert [item.reason for item in same.placements] == [item.reason for item in best.placements]
+    assert not any("the only hardware" in item.reason for item in same.placements), "others are compared with"
+    assert same.reuse == best.reuse
+
+
+def test_a_problem_pinned_to_what_can_not_serve_is_still_one_that_can_be_read(grown: ReplicasAt) -> None:
+    asked = grown()
+    free = make_plan(asked).solved[0].free
+    for none in (with_pinned(free, Pinned(replicas={})), with_pinned(free, Pinned(replicas={"gone": 1}))):
+        parsed = parse_instance(json.loads(none.instance.text()))
+        assert len(parsed.spec.slices) == len(free.instance.spec.slices)
+        assert solve(parsed).status == "infeasible"
+
+
+def test_what_is_held_is_searched_and_not_estimated(
+    snapshot_of: Callable[..., Snapshot], serving_of: Callable[..., Any], nodes_of: Callable[..., Any]
+) -> None:
+    snapshot = snapshot_of([serving_of()], [*nodes_of("g6.48xlarge", 2), *nodes_of("p5.48xlarge", 1)])
+    estimated = min(build_problem(snapshot).estimated)
+    assert estimated not in build_problem(replace(snapshot, held={estimated: 1})).estimated
