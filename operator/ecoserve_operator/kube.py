@@ -22,6 +22,9 @@ from ecoserve_operator.fence import Fence
 
 Object = dict[str, Any]
 
+_PAGE = 500
+_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -129,6 +132,21 @@ class KubeApi:
         items: list[Object] = found.get("items") or []
         return items
 
+    async def names(self, kind: Kind, selectors: Mapping[str, str]) -> set[tuple[str | None, str]]:
+        """Namespace and name of each object of a kind that the selectors (`labelSelector`, `fieldSelector`) pick."""
+        found: set[tuple[str | None, str]] = set()
+        query = {**selectors, "limit": str(_PAGE)}
+        while True:
+            path = f"{kind.path()}?{urlencode(query)}"
+            page = await self._request("GET", path, accept=_METADATA_ONLY)
+            for item in page.get("items") or ():
+                metadata = item["metadata"]
+                found.add((metadata.get("namespace"), metadata["name"]))
+            following = page["metadata"].get("continue")
+            if not following:
+                return found
+            query["continue"] = following
+
     async def serves(self, kind: Kind) -> bool:
         """Whether the API server knows the kind."""
         try:
@@ -193,9 +211,10 @@ class KubeApi:
         body: Mapping[str, Any] | None = None,
         content: str = "application/json",
         most_seconds: float = inf,
+        accept: str = "application/json",
     ) -> Object:
         timeout = aiohttp.ClientTimeout(total=min(self._timeout_seconds, most_seconds))
-        headers = {"Accept": "application/json", "Content-Type": content}
+        headers = {"Accept": accept, "Content-Type": content}
         try:
             request = await self.client.param_serialize(
                 method, path, header_params=headers, body=body, auth_settings=["BearerToken"]

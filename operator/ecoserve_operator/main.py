@@ -46,7 +46,8 @@ from ecoserve_operator.signals.providers.build import Providers
 from ecoserve_operator.signals.providers.follow import Followers
 from ecoserve_operator.signals.providers.http import new_client
 from ecoserve_operator.signals.providers.keys import SecretKeys
-from ecoserve_operator.watch.handlers import build_registry, watch_settings
+from ecoserve_operator.watch.handlers import build_registry, watch_settings, watched_kinds
+from ecoserve_operator.watch.vanished import Vanished
 from ecoserve_operator.watch.world import Nudges, World
 
 logger = logging.getLogger(__name__)
@@ -205,6 +206,8 @@ async def serve(settings: Settings) -> None:
             metrics.leading.set(1)
             await loop.run()
 
+        kinds = watched_kinds(world, [kind for kind in (SCALED_OBJECT,) if await api.serves(kind)])
+        vanished = Vanished(api, world, kinds)
         tasks = [
             asyncio.create_task(leadership.run(), name="lease"),
             asyncio.create_task(act(), name="loop"),
@@ -213,9 +216,9 @@ async def serve(settings: Settings) -> None:
             asyncio.create_task(hold(), name="held jobs"),
             asyncio.create_task(followers.run(), name="providers"),
             asyncio.create_task(measured.run(), name="loads"),
+            asyncio.create_task(vanished.run(), name="vanished"),
         ]
-        optional = [kind for kind in (SCALED_OBJECT,) if await api.serves(kind)]
-        registry = build_registry(world, api, optional)
+        registry = build_registry(world, api, kinds, vanished.look)
         _add_probes(registry, world, loop, leadership)
         ready = asyncio.Event()
         signalled = asyncio.create_task(_signalled(ready), name="signals")

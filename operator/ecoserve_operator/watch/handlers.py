@@ -9,7 +9,7 @@ finalizers nor annotations, as owner references clean up and records are rebuilt
 import logging
 import time
 from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import kopf
@@ -38,14 +38,34 @@ logger = logging.getLogger(__name__)
 
 Body = Mapping[str, Any]
 
+_OURS = {"labelSelector": SERVING}
+_BOUND = {"fieldSelector": "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"}
+
 
 @dataclass(frozen=True, slots=True)
-class _Watched:
+class Watched:
+    """A kind that is watched: the table its records are put into, how one is read, and what selects the objects."""
+
     kind: Kind
     table: dict[Key, Any]
     read: Callable[[Body], Any]
     label: str
     reports: bool = False
+    """Whether its status is written by us, and remembered."""
+    selectors: Mapping[str, str] = field(default_factory=dict)
+
+    def forget(self, world: World, key: Key) -> None:
+        """Take note that an object has gone."""
+        if self.reports:
+            world.reported.pop(key, None)
+        world.put(self.table, key, None, self.reason(key))
+
+    def reason(self, key: Key) -> str:
+        """What the log calls a change; pods and Deployments by kind only, as they come in crowds."""
+        if self.kind in (POD, DEPLOYMENT):
+            return self.label
+        namespace, name = key
+        return f"{self.label} {f'{namespace}/' if namespace else ''}{name}"
 
 
 class _NoDiffs(kopf.DiffBaseStorage):
@@ -79,26 +99,33 @@ def watch_settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = 300  # seconds; a fresh watch every five minutes
     settings.watching.client_timeout = 330  # a little later than the server, so that it ends streams in order
     settings.watching.connect_timeout = 10
-    settings.watching.label_selectors["deployments"] = SERVING
-    settings.watching.field_selectors["pods"] = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
+    settings.watching.label_selectors["deployments"] = _OURS["labelSelector"]
+    settings.watching.field_selectors["pods"] = _BOUND["fieldSelector"]
     return settings
 
 
-def build_registry(world: World, api: KubeApi, optional: Container[Kind]) -> kopf.OperatorRegistry:
-    """All handlers, bound to one world; `optional` are the kinds of others' that the API server knows."""
+def watched_kinds(world: World, optional: Container[Kind]) -> tuple[Watched, ...]:
+    """All kinds with their tables; `optional` are the kinds of others' that the API server knows."""
+    every = (
+        Watched(LLM_SERVING, world.servings, records.serving_record, "LLMServing", reports=True),
+        Watched(GRID_ZONE, world.zones, records.zone_record, "GridZone", reports=True),
+        Watched(HARDWARE_PROFILE, world.profiles, records.profile_record, "HardwareProfile"),
+        Watched(NODE, world.nodes, node_facts, "node"),
+        Watched(POD, world.pods, records.pod_record, "pods", selectors=_BOUND),
+        Watched(DEPLOYMENT, world.deployments, records.deployment_record, "deployments", selectors=_OURS),
+        Watched(AUTOSCALER, world.autoscalers, scalers.autoscaler_record, "HorizontalPodAutoscaler"),
+        Watched(SCALED_OBJECT, world.scaled_objects, scalers.scaled_object_record, "ScaledObject"),
+    )
+    return tuple(each for each in every if each.kind is not SCALED_OBJECT or SCALED_OBJECT in optional)
+
+
+def build_registry(
+    world: World, api: KubeApi, kinds: Iterable[Watched], relisted: Callable[[], None]
+) -> kopf.OperatorRegistry:
+    """All handlers, bound to one world; `relisted` is told when a watch could not go on and began with a list again."""
     registry, crowd = kopf.OperatorRegistry(), Crowd()
-    for watched in (
-        _Watched(LLM_SERVING, world.servings, records.serving_record, "LLMServing", reports=True),
-        _Watched(GRID_ZONE, world.zones, records.zone_record, "GridZone", reports=True),
-        _Watched(HARDWARE_PROFILE, world.profiles, records.profile_record, "HardwareProfile"),
-        _Watched(NODE, world.nodes, node_facts, "node"),
-        _Watched(POD, world.pods, records.pod_record, "pods"),
-        _Watched(DEPLOYMENT, world.deployments, records.deployment_record, "deployments"),
-        _Watched(AUTOSCALER, world.autoscalers, scalers.autoscaler_record, "HorizontalPodAutoscaler"),
-        _Watched(SCALED_OBJECT, world.scaled_objects, scalers.scaled_object_record, "ScaledObject"),
-    ):
-        if watched.kind is not SCALED_OBJECT or SCALED_OBJECT in optional:
-            _register(registry, world, watched, crowd)
+    for watched in kinds:
+        _register(registry, world, watched, crowd, relisted)
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.ConnectionInfo:
@@ -107,8 +134,15 @@ def build_registry(world: World, api: KubeApi, optional: Container[Kind]) -> kop
     return registry
 
 
-def _register(registry: kopf.OperatorRegistry, world: World, watched: _Watched, crowd: Crowd) -> None:
+def _register(
+    registry: kopf.OperatorRegistry,
+    world: World,
+    watched: Watched,
+    crowd: Crowd,
+    relisted: Callable[[], None],
+) -> None:
     kind = watched.kind
+    known: set[Key] = set()
     group, version = kind.api_version.split("/") if "/" in kind.api_version else ("", kind.api_version)
 
     def store(body: Body) -> None:
@@ -122,7 +156,7 @@ def _register(registry: kopf.OperatorRegistry, world: World, watched: _Watched, 
         except InvalidInputError as error:
             logger.warning("%s %s is left out: %s", watched.label, metadata["name"], error)
             record = None
-        world.put(watched.table, key, record, _reason(watched, key))
+        world.put(watched.table, key, record, watched.reason(key))
 
     async def index(body: Body, **_: Any) -> None:
         store(body)
@@ -131,22 +165,18 @@ def _register(registry: kopf.OperatorRegistry, world: World, watched: _Watched, 
 
     async def notice(type: str | None, body: Body, **_: Any) -> None:  # noqa: A002 - kopf's name for it
         world.synced.set()
+        metadata = body["metadata"]
+        key = (metadata.get("namespace"), metadata["name"])
         if type == "DELETED":
-            metadata = body["metadata"]
-            key = (metadata.get("namespace"), metadata["name"])
-            world.reported.pop(key, None)
-            world.put(watched.table, key, None, _reason(watched, key))
+            known.discard(key)
+            watched.forget(world, key)
+        elif type is None and key in known:
+            relisted()
+        else:
+            known.add(key)
 
     kopf.index(group, version, kind.plural, id=f"{kind.plural}-index", registry=registry)(index)
     kopf.on.event(group, version, kind.plural, id=kind.plural, registry=registry)(notice)
-
-
-def _reason(watched: _Watched, key: Key) -> str:
-    """What the log calls a change; pods and Deployments by kind only, as they come in crowds."""
-    if watched.kind in (POD, DEPLOYMENT):
-        return watched.label
-    namespace, name = key
-    return f"{watched.label} {f'{namespace}/' if namespace else ''}{name}"
 
 
 async def _credentials(api: KubeApi) -> kopf.ConnectionInfo:
