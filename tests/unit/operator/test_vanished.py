@@ -14,6 +14,7 @@ from kubernetes.aio.client import Configuration
 
 from ecoserve_operator.kube import ApiRefusedError, KubeApi
 from ecoserve_operator.watch.handlers import Watched, build_registry, watch_settings, watched_kinds
+from ecoserve_operator.watch.records import Reported
 from ecoserve_operator.watch.vanished import Vanished
 from ecoserve_operator.watch.world import Nudges, World
 
@@ -165,6 +166,16 @@ def test_what_a_watch_tells_of_meanwhile_is_left() -> None:
     vanished = Vanished(api, world, [watched(table)])  # type: ignore[arg-type]  # a fake of one method
     asyncio.run(vanished.forget_vanished(watched(table)))
     assert names(table) == {"again", "new"}
+
+
+def test_what_was_told_of_a_serving_goes_with_it_and_not_with_a_deployment_of_its_name() -> None:
+    world, chat = World(nudges=Nudges(0.0)), ("n", "chat")
+    world.reported[chat] = Reported()
+    kinds = {each.kind.plural: each for each in watched_kinds(world, ())}
+    kinds["deployments"].forget(world, chat)
+    assert chat in world.reported
+    kinds["llmservings"].forget(world, chat)
+    assert chat not in world.reported
 
 
 def test_where_the_api_server_does_not_answer_it_is_asked_again(
