@@ -37,6 +37,7 @@ from ecoserve_operator.planning.planner import Planner
 from ecoserve_operator.reconcile import Reconciler
 from ecoserve_operator.reporting.accounts import Accounts
 from ecoserve_operator.reporting.accuracy import IntensityAccuracy
+from ecoserve_operator.reporting.capacity_store import CapacityStore
 from ecoserve_operator.reporting.metrics import Metrics
 from ecoserve_operator.reporting.reporter import Reporter
 from ecoserve_operator.settings import Settings
@@ -191,6 +192,7 @@ async def serve(settings: Settings) -> None:
             accuracy=IntensityAccuracy(),
             metrics=metrics,
         )
+        store = CapacityStore(api, settings.namespace, capacities, lambda: reconciler.reporter.plan_uid)
         loop = Loop(world, signals, reconciler, settings)
         leadership = Leadership(api, settings, identity)
 
@@ -204,6 +206,7 @@ async def serve(settings: Settings) -> None:
             await planner.start()
             await leadership.leading.wait()
             metrics.leading.set(1)
+            await store.restore()
             await loop.run()
 
         kinds = watched_kinds(world, [kind for kind in (SCALED_OBJECT,) if await api.serves(kind)])
@@ -214,6 +217,7 @@ async def serve(settings: Settings) -> None:
             asyncio.create_task(comparer.run(), name="design points"),
             asyncio.create_task(deferral.run(), name="offline schedules"),
             asyncio.create_task(hold(), name="held jobs"),
+            asyncio.create_task(store.run(), name="capacities"),
             asyncio.create_task(followers.run(), name="providers"),
             asyncio.create_task(measured.run(), name="loads"),
             asyncio.create_task(vanished.run(), name="vanished"),

@@ -47,6 +47,8 @@ PLAN_ID = f"{GROUP}/plan"
 """Annotation of the ConfigMaps with planning instances: the plan they are of."""
 INSTANCES_NAME = "ecoserve-instances"
 """Name of the first of them, in the operator's namespace."""
+CAPACITIES_NAME = "ecoserve-capacities"
+"""Name of the first of the ConfigMaps with what was found of replicas' capacities, in the operator's namespace."""
 FIELD_MANAGER = "ecoserve-operator"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 

@@ -9,12 +9,12 @@ one length is offered per length bucket: requests of other lengths beside them a
 bucket count by their means alone.
 """
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from hashlib import blake2b
 
 from ecoserve.errors import InvalidInputError
 from ecoserve.performance.engine import Engine, Rejection, RejectionReason, Role, Slo
@@ -31,6 +31,8 @@ _NEARLY = 0.3  # of the requests that may miss a time do so at the most load: it
 _SAME = 1e-6
 _REMEMBERED = 1 << 16  # a re-plan asks for the same engines and lengths again
 _CASES = 1 << 12  # what was estimated is searched soon
+_ENGINES = 1 << 12
+_KEY_BYTES = 16  # of a million answers no two will ever have the same
 
 
 class CapacityLimit(StrEnum):
@@ -89,8 +91,8 @@ class Question:
 
 
 Answer = ReplicaCapacity | Rejection
-Known = Mapping[tuple[Question, bool], Answer]
-"""Answers by question, and whether they were searched where that counts."""
+Known = Mapping[bytes, Answer]
+"""Answers by `question_key`."""
 
 
 def replica_capacity(
@@ -119,27 +121,50 @@ def estimated_capacities(questions: Sequence[Question]) -> list[Answer]:
     return _found(questions, searched=False)
 
 
-def known_capacities(after: int = 0) -> Known:
-    """Return what has been found so far but for the first `after`, for another process to take over."""
-    return dict(itertools.islice(_known.items(), after, None))
+def asked_capacities() -> Known:
+    """Return what this process has been asked and remembers, in order, for another to take over."""
+    return dict(_known)
 
 
 def take_over_capacities(known: Known) -> None:
-    """Remember what another process has found."""
-    _known.update(known)
+    """Answer from what another process has found."""
+    _taken_over.update(known)
 
 
-_known: dict[tuple[Question, bool], Answer] = {}
+def count_capacities() -> int:
+    """Return how many answers are at hand: those asked for, and those taken over."""
+    return len(_known.keys() | _taken_over.keys())
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def question_key(question: Question, *, searched: bool) -> bytes:
+    """Return what tells a question from all others, in any process: a digest of each figure that its answer depends on.
+
+    `searched` tells the answer of a search from an estimate.
+    """
+    rest = (question.input_tokens, question.output_tokens, question.slo, question.arrival_cv, searched)
+    return blake2b(_engine_digest(question.engine) + repr(rest).encode(), digest_size=_KEY_BYTES).digest()
+
+
+@lru_cache(maxsize=_ENGINES)
+def _engine_digest(engine: Engine) -> bytes:
+    """Digest an engine by its text, in which stand all its figures and nothing that changes from process to process."""
+    return blake2b(repr(engine).encode()).digest()
+
+
+_known: dict[bytes, Answer] = {}
+_taken_over: dict[bytes, Answer] = {}
 
 
 def _found(questions: Sequence[Question], *, searched: bool) -> list[Answer]:
-    new = [question for question in dict.fromkeys(questions) if (question, searched) not in _known]
+    keys = {question: question_key(question, searched=searched) for question in questions}
+    new = [question for question, key in keys.items() if key not in _known]
     if len(_known) + len(new) > _REMEMBERED:
         _known.clear()
-        new = list(dict.fromkeys(questions))
+        new = list(keys)
     left: list[tuple[Question, Case]] = []
     for question in new:
-        answer = _without_search(question)
+        answer = _taken_over.get(keys[question]) or _without_search(question)
         if isinstance(answer, Case):
             worth_it = needs_search(answer)
             if searched and worth_it:
@@ -148,10 +173,10 @@ def _found(questions: Sequence[Question], *, searched: bool) -> list[Answer]:
             found = in_closed_form(answer)
             refused = None if worth_it else _refused(answer, found)
             answer = refused or _sustained(question, answer, found)
-        _known[question, searched] = answer
+        _known[keys[question]] = answer
     for (question, case), found in zip(left, search_all([case for _, case in left]), strict=True):
-        _known[question, searched] = _refused(case, found) or _sustained(question, case, found)
-    return [_known[question, searched] for question in questions]
+        _known[keys[question]] = _refused(case, found) or _sustained(question, case, found)
+    return [_known[keys[question]] for question in questions]
 
 
 @lru_cache(maxsize=_CASES)

@@ -1,5 +1,6 @@
 """What the planner's process is asked to do: plan, export what was solved, and compare objectives."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ from ecoserve.api.accounts import LeverContribution
 from ecoserve.api.llmserving import DesignPoint, Objective
 from ecoserve.fleet.pools import Pool
 from ecoserve.fleet.snapshot import Snapshot
-from ecoserve.performance import Known, known_capacities
+from ecoserve.performance import Known, asked_capacities
 from ecoserve.planner.design_points import compare
 from ecoserve.planner.effects import LeverEffects, measure_losses
 from ecoserve.planner.learning import learn
@@ -23,7 +24,7 @@ _session = PlanningSession()
 """The planner's process has one memory; in the operator's own process nobody uses it."""
 _learned_for: tuple[tuple[ServingDemand, ...], tuple[Pool, ...]] | None = None
 _told = 0
-"""Capacities that the operator's own process has been told."""
+"""Capacities that the operator's own process has been told of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,21 +46,22 @@ def warm_up() -> None:
     """Do nothing; having been called, the process has imported the planner."""
 
 
-def learn_capacities(snapshot: Snapshot) -> tuple[bool, Known]:
-    """Find capacities that a plan of the snapshot asks first, for some seconds; whether all are known, and what is new."""
-    global _learned_for, _told
+def learn_capacities(snapshot: Snapshot) -> bool:
+    """Find capacities that a plan of the snapshot asks first, for some seconds; tell whether all are known."""
+    global _learned_for
     asked_for = (snapshot.servings, snapshot.pools)
-    whole = asked_for == _learned_for or learn(snapshot, _PIECE_SECONDS)
-    if whole:
+    if asked_for != _learned_for and learn(snapshot, _PIECE_SECONDS):
         _learned_for = asked_for
-    found = known_capacities(after=_told)
-    _told = count_capacities()
-    return whole, found
+    return asked_for == _learned_for
 
 
-def count_capacities() -> int:
-    """How many capacities this process knows."""
-    return len(known_capacities())
+def new_capacities() -> Known:
+    """Return what this process was asked about capacities since the last call."""
+    global _told
+    asked = asked_capacities()
+    known_before = _told if _told <= len(asked) else 0  # it has forgotten, and begun anew
+    _told = len(asked)
+    return dict(itertools.islice(asked.items(), known_before, None))
 
 
 def plan_snapshot(snapshot: Snapshot, hysteresis: Hysteresis) -> Answer:

@@ -49,6 +49,7 @@ class Comparer:
                         compare_objectives, self._wanted.snapshot, self._wanted.plan
                     )
                     self._done()
+                    await self._capacities.note(process)
                 except PlannerFailedError as error:
                     logger.warning("design points are not brought up to date: %s", error)
                 finally:

@@ -109,6 +109,7 @@ class Planner:
         try:
             await self._capacities.learn(self._process, snapshot)
             answer = await self._process.call(plan_snapshot, snapshot, self._hysteresis)
+            await self._capacities.note(self._process)
         except PlannerFailedError as error:
             logger.error("%s; the last good placement stays", error)
             choices = {

@@ -42,7 +42,7 @@ def in_parts(namespace: str, plan_uid: str, plan_id: str, files: Mapping[str, by
     names = part_names(INSTANCES_NAME, len(contents))
     notes = {PLAN_ID: plan_id, _DIGEST: _digest(files)}
     return [
-        _config_map(name, namespace, plan_uid, {**notes, _PART: f"{number}/{len(contents)}"}, content)
+        config_map(name, namespace, plan_uid, {**notes, _PART: f"{number}/{len(contents)}"}, content)
         for number, (name, content) in enumerate(zip(names, contents, strict=True), 1)
     ]
 
@@ -50,7 +50,7 @@ def in_parts(namespace: str, plan_uid: str, plan_id: str, files: Mapping[str, by
 def emptied(part: Mapping[str, Any], plan_uid: str) -> dict[str, Any]:
     """Return a part that an earlier, larger export has left, without its content: the operator may delete no ConfigMaps."""
     where = part["metadata"]
-    return _config_map(where["name"], where["namespace"], plan_uid, {}, {})
+    return config_map(where["name"], where["namespace"], plan_uid, {}, {})
 
 
 def put_together(plan_id: str, parts: Mapping[str, Mapping[str, Any] | None]) -> dict[str, bytes]:
@@ -96,9 +96,10 @@ def _digest(files: Mapping[str, bytes]) -> str:
     ).hexdigest()
 
 
-def _config_map(
+def config_map(
     name: str, namespace: str, plan_uid: str, notes: Mapping[str, str], content: Mapping[str, bytes]
 ) -> dict[str, Any]:
+    """Return a ConfigMap of files that goes when the current plan does."""
     owner = {"apiVersion": API_VERSION, "kind": "PlacementPlan", "name": CURRENT_PLAN, "uid": plan_uid}
     return {
         "apiVersion": "v1",

@@ -69,6 +69,11 @@ class Reporter:
         """Identity of the PlacementPlan written last."""
         return str(self._plan.get("id", ""))
 
+    @property
+    def plan_uid(self) -> str:
+        """The uid of the current PlacementPlan; empty before there is one."""
+        return self._plan_uid
+
     async def report_plan(self, decision: Decision, comparison: Comparison | None) -> None:
         """Write PlacementPlan `current` where it has changed; before acting, as the extender steers by it."""
         await self._restore()

@@ -2,13 +2,30 @@
 
 import json
 import os
+import re
 import signal
+from base64 import b64decode
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from ecoserve.performance import kept
+from ecoserve_devcluster import Process
+
 pytestmark = pytest.mark.devcluster
+
+
+def kept_capacities(world: Any) -> int:
+    """How many capacities of replicas the operator's ConfigMaps hold."""
+    parts = world.cluster.read("/api/v1/namespaces/ecoserve-system/configmaps")["items"]
+    documents = [part["binaryData"].get("capacities.json.z", "") for part in parts if "binaryData" in part]
+    return sum(len(kept.decode(b64decode(document))) for document in documents)
+
+
+def known_capacities(operator: Process) -> int:
+    """How many an operator knew when it last told."""
+    return int(re.findall(r"capacities of replicas: (\d+) known", operator.tail(1000))[-1])
 
 
 def test_a_standby_only_acts_once_the_leader_is_gone(
@@ -35,12 +52,16 @@ def test_a_standby_only_acts_once_the_leader_is_gone(
     assert holder()["holderIdentity"] != first["holderIdentity"]
     assert holder()["leaseTransitions"] == first.get("leaseTransitions", 0) + 1
 
+    world.eventually(lambda: kept_capacities(world) == known_capacities(standby) > 0)
     standby.stop()
     assert not holder().get("holderIdentity"), "a leader that is asked to end gives up its Lease"
 
     (before,) = world.get("deployments")
     restarted = run_operator("operator-c")
     world.eventually(lambda: "planned in" in restarted.tail(50))
+    until_planned, _, _ = restarted.tail(50).partition("planned in")
+    assert "known from before" in until_planned
+    assert "found now" not in until_planned, "what others have found is not searched again"
     (after,) = world.get("deployments")
     assert after["metadata"]["generation"] == before["metadata"]["generation"], "a restart changes nothing"
     restarted.stop()

@@ -14,9 +14,10 @@ from ecoserve.errors import InvalidInputError
 from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot, serving_demand, with_intensity
 from ecoserve.fleet.nodes import NodeFacts, Resources
 from ecoserve.fleet.snapshot import Snapshot
+from ecoserve.performance import count_capacities
 from ecoserve.planner import learning
 from ecoserve.planner.plan import Plan, make_plan
-from ecoserve_operator.planning.calls import compare_objectives, count_capacities, learn_capacities
+from ecoserve_operator.planning.calls import compare_objectives, learn_capacities, new_capacities
 from ecoserve_operator.planning.capacities import Capacities
 from ecoserve_operator.planning.decision import Choice, Taken, choose, hold, missing_pool
 from ecoserve_operator.planning.emission import emissions
@@ -242,7 +243,8 @@ def test_what_one_process_found_about_replicas_is_known_to_the_next() -> None:
             known.append(await process.call(count_capacities))
             await capacities.learn(process, snapshot())
             known.append(await process.call(count_capacities))
-            assert await process.call(learn_capacities, snapshot(west=5.0)) == (True, {})
+            assert await process.call(learn_capacities, snapshot(west=5.0))
+            assert await process.call(new_capacities) == {}
             await process.close()
         return known
 
