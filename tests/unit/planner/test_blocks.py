@@ -90,12 +90,13 @@ def test_one_serving_is_no_reason_for_blocks() -> None:
     assert blocks(parse_instance(document([[1.0, 2.0]], {"a": (2.0, 10.0)})))[1] is None
 
 
-def test_whole_replicas_lift_the_bound_above_the_linear_one() -> None:
-    """Eight servings a tenth of a replica large: eight replicas run, not one, and they fill two nodes."""
-    instance = parse_instance(document([[0.1]] * 8, {"a": (1.0, 100.0)}))
+@pytest.mark.parametrize("load", [0.1, 0.95, 1.0])
+def test_whole_replicas_lift_the_bound_above_the_linear_one(load: float) -> None:
+    """Eight servings that a replica each has room for: eight replicas run, however little they do, and fill two nodes."""
+    instance = parse_instance(document([[load]] * 8, {"a": (1.0, 100.0)}))
     formulation, found = blocks(instance)
     assert found is not None
-    whole = (8 * 100.0 + 2 * 400.0 + 8 * 0.1 * 50.0) / 1000 * 100.0
+    whole = (8 * 100.0 + 2 * 400.0 + 8 * load * 50.0) / 1000 * 100.0
     assert found.bound() == pytest.approx(whole)
     plan = plan_by_block(found, formulation.objective(), 5.0)
     assert plan is not None
@@ -114,6 +115,38 @@ def test_a_replica_that_serves_a_block_alone_is_weighed_against_two() -> None:
     assert solve(instance).objective == pytest.approx(whole)
     one_paid = found.base + float(np.minimum.reduceat(found.with_one_paid(), [0, 2]).sum())
     assert one_paid * 1.05 < found.bound() <= whole * (1 + 1e-9)
+
+
+def test_two_replicas_that_are_needed_waste_what_each_of_them_leaves_empty() -> None:
+    """Each slice runs on a kind of its own: two replicas a serving, which do next to nothing, and no third one's waste."""
+    given_ = document([[0.1, 0.1]] * 4, {"a": (1.0, 100.0), "b": (1.0, 100.0)})
+    given_["spec"]["options"] = [
+        item
+        for item in given_["spec"]["options"]
+        if item["slice"][-1] == "01"["ab".index(item["configuration"][-1])]
+    ]
+    _, found = blocks(parse_instance(given_))
+    assert found is not None
+    whole = (8 * 100.0 + 2 * 400.0 + 0.8 * 50.0) / 1000 * 100.0
+    assert solve(parse_instance(given_)).objective == pytest.approx(whole)
+    assert found.bound() == pytest.approx(whole)
+
+
+def in_phases(given_: dict[str, Any]) -> dict[str, Any]:
+    """The same, where replicas in pool a prefill and those in pool b decode."""
+    for item in given_["spec"]["options"]:
+        item["phase"] = {"a": "prefill", "b": "decode"}.get(item["configuration"][-1], "both")
+    return given_
+
+
+def test_of_two_phases_the_waste_of_one_replica_counts() -> None:
+    """A tenth of a replica for each phase at 20 g a replica, its part of a node in it; the other phase is still taken in part."""
+    _, found = blocks(
+        parse_instance(in_phases(document([[0.1]] * 4, {"a": (1.0, 100.0), "b": (1.0, 100.0)})))
+    )
+    assert found is not None
+    grams, energy = 20.0, 0.1 * 50.0 / 10
+    assert found.bound() == pytest.approx(4 * (grams + 0.1 * grams + 2 * energy))
 
 
 def test_limits_hold_and_what_they_ask_for_is_started() -> None:
@@ -169,16 +202,33 @@ RATES = st.sampled_from([0.1, 0.5, 1.0, 2.5])
     figures=st.lists(
         st.tuples(st.sampled_from([0.7, 1.0, 3.0, 8.0]), st.sampled_from([0.0, 10.0, 60.0])),
         min_size=1,
-        max_size=2,
+        max_size=3,
     ),
     nodes=st.integers(1, 3),
+    split=st.booleans(),
+    missing=st.sets(st.tuples(st.integers(0, 2), st.integers(0, 1), st.sampled_from("abc"))),
 )
 @examples(20)
 def test_the_bound_is_below_the_optimum_and_the_plan_serves_all(
-    servings: list[list[float]], figures: list[tuple[float, float]], nodes: int
+    servings: list[list[float]],
+    figures: list[tuple[float, float]],
+    nodes: int,
+    split: bool,
+    missing: set[tuple[int, int, str]],
 ) -> None:
-    options = dict(zip("ab", figures, strict=False))
-    instance = parse_instance(document(servings, options, nodes))
+    """Slices have only some of the options, or one kind of replica prefills and the other decodes."""
+    options = dict(zip("abc", figures, strict=False))
+    given_ = document(servings, options, nodes)
+    if split and len(options) > 1:
+        in_phases(given_)
+    else:
+        gone = {(f"s{serving}/{place}", f"s{serving}/{pool}") for serving, place, pool in missing}
+        rest = [
+            item for item in given_["spec"]["options"] if (item["slice"], item["configuration"]) not in gone
+        ]
+        if {item["slice"] for item in rest} == {item["name"] for item in given_["spec"]["slices"]}:
+            given_["spec"]["options"] = rest
+    instance = parse_instance(given_)
     formulation, found = blocks(instance)
     best = solve(instance)
     if found is None or best.status != "optimal":

@@ -92,7 +92,7 @@ def fleet(seed: int, *, phases: bool, nodes: int) -> Formulation:
     )
 
 
-def branched(formulation: Formulation) -> tuple[float, float, Program]:
+def branched(formulation: Formulation, gap: float = GAP) -> tuple[float, float, Program]:
     """Return the objective and the bound that the search ends with, and the program that serves everything."""
     tiers, objective = Tiers(formulation), formulation.objective()
     relaxation = Relaxation(formulation, whole=0)
@@ -102,7 +102,7 @@ def branched(formulation: Formulation) -> tuple[float, float, Program]:
     start = greedy_plan(formulation)
     if not tiers.reached(start).nothing:
         start = Rounding(formulation, tiers, Relaxation(formulation)).plan(relaxed)
-    search = Branching(formulation, tiers, priced, relaxed, GAP)
+    search = Branching(formulation, tiers, priced, relaxed, gap)
     assert not priced.active.all()
     best = search.improved(start, time.perf_counter() + 60)
     assert tiers.reached(best).nothing
@@ -123,6 +123,25 @@ def test_the_plan_is_the_best_of_all_options(seed: int, nodes: int, phases: bool
     assert total * (1 - 2 * GAP) <= bound <= total * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_the_bound_holds_where_a_gap_closes_what_may_be_better(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(branching, "_SPARE_WORK", 0)
+    formulation = fleet(seed, phases=False, nodes=8)
+    optimum, _, program = branched(formulation)
+    total, bound, _ = branched(formulation, gap=0.1)
+    relaxed = solve_linear(program, formulation.objective())
+    assert max(relaxed.objective * (1 - 1e-6), total * 0.9) <= bound <= optimum * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("seed", [3, 5])
+def test_small_programs_are_searched_to_a_finer_gap_than_asked_for(seed: int) -> None:
+    formulation = fleet(seed, phases=False, nodes=8)
+    optimum, _, _ = branched(formulation)
+    assert branched(formulation, gap=0.1)[0] <= optimum * (1 + 2e-4)
+
+
 @pytest.mark.parametrize("programs", [1, 5])
 def test_the_bound_holds_when_the_search_is_cut_short(programs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     formulation = fleet(0, phases=False, nodes=2)
@@ -134,7 +153,7 @@ def test_the_bound_holds_when_the_search_is_cut_short(programs: int, monkeypatch
     assert total >= optimum * (1 - 1e-9)
 
 
-@pytest.mark.parametrize("seed", [5, 7, 11])
+@pytest.mark.parametrize("seed", [5, 10, 11])
 def test_a_plan_within_the_gap_of_the_relaxation_is_found_where_there_is_one(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
