@@ -18,6 +18,9 @@ class _Alert:
     remedy: str
 
 
+_NOT_APPLIED = 'label_replace(ecoserve_condition{kind="LLMServing", type="Applied"} == 0, "serving", "$1", "name", "(.*)")'
+"""An autoscaler of others may well keep fewer replicas than the plan wants: then Applied is True, and says so."""
+
 _ALERTS = (
     _Alert(
         name="EcoServeNoLeader",
@@ -117,7 +120,8 @@ _ALERTS = (
     ),
     _Alert(
         name="EcoServeReplicasMissing",
-        expression="sum by (serving) (ecoserve_serving_planned_replicas) > on (serving) ecoserve_serving_ready_replicas",
+        expression="sum by (serving) (ecoserve_serving_planned_replicas) > on (serving) ecoserve_serving_ready_replicas "
+        f"and on (serving) {_NOT_APPLIED}",
         lasting="15m",
         severity="warning",
         summary="{{ $labels.serving }} has fewer replicas ready than planned.",
