@@ -7,7 +7,8 @@ import secrets
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -21,6 +22,7 @@ from ecoserve_extender.scheduler_config import build_scheduler_configuration
 pytestmark = pytest.mark.devcluster
 
 Schedule = Callable[[str, str], None]
+Metrics = Mapping[str, float]
 
 
 @pytest.fixture
@@ -35,6 +37,24 @@ def schedule(bench: Any) -> Iterator[Schedule]:
     yield start
     for process in started:
         process.stop()
+
+
+@pytest.fixture
+def second(bench: Any) -> Iterator[Any]:
+    """The bench with one more extender, of its own process."""
+    cluster: Cluster = bench.cluster
+    port = cluster.free_port()
+    url = f"http://127.0.0.1:{port}"
+    process = cluster.run(
+        f"second-{secrets.token_hex(2)}",
+        [
+            sys.executable, "-m", "ecoserve_extender.main", "--thinning-seconds=1", f"--port={port}",
+            f"--kubeconfig={cluster.kubeconfig_for('extender', 'test-extender')}",
+        ],
+        health_url=f"{url}/readyz",
+    )  # fmt: skip
+    yield replace(bench, extender=process, url=url)
+    process.stop()
 
 
 @pytest.fixture
@@ -107,37 +127,44 @@ def test_an_extender_out_of_order_holds_up_offline_pods_alone(
 
 
 def test_two_schedulers_with_an_extender_each_leave_no_node_overfilled(
-    bench: Any, schedule: Schedule
+    bench: Any, second: Any, schedule: Schedule
 ) -> None:
-    cluster: Cluster = bench.cluster
-    port = cluster.free_port()
-    second = cluster.run(
-        f"second-{secrets.token_hex(2)}",
-        [
-            sys.executable, "-m", "ecoserve_extender.main", "--thinning-seconds=1", f"--port={port}",
-            f"--kubeconfig={cluster.kubeconfig_for('extender', 'test-extender')}",
-        ],
-        health_url=f"http://127.0.0.1:{port}/readyz",
-    )  # fmt: skip
-    try:
-        profile = f"second-{secrets.token_hex(2)}"
-        schedule(profile, f"http://127.0.0.1:{port}")
-        nodes = [bench.node(f"n{number}") for number in range(3)]
-        pods = [bench.pod(f"job-{number}", traffic_class="offline") for number in range(40)]
-        for pod in pods[::2]:
-            with_scheduler(pod, profile)
-        bench.apply(*pods)
+    profile = f"second-{secrets.token_hex(2)}"
+    schedule(profile, second.url)
+    nodes = [bench.node(f"n{number}") for number in range(3)]
+    pods = [bench.pod(f"job-{number}", traffic_class="offline") for number in range(40)]
+    for pod in pods[::2]:
+        with_scheduler(pod, profile)
+    bench.apply(*pods)
 
-        def running() -> collections.Counter[str]:
-            live = [pod for pod in bench.pods().values() if "deletionTimestamp" not in pod["metadata"]]
-            return collections.Counter(pod["spec"].get("nodeName") for pod in live)
+    def running() -> collections.Counter[str]:
+        live = [pod for pod in bench.pods().values() if "deletionTimestamp" not in pod["metadata"]]
+        return collections.Counter(pod["spec"].get("nodeName") for pod in live)
 
-        bench.until(lambda: sum(running()[node] for node in nodes) >= 24, "all headroom used", 40)
-        # Each may let pods in before it sees the other's: what is too much gives way again, down to half the headroom.
-        bench.until(lambda: all(running()[node] <= 9 for node in nodes), "no node beyond its headroom", 40)
-        assert sum(running()[node] for node in nodes) >= 20
-    finally:
-        second.stop()
+    bench.until(lambda: sum(running()[node] for node in nodes) >= 24, "all headroom used", 40)
+    # Each may let pods in before it sees the other's: what is too much gives way again, down to half the headroom.
+    bench.until(lambda: all(running()[node] <= 9 for node in nodes), "no node beyond its headroom", 40)
+    assert sum(running()[node] for node in nodes) >= 20
+
+
+def test_of_two_extenders_the_one_that_was_asked_writes_the_decisions(bench: Any, second: Any) -> None:
+    """The other sees the same binds, waits for what the first writes, and adds nothing of its own."""
+    for name in ("n", "m"):
+        bench.node(name)
+    names = [f"web-{number}" for number in range(6)]
+    bench.apply(*(bench.pod(name) for name in names))
+    nodes = bench.placed(*names)
+
+    def saw_all(metrics: Metrics) -> bool:
+        return metrics['ecoserve_extender_cache_entries{kind="pods"}'] >= len(names)
+
+    def waits_for_none(metrics: Metrics) -> bool:
+        return metrics['ecoserve_extender_cache_entries{kind="decisions to write"}'] == 0
+
+    second.sees(saw_all, "all pods")
+    second.sees(waits_for_none, "a decision on each")
+    assert second.metrics().get('ecoserve_extender_decisions_total{outcome="written"}', 0) == 0
+    assert {name: bench.decision(name)["node"] for name in names} == nodes
 
 
 def test_while_the_api_server_stands_still_answers_go_on_and_afterwards_the_caches_follow(
