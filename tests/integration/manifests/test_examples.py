@@ -12,11 +12,17 @@ import yaml
 from ecoserve.api import labels
 from ecoserve.api.manifests import load_manifests
 from ecoserve_devcluster import Cluster
+from ecoserve_operator.acting.template import check_templates, fill, values_of
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
 KIND = ROOT / "kind-config.yaml"
-MANIFESTS = [*sorted(EXAMPLES.glob("*.yaml")), EXAMPLES / "kind" / "serving.yaml"]
+ENGINES = EXAMPLES / "engines"
+MANIFESTS = [
+    *sorted(EXAMPLES.glob("*.yaml")),
+    *sorted(ENGINES.glob("*.yaml")),
+    EXAMPLES / "kind" / "serving.yaml",
+]
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
@@ -38,6 +44,26 @@ def test_templates_hold_their_placeholders(path: Path) -> None:
                 text = yaml.safe_dump(template)
                 assert "${model}" in text
                 assert "${tensorParallelSize}" in text
+
+
+@pytest.mark.parametrize(
+    ("engine", "role", "devices", "cores", "flags"),
+    [
+        ("sglang-disaggregated", "prefill", 2, 0.0, {"--tp-size=2", "--disaggregation-mode=prefill"}),
+        ("sglang-disaggregated", "both", 1, 0.0, {"--disaggregation-mode=null", "--port=30000"}),
+        ("llama-cpp", "both", 0, 31.7, {"--threads=31", "--alias=meta-llama/Llama-3.1-8B-Instruct"}),
+        ("llama-cpp", "both", 1, 0.0, {"--n-gpu-layers=999", "--port=8000"}),
+    ],
+)
+def test_engines_are_told_what_the_plan_decides(
+    engine: str, role: str, devices: int, cores: float, flags: set[str]
+) -> None:
+    (serving,) = load_manifests([ENGINES / f"{engine}.yaml"]).servings
+    check_templates(serving.spec)
+    template = serving.spec.template if devices else serving.spec.cpu_template
+    filled = fill(template, values_of(serving.spec, role, devices, cores))
+    assert flags <= set(filled["spec"]["containers"][0]["args"])
+    assert "${" not in json.dumps(filled)
 
 
 def test_template_pods_are_restricted(installed: Cluster) -> None:
