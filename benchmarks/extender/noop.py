@@ -11,6 +11,8 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI, Request, Response
 
+from ecoserve_extender import memory
+
 
 class _Args(msgspec.Struct, rename="pascal"):
     node_names: list[str]
@@ -33,18 +35,20 @@ _decoder, _encoder = msgspec.json.Decoder(_Args), msgspec.json.Encoder()
 app = FastAPI()
 
 
-@app.post("/filter")
 async def filter_route(request: Request) -> Response:
     """Pass every node."""
     names = _decoder.decode(await request.body()).node_names
     return Response(_encoder.encode(_Result(names)), media_type="application/json")
 
 
-@app.post("/prioritize")
 async def prioritize_route(request: Request) -> Response:
     """Score every node alike."""
     names = _decoder.decode(await request.body()).node_names
     return Response(_encoder.encode([_Score(name, 0) for name in names]), media_type="application/json")
+
+
+app.add_route("/filter", filter_route, methods=["POST"])
+app.add_route("/prioritize", prioritize_route, methods=["POST"])
 
 
 @app.get("/healthz")
@@ -54,6 +58,7 @@ async def health_route() -> Response:
 
 
 if __name__ == "__main__":
+    memory.prepare()
     server = uvicorn.Server(
         uvicorn.Config(
             app,

@@ -1,10 +1,8 @@
 """Pods per second of the real kube-scheduler: without an extender, with one that does nothing, with ours.
 
-Any extender switches kube-scheduler's batching of like pods off, so that there is a scheduler without an extender and without
-batching, too: between it and the one with an extender lies what asking costs.
-
 Pods are created first and wait; then a scheduler is started and a watch tells when each is bound. What counts is the
-time between the first and the last twentieth of the binds, so that neither start-up nor creation is measured. Variants
+time between the first and the last twentieth of the binds, so that neither start-up nor creation is measured. Each variant gets as
+many pods as it binds in some seconds, by its rate in a short first turn that does not count. Variants
 take turns within a round, forth and back, because the machine's other work comes and goes. Our extender runs and watches
 beside every variant: what that costs is in all of them. It writes decisions onto pods after they are bound, at a pace: the next
 variant waits for the last of them, and CPU per pod counts all of them.
@@ -39,7 +37,6 @@ class Variant:
     name: str
     url: str | None = None
     managed: bool = False
-    batching: bool = True
     beside: str | None = None
     """Address of the extender of a second scheduler that runs beside this one and has no pods."""
 
@@ -47,7 +44,7 @@ class Variant:
         """Start the scheduler, last of what is returned."""
         second = [_started(cluster, BESIDE, SCHEDULER_NAME, self.beside, ())] if self.beside else []
         managed = (CARBON_AWARE_RESOURCE,) if self.managed else ()
-        return [*second, _started(cluster, SCHEDULER, self.name, self.url, managed, batching=self.batching)]
+        return [*second, _started(cluster, SCHEDULER, self.name, self.url, managed)]
 
 
 def _started(
@@ -56,17 +53,13 @@ def _started(
     profile: str,
     url: str | None,
     managed: tuple[str, ...],
-    *,
-    batching: bool = True,
 ) -> Process:
     made = build_scheduler_configuration(
         url or "http://127.0.0.1:1", profile=profile, managed_resources=managed, qps=_QPS, burst=_QPS
     )
     if url is None:
         del made["extenders"]
-    return cluster.start_scheduler(
-        name, made, feature_gates=None if batching else {"OpportunisticBatching": False}
-    )
+    return cluster.start_scheduler(name, made)
 
 
 @dataclass(frozen=True)
@@ -122,18 +115,28 @@ async def measured(
     client: aiohttp.ClientSession,
     variants: tuple[Variant, ...],
     *,
-    pods: int,
+    first_pods: int,
+    seconds: float,
     rounds: int,
     settled: Callable[[], bool],
     progress: Progress,
 ) -> Mapping[str, Rate]:
-    """Return the medians of each variant over the rounds; `settled` tells when all is written that follows from the binds."""
+    """Return the medians of each variant over the rounds, in each of which it binds pods for so many seconds.
+
+    Of `first_pods` its rate is taken to know how many those are; `settled` tells when all is written that follows from the binds.
+    """
     found: dict[str, list[Rate]] = {variant.name: [] for variant in variants}
-    task = progress.add_task("scheduling", total=rounds * len(variants))
-    for turn in range(rounds):
+    pods = dict.fromkeys(found, first_pods)
+    task = progress.add_task("scheduling", total=(1 + rounds) * len(variants))
+    for turn in range(1 + rounds):
         for variant in variants if turn % 2 == 0 else reversed(variants):
-            progress.update(task, description=f"scheduling {pods:,} pods, {variant.name}")
-            found[variant.name].append(await _rate(cluster, client, variant, pods, settled, progress))
+            name = variant.name
+            progress.update(task, description=f"scheduling {pods[name]:,} pods, {name}")
+            rate = await _rate(cluster, client, variant, pods[name], settled, progress)
+            if turn == 0:
+                pods[name] = max(first_pods, round(rate.pods_per_second * seconds))
+            else:
+                found[name].append(rate)
             progress.advance(task)
     progress.remove_task(task)
     return {

@@ -209,12 +209,10 @@ class Cluster:
         name: str,
         config: Mapping[str, Any],
         kubeconfig: Path | None = None,
-        feature_gates: Mapping[str, bool] | None = None,
     ) -> Process:
         """Start a further kube-scheduler with a `KubeSchedulerConfiguration` and return when it is ready.
 
         It acts as the administrator or as whom `kubeconfig` names. Leader election is off unless `config` asks for it.
-        `feature_gates` are those that differ from their defaults.
         """
         acting = kubeconfig or self.kubeconfig
         completed = {
@@ -228,7 +226,7 @@ class Cluster:
         file.write_text(yaml.safe_dump(completed, sort_keys=False))
         serving = Pair(self.folder / "pki" / "serving.crt", self.folder / "pki" / "serving.key")
         component = components.configured_scheduler(
-            name, binary("kube-scheduler"), file, acting, self.free_port(), serving, feature_gates or {}
+            name, binary("kube-scheduler"), file, acting, self.free_port(), serving
         )
         return self._run_ready(component)
 

@@ -194,12 +194,9 @@ def configured_scheduler(
     kubeconfig: Path,
     port: int,
     serving: Pair,
-    feature_gates: Mapping[str, bool],
 ) -> Component:
     """Return a further scheduler that reads its `KubeSchedulerConfiguration` from a file."""
     flags = {**_shared_flags(kubeconfig, port, serving), "config": configuration}
-    if feature_gates:
-        flags["feature-gates"] = ",".join(f"{gate}={str(on).lower()}" for gate, on in feature_gates.items())
     health = f"https://127.0.0.1:{port}/readyz"
     return Component(name, _argv(program, flags), health_url=health, grace_seconds=2.0, port=port)
 

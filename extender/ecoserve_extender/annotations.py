@@ -1,14 +1,17 @@
 """Annotates pods away from the request path: a queue, a few writers, and a pace that leaves the API server to others.
 
-A write that fails for a passing reason is retried with growing pauses; a pod that is gone needs none; when the queue
+Where asked to, they give way: what nobody waits for stays in the queue while pods are being scheduled, up to a limit, because a write
+costs API server and watchers as much as a bind. A write that fails for a passing reason is retried with growing pauses; a pod that is gone needs none; when the queue
 is full or the retries are used up, the annotation is given up and counted.
 """
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
+from time import monotonic
 
 import aiohttp
 from aiolimiter import AsyncLimiter
@@ -20,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 6
 _WRITERS = 4
+_LOOK_SECONDS = 0.05
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 
@@ -40,13 +44,27 @@ class _RefusedError(Exception):
 
 
 class AnnotationWriter:
-    """Annotates pods through their `status` subresource, which can't change what they run."""
+    """Annotates pods through their `status` subresource, which can't change what they run.
 
-    def __init__(self, client: ApiClient, outcomes: Counter, *, per_second: float, queue_size: int) -> None:
+    Each annotation waits while `gives_way` tells so, `most_seconds` at most.
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        outcomes: Counter,
+        *,
+        per_second: float,
+        queue_size: int,
+        gives_way: Callable[[], bool] = lambda: False,
+        most_seconds: float = 0.0,
+    ) -> None:
         self._client = client
         self._outcomes = outcomes
         self._pace = AsyncLimiter(per_second, time_period=1.0)
-        self._queue: asyncio.Queue[Annotation] = asyncio.Queue(queue_size)
+        self._gives_way = gives_way
+        self._most_seconds = most_seconds
+        self._queue: asyncio.Queue[tuple[float, Annotation]] = asyncio.Queue(queue_size)
 
     def __len__(self) -> int:
         return self._queue.qsize()
@@ -54,7 +72,7 @@ class AnnotationWriter:
     def put(self, annotation: Annotation) -> None:
         """Have it written soon; never waits."""
         try:
-            self._queue.put_nowait(annotation)
+            self._queue.put_nowait((monotonic() + self._most_seconds, annotation))
         except asyncio.QueueFull:
             self._outcomes.labels("dropped").inc()
 
@@ -72,7 +90,9 @@ class AnnotationWriter:
 
     async def _work(self) -> None:
         while True:
-            annotation = await self._queue.get()
+            latest, annotation = await self._queue.get()
+            while self._gives_way() and monotonic() < latest:
+                await asyncio.sleep(_LOOK_SECONDS)
             await self._pace.acquire()
             self._outcomes.labels(await self._attempt(annotation)).inc()
             self._queue.task_done()

@@ -31,6 +31,9 @@ from ecoserve_extender.refusals import Refusals
 from ecoserve_extender.settings import Settings
 from ecoserve_extender.wire import Request
 
+_MOMENT_SECONDS = 0.25
+"""Longer than a scheduler takes from one waiting pod to the next, on any cluster."""
+
 
 class NotReadyError(Exception):
     """The caches are not filled yet; kube-scheduler tries the pod again after its back-off."""
@@ -51,6 +54,7 @@ class Extender:
         self.decisions = DecisionLog(settings.candidates_kept)
         self.refusals = Refusals(self.state.table, self._allows)
         self.ready = False
+        self._asked = -math.inf
         self._clock = clock
         self._settings = settings
         self._plan_heard = clock()
@@ -69,12 +73,18 @@ class Extender:
         """
         return self._clock() - self._plan_heard if self.state.plan or self._plan_expired else math.nan
 
+    @property
+    def busy(self) -> bool:
+        """Tell whether the scheduler is at work: it asked a moment ago."""
+        return self._clock() - self._asked < _MOMENT_SECONDS
+
     def filter(self, request: Request) -> tuple[Asked, Mapping[Rejection, Asked]]:
         """Return the nodes that are allowed, in the order asked, and the others by the reason why they are not.
 
         Online pods may use every node. Raises NotReadyError for an offline pod while the caches are being filled:
         without them no node can be called idle.
         """
+        self._asked = self._clock()
         self._drop_expired_plan()
         pod, passed = request.pod, request.nodes
         rejected: dict[Rejection, Asked] = {}
@@ -91,6 +101,7 @@ class Extender:
 
     def prioritize(self, pod: PendingPod, nodes: Asked) -> Ranking:
         """Rank nodes for a pod, and remember the ranking."""
+        self._asked = self._clock()
         self.reservations.expire()
         self._drop_expired_plan()
         if not pod.offline:

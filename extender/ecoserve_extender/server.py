@@ -45,14 +45,21 @@ async def serve(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(ApiClient(await _load_credentials(settings)))
         metrics = Metrics()
-        retries, decisions = (
-            AnnotationWriter(client, outcomes, per_second=pace, queue_size=settings.annotation_queue)
-            for outcomes, pace in (
-                (metrics.retries, settings.retries_per_second),
-                (metrics.decisions, settings.decisions_per_second),
-            )
-        )
         extender = Extender(settings, metrics)
+        retries = AnnotationWriter(
+            client,
+            metrics.retries,
+            per_second=settings.retries_per_second,
+            queue_size=settings.annotation_queue,
+        )
+        decisions = AnnotationWriter(
+            client,
+            metrics.decisions,
+            per_second=settings.decisions_per_second,
+            queue_size=settings.annotation_queue,
+            gives_way=lambda: extender.busy,
+            most_seconds=settings.decisions_wait_seconds,
+        )
         landings = Landings(extender, decisions.put, time.monotonic, settings.unasked_seconds)
         clock = ServerClock(time.time)
         informers = Informers(

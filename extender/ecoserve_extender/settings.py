@@ -137,6 +137,9 @@ class Settings:
     decisions_per_second: float = 20.0
     """Decisions written onto bound pods: a burst is bound first and told of while it starts; /explain tells at once."""
 
+    decisions_wait_seconds: float = 10.0
+    """How long a decision waits at most while the scheduler goes on asking; well below `unasked_seconds`."""
+
     unasked_seconds: float = 30.0
     """How long a bound pod that nobody asked us about is left to other replicas: longer than they mostly take to write."""
 

@@ -16,7 +16,11 @@ Sent = list[tuple[str, str, str, Any]]
 
 
 def write(
-    annotations: Sequence[Annotation], answers: Callable[[int], int] = lambda _: 200, *, queue_size: int = 10
+    annotations: Sequence[Annotation],
+    answers: Callable[[int], int] = lambda _: 200,
+    *,
+    queue_size: int = 10,
+    gives_way: Callable[[], bool] = lambda: False,
 ) -> tuple[Sent, dict[str, float]]:
     """Write them; what the server was sent, and how often each outcome was counted. `answers` gives the n-th status."""
     sent: Sent = []
@@ -30,7 +34,14 @@ def write(
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", handle)
         async with TestServer(app) as server, _client(server) as client:
-            writer = AnnotationWriter(client, metrics.decisions, per_second=1_000, queue_size=queue_size)
+            writer = AnnotationWriter(
+                client,
+                metrics.decisions,
+                per_second=1_000,
+                queue_size=queue_size,
+                gives_way=gives_way,
+                most_seconds=1.0,
+            )
             for annotation in annotations:
                 writer.put(annotation)
             running = asyncio.create_task(writer.run())
@@ -74,6 +85,18 @@ def test_what_cannot_be_written_is_counted_and_not_tried_again(status, outcome):
 def test_what_may_pass_is_tried_again(status):
     sent, outcomes = write([annotation()], lambda number: status if number < 3 else 200)
     assert (len(sent), outcomes) == (3, {"written": 1})
+
+
+def test_writes_wait_while_pods_are_scheduled():
+    looks = iter([True, True, True])
+    sent, outcomes = write([annotation()], gives_way=lambda: next(looks, False))
+    assert list(looks) == []  # it was asked again until told to go on
+    assert (len(sent), outcomes) == (1, {"written": 1})
+
+
+def test_writes_wait_no_longer_than_they_may():
+    sent, outcomes = write([annotation()], gives_way=lambda: True)
+    assert (len(sent), outcomes) == (1, {"written": 1})
 
 
 def test_a_full_queue_drops_what_comes_and_says_so():
