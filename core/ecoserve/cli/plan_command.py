@@ -29,7 +29,8 @@ from ecoserve.planner.effects import measure_effects
 from ecoserve.planner.explained import explained
 from ecoserve.planner.instance import PlanningInstance
 from ecoserve.planner.levers import Lever, levers_without
-from ecoserve.planner.plan import Placement, Plan, make_plan
+from ecoserve.planner.placement import Placement
+from ecoserve.planner.plan import Plan, make_plan
 from ecoserve.units import GRAMS_PER_TONNE
 
 _UNSERVED = 3

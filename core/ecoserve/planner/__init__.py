@@ -24,8 +24,9 @@ read plans. What callers use:
                           carbon_price_per_tonne=0.0, reasons=True) -> Plan
                           never raises for what can't be served: see Plan.unserved (reason enum + sentence)
                       Plan(.placements, .pools, .unserved, .zones, .recommendations, .reuse, totals, .bounds, .gap,
-                           .solved, .instances, .explanation); Placement(.configuration is the key of `held`;
-                          .scheduling_class, not .traffic_class, is the class of its pods: offline only on cores)
+                           .solved, .instances, .explanation)
+    planner.placement  Placement(.configuration is the key of `held`; .scheduling_class, not .traffic_class, is the class
+                          of its pods: offline only on cores), PoolUse
     planner.explained  explained(plan) -> Plan with .explanation: margins of slices, servings and pools, what binds
     planner.follow     KeptPlan(snapshot, plan): .differs_in_intensity_only(snapshot), .at(snapshot) -> Followed(.plan, .excess)
     planner.design_points  compare(snapshot, *, levers, effort, carbon: Plan | None, progress) -> DesignPoints

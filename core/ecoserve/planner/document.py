@@ -22,7 +22,8 @@ from ecoserve.api.placementplan import (
 from ecoserve.planner.design_points import DesignPoints
 from ecoserve.planner.margin_rows import plan_binding, plan_margins, plan_slices
 from ecoserve.planner.margins import Explanation
-from ecoserve.planner.plan import Placement, Plan, PoolUse
+from ecoserve.planner.placement import Placement, PoolUse
+from ecoserve.planner.plan import Plan
 from ecoserve.planner.reuse import ReuseVerdict
 from ecoserve.times import written_utc
 

@@ -3,14 +3,12 @@
 Both look at every way to serve each slice, so they ask the problem before any replicas were pinned.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ecoserve.planner.break_even import reuse_verdicts
-from ecoserve.planner.build import Problem
 from ecoserve.planner.explanation import PlacementReasons
-from ecoserve.planner.instance import PlanningResult
+from ecoserve.planner.placement import replicas_in_use
 
 if TYPE_CHECKING:
     from ecoserve.planner.plan import Plan
@@ -33,12 +31,3 @@ def with_reasons(plan: "Plan") -> "Plan":
             for verdict in reuse_verdicts(part.snapshot, part.free, part.result)
         ),
     )
-
-
-def replicas_in_use(problem: Problem, result: PlanningResult) -> Mapping[str, Sequence[str]]:
-    """Return the configurations with replicas by what they are held as, those of most replicas first."""
-    kinds: dict[str, list[str]] = {}
-    for name in sorted(result.replicas, key=lambda name: -result.replicas[name]):
-        if result.replicas[name] > 0:
-            kinds.setdefault(problem.configurations[name].held_as, []).append(name)
-    return kinds

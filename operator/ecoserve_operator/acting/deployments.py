@@ -28,7 +28,7 @@ from ecoserve.api.labels import (
     SERVING,
 )
 from ecoserve.fleet.pools import Selector
-from ecoserve.planner.plan import Placement
+from ecoserve.planner.placement import Placement
 from ecoserve_operator.acting import template as placeholders
 from ecoserve_operator.watch.records import CAPACITY, CONFIGURATION, DIGEST, INSTANCE, DeploymentRecord, Key
 

@@ -11,7 +11,8 @@ from enum import StrEnum
 
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.planner.explanation import Unserved
-from ecoserve.planner.plan import Placement, Plan
+from ecoserve.planner.placement import Placement
+from ecoserve.planner.plan import Plan
 from ecoserve_operator.watch.records import DeploymentRecord
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ecoserve.fleet.snapshot import Snapshot
-from ecoserve.planner.plan import Placement
+from ecoserve.planner.placement import Placement
 
 _WATTS_PER_KILOWATT = 1000.0
 

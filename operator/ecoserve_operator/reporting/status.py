@@ -10,7 +10,7 @@ from ecoserve.api.gridzone import GridZoneStatus
 from ecoserve.api.llmserving import LLMServingStatus, OfflineStatus, PoolShare, WaitingRequests
 from ecoserve.planner.backlog import total
 from ecoserve.planner.margin_rows import serving_binding, serving_margins, serving_slices
-from ecoserve.planner.plan import Placement
+from ecoserve.planner.placement import Placement
 from ecoserve.times import written_utc
 from ecoserve_operator.planning.calls import Comparison
 from ecoserve_operator.planning.decision import Choice, Taken

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from ecoserve.performance import Role
-from ecoserve.planner.plan import Placement
+from ecoserve.planner.placement import Placement
 from ecoserve_operator.acting.deployments import Wanted
 from ecoserve_operator.planning.decision import Choice, Taken
 from ecoserve_operator.watch.records import DeploymentRecord, Key

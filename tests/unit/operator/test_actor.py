@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ecoserve.performance import Role
-from ecoserve.planner.plan import Placement
+from ecoserve.planner.placement import Placement
 from ecoserve_operator.acting.actor import Acted, Actor
 from ecoserve_operator.fence import Fence
 from ecoserve_operator.kube import ApiRefusedError, Kind

@@ -15,7 +15,8 @@ from ecoserve.api.llmserving import Objective
 from ecoserve.api.placementplan import PlacementPlanStatus
 from ecoserve.fleet.pools import UnknownNode
 from ecoserve.fleet.snapshot import Snapshot
-from ecoserve.planner.plan import Placement, Plan
+from ecoserve.planner.placement import Placement
+from ecoserve.planner.plan import Plan
 from ecoserve_operator.planning.decision import Choice, Taken
 from ecoserve_operator.planning.planner import Decision
 from ecoserve_operator.planning.session import Route
