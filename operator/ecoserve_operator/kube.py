@@ -133,12 +133,20 @@ class KubeApi:
         return items
 
     async def names(self, kind: Kind, selectors: Mapping[str, str]) -> set[tuple[str | None, str]]:
-        """Namespace and name of each object of a kind that the selectors (`labelSelector`, `fieldSelector`) pick."""
+        """Namespace and name of each object of a kind that the selectors (`labelSelector`, `fieldSelector`) pick.
+
+        A kind that the API server does not know any more has none.
+        """
         found: set[tuple[str | None, str]] = set()
         query = {**selectors, "limit": str(_PAGE)}
         while True:
             path = f"{kind.path()}?{urlencode(query)}"
-            page = await self._request("GET", path, accept=_METADATA_ONLY)
+            try:
+                page = await self._request("GET", path, accept=_METADATA_ONLY)
+            except ApiRefusedError as error:
+                if error.status == 404:
+                    return set()
+                raise
             for item in page.get("items") or ():
                 metadata = item["metadata"]
                 found.add((metadata.get("namespace"), metadata["name"]))

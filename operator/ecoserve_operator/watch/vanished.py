@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 _GATHER_SECONDS = 1.0
 """The watches of all kinds break together mostly: one look for all of them."""
+_RETRY_SECONDS = 5.0
 
 
 class Vanished:
@@ -45,12 +46,16 @@ class Vanished:
             except (ApiRefusedError, ApiUnreachableError) as error:
                 logger.warning("what vanished while watches were broken is looked for again: %s", error)
                 self._asked.set()
+                await asyncio.sleep(_RETRY_SECONDS)
 
     async def forget_vanished(self, watched: Watched) -> None:
         """Forget what is in the table but not in the API; what the watch has told of meanwhile is left."""
         before = dict(watched.table)
         there = await self._api.names(watched.kind, watched.selectors)
-        for key, record in before.items():
-            if key not in there and watched.table.get(key) is record:
-                logger.info("%s vanished while its watch was broken", watched.reason(key))
-                watched.forget(self._world, key)
+        gone = [
+            key for key, record in before.items() if key not in there and watched.table.get(key) is record
+        ]
+        for key in gone:
+            watched.forget(self._world, key)
+        if gone:
+            logger.info("%d %s vanished while their watch was broken", len(gone), watched.kind.plural)

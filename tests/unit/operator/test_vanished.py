@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kubernetes.aio.client import Configuration
 
-from ecoserve_operator.kube import ApiRefusedError, KubeApi
+from ecoserve_operator.kube import SCALED_OBJECT, ApiRefusedError, KubeApi
 from ecoserve_operator.watch.handlers import Watched, build_registry, watch_settings, watched_kinds
 from ecoserve_operator.watch.records import Reported
 from ecoserve_operator.watch.vanished import Vanished
@@ -135,6 +135,16 @@ def test_what_went_while_the_watch_was_broken_is_forgotten_also_the_last_of_a_ki
     asyncio.run(play())
 
 
+def test_a_kind_that_the_api_server_knows_no_more_has_no_objects() -> None:
+    async def play() -> set[tuple[str | None, str]]:
+        async with TestServer(web.Application()) as running:
+            configuration = Configuration(host=str(running.make_url("")).rstrip("/"))
+            async with KubeApi(configuration, timeout_seconds=5.0) as api:
+                return await api.names(SCALED_OBJECT, {})
+
+    assert asyncio.run(play()) == set()
+
+
 class _Api:
     """An API that knows these names, and refuses so often first; `meanwhile` happens while it is asked."""
 
@@ -181,7 +191,8 @@ def test_what_was_told_of_a_serving_goes_with_it_and_not_with_a_deployment_of_it
 def test_where_the_api_server_does_not_answer_it_is_asked_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("ecoserve_operator.watch.vanished._GATHER_SECONDS", 0.01)
+    for wait in ("_GATHER_SECONDS", "_RETRY_SECONDS"):
+        monkeypatch.setattr(f"ecoserve_operator.watch.vanished.{wait}", 0.01)
     table: dict[Any, Any] = {(None, "old"): object(), (None, "kept"): object()}
 
     async def play() -> None:
