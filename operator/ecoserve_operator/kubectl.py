@@ -5,19 +5,22 @@ reads nothing but what operator and extender wrote: the PlacementPlan, statuses,
 """
 
 import json
-import lzma
-import subprocess
-import time
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
 from ecoserve.api.labels import CURRENT_PLAN, DECISION, GROUP, HELD, HELD_UNTIL, POOL, SERVING
 from ecoserve.cli.version import VersionOption
-from ecoserve.errors import EcoserveError, InvalidInputError, UnknownNameError
+from ecoserve.errors import EcoserveError, InvalidInputError
+from ecoserve_operator.kubectl_objects import (
+    current_plan,
+    get,
+    instance_of,
+    kubectl,
+    remembered_of,
+    use,
+)
 from ecoserve_operator.kubectl_tables import (
     UNITS,
     Body,
@@ -32,7 +35,6 @@ from ecoserve_operator.kubectl_tables import (
     shape,
     show,
 )
-from ecoserve_operator.reporting.instances import BrokenInstanceError, part_names, put_together
 
 
 class Output(StrEnum):
@@ -47,13 +49,11 @@ NamespaceOption = Annotated[
     str, typer.Option("--namespace", "-n", help="Namespace; the context's if left out.")
 ]
 
+_CANDIDATES_SHOWN = 10
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 explain = typer.Typer(no_args_is_help=True, help="Say why something is where it is.")
 app.add_typer(explain, name="explain")
-
-
-class KubectlError(EcoserveError):
-    """Kubectl could not answer, in its own words."""
 
 
 @app.callback()
@@ -63,15 +63,13 @@ def options(
     _version: VersionOption = False,
 ) -> None:
     """Carbon-aware placement of LLM servings: what was decided, and why."""
-    _common.clear()
-    _common.extend([f"--kubeconfig={kubeconfig}"] if kubeconfig else [])
-    _common.extend([f"--context={context}"] if context else [])
+    use(kubeconfig, context)
 
 
 @app.command()
 def pools(output: OutputOption = Output.TABLE) -> None:
     """Pools: nodes alike in hardware, zone and age, and what they emit."""
-    spec = _current_plan()["spec"]
+    spec = current_plan()["spec"]
     found = spec.get("pools", [])
     if output is Output.JSON:
         _print_json(found)
@@ -121,9 +119,9 @@ def plan(
         _print_history(output)
         return
     if instance:
-        typer.echo(_instance(name))
+        typer.echo(instance_of(name))
         return
-    found = _get(f"placementplans.{GROUP}", name or CURRENT_PLAN, "")
+    found = get(f"placementplans.{GROUP}", name or CURRENT_PLAN, "")
     if output is Output.JSON:
         _print_json(found["spec"])
         return
@@ -160,7 +158,7 @@ def plan(
 
 def _print_history(output: Output) -> None:
     """List the current plan and the past ones."""
-    answer: Body = json.loads(_kubectl("get", f"placementplans.{GROUP}", "--output=json"))
+    answer: Body = json.loads(kubectl("get", f"placementplans.{GROUP}", "--output=json"))
     found = sorted(
         answer["items"], key=lambda item: (item.get("status") or {}).get("since", ""), reverse=True
     )
@@ -173,7 +171,7 @@ def _print_history(output: Output) -> None:
 @explain.command("llmserving")
 def explain_serving(name: str, namespace: NamespaceOption = "", output: OutputOption = Output.TABLE) -> None:
     """Why an LLMServing is placed as it is."""
-    found = _get(f"llmservings.{GROUP}", name, namespace)
+    found = get(f"llmservings.{GROUP}", name, namespace)
     status = found.get("status") or {}
     if output is Output.JSON:
         _print_json(status)
@@ -221,9 +219,9 @@ def _print_offline(offline: Body | None) -> None:
 @explain.command("pod")
 def explain_pod(name: str, namespace: NamespaceOption = "", output: OutputOption = Output.TABLE) -> None:
     """Why a pod landed where it did, or why it waits; with every candidate while the extender remembers them."""
-    found = _get("pods", name, namespace)
+    found = get("pods", name, namespace)
     metadata = found["metadata"]
-    remembered = _remembered(f"{metadata['namespace']}/{name}")
+    remembered = remembered_of(f"{metadata['namespace']}/{name}")
     annotations = metadata.get("annotations") or {}
     text = annotations.get(DECISION)
     held = annotations.get(HELD_UNTIL) if HELD in (metadata.get("labels") or {}) else None
@@ -262,26 +260,6 @@ def explain_pod(name: str, namespace: NamespaceOption = "", output: OutputOption
         _print_candidates(remembered)
 
 
-def _remembered(pod: str) -> Body | None:
-    """What an extender still remembers of a pod, asked through the API server; None where none can be asked."""
-    label = "app.kubernetes.io/name=ecoserve,app.kubernetes.io/component=scheduler"
-    try:
-        extenders = _kubectl("get", "pods", "--all-namespaces", f"--selector={label}", "--output=json")
-    except KubectlError:
-        return None  # not everybody may look at EcoServe's own pods; the annotation says the most
-    for each in json.loads(extenders)["items"]:
-        where = each["metadata"]
-        ports = (port for c in each["spec"]["containers"] for port in c.get("ports") or ())
-        port = next((port["containerPort"] for port in ports if port.get("name") == "observe"), None)
-        path = f"/api/v1/namespaces/{where['namespace']}/pods/{where['name']}:{port}/proxy/explain?pod={quote(pod)}"
-        try:
-            answer: Body = json.loads(_kubectl("get", "--raw", path))
-        except (KubectlError, ValueError):
-            continue  # this one was never asked about the pod, or has forgotten it
-        return answer
-    return None
-
-
 def _print_candidates(remembered: Body) -> None:
     if remembered["candidates"]:
         table = new_table("CANDIDATE", "gCO2e/h", "SCORE", numbers=(1, 2))
@@ -297,80 +275,6 @@ def _print_candidates(remembered: Body) -> None:
         show(f"refused: {item['count']} {item['message']}: {', '.join(item['nodes'])}{rest}")
     for source, nodes in remembered["onlineLoadFrom"].items():
         show(f"online load of {nodes} nodes by {source}")
-
-
-_CANDIDATES_SHOWN = 10
-_common: list[str] = []
-_INSTANCE_TRIES = 5
-_INSTANCE_WAIT_SECONDS = 0.5
-
-
-def _instance(name: str) -> str:
-    """The instance behind the current plan, as JSON; the operator writes it a moment after the plan."""
-    problem = "the instance of the current plan is not written yet; try again in a moment"
-    for attempt in range(_INSTANCE_TRIES):
-        if attempt:
-            time.sleep(_INSTANCE_WAIT_SECONDS)
-        found = _current_plan()
-        place = (found.get("status") or {}).get("instances") or {}
-        if place.get("problem"):
-            raise KubectlError(f"the instance is not kept: {place['problem']}; {_BY_HAND}")
-        if place.get("plan") == found["spec"]["id"]:
-            namespace, _, config_map = place["configMap"].partition("/")
-            names = part_names(config_map, place.get("parts", 1))
-            parts = {part: _found("configmaps", part, namespace) for part in names}
-            try:
-                return _file(put_together(place["plan"], parts), name)
-            except BrokenInstanceError as error:  # it may be being written
-                problem = f"{error}; try again in a moment, or {_BY_HAND}"
-    raise KubectlError(problem)
-
-
-_BY_HAND = (
-    "write the world with `kubectl get nodes,llmservings,gridzones,hardwareprofiles -A -o json > world.json` and "
-    "plan it with `ecoserve plan -f world.json --instance-out instance.json`"
-)
-
-
-def _file(files: Mapping[str, bytes], name: str) -> str:
-    by_objective = {file.partition(".")[0]: content for file, content in files.items()}
-    if name and name not in by_objective:
-        raise UnknownNameError("instance", name, by_objective)
-    if not name and len(by_objective) > 1:
-        known = ", ".join(sorted(by_objective))
-        raise InvalidInputError("instance", None, f"give the objective, as servings follow several: {known}")
-    content = by_objective[name] if name else next(iter(by_objective.values()))
-    return lzma.decompress(content).decode()
-
-
-def _current_plan() -> Body:
-    return _get(f"placementplans.{GROUP}", CURRENT_PLAN, "")
-
-
-def _get(kind: str, name: str, namespace: str) -> Body:
-    within = [f"--namespace={namespace}"] if namespace else []
-    answer: Body = json.loads(_kubectl(*within, "get", kind, name, "--output=json"))
-    return answer
-
-
-def _found(kind: str, name: str, namespace: str) -> Body | None:
-    """The same, None where there is no such object."""
-    said = _kubectl(f"--namespace={namespace}", "get", kind, name, "--output=json", "--ignore-not-found")
-    answer: Body | None = json.loads(said) if said else None
-    return answer
-
-
-def _kubectl(*arguments: str) -> str:
-    """Run kubectl and return what it prints; raises KubectlError with its last line."""
-    argv = ["kubectl", *_common, *arguments]
-    try:
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise InvalidInputError("kubectl", None, "it must be on PATH") from None
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["kubectl failed without a word"]
-        raise KubectlError(lines[-1])
-    return done.stdout
 
 
 def _print_json(value: object) -> None:

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from ecoserve.api import LLMServingSpec
-from ecoserve.api.llmserving import RoleName, RoutingSpec
+from ecoserve.api.llmserving import RoleName
+from ecoserve.api.routing import RoutingSpec
 from ecoserve.errors import InvalidInputError
 
 MODEL: Final = "model"

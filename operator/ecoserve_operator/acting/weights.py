@@ -12,7 +12,7 @@ from typing import Any
 
 from ecoserve.api import LLMServing
 from ecoserve.api.labels import CLASS_ONLINE, FIELD_MANAGER, MANAGED_BY, SERVING
-from ecoserve.api.llmserving import EndpointPickerSpec
+from ecoserve.api.routing import EndpointPickerSpec
 from ecoserve_operator.acting.deployments import Wanted, owner_of
 from ecoserve_operator.acting.order import ready_replicas
 from ecoserve_operator.kube import INFERENCE_POOL

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ecoserve.cli.app import run as run_ecoserve
-from ecoserve_operator import kubectl
+from ecoserve_operator import kubectl, kubectl_objects
 from ecoserve_operator.reporting.instances import PART_BYTES, in_parts
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -43,7 +43,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{script.parent}:/usr/bin:/bin")
     monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setattr(kubectl, "_INSTANCE_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(kubectl_objects, "_INSTANCE_WAIT_SECONDS", 0.0)
 
     def run(*arguments: str, **objects: Body) -> tuple[int, str, str]:
         for kind, body in objects.items():
