@@ -54,7 +54,7 @@ class Scene:
 
     def make_zones(self) -> None:
         """Make the GridZones at their mean intensities."""
-        self._apply(_zone(zone, grams) for zone, grams in BASE_GRAMS.items())
+        self._apply(zone_body(zone, grams) for zone, grams in BASE_GRAMS.items())
 
     def step(self, grams_per_kwh: Mapping[str, float]) -> None:
         """Change the intensity of zones, one right after the other."""
@@ -66,8 +66,7 @@ class Scene:
 
     def serve(self, count: int, profile: str = "flat") -> None:
         """Have this many servings, the same ones each time, and no others; `profile` is that of their load over a day."""
-        chooser = random.Random(_SEED)
-        self._apply(_serving(number, chooser, profile) for number in range(count))
+        self._apply(serving_bodies(count, profile))
         with self.cluster.client() as connection:
             objects = client.CustomObjectsApi(connection)
             listed = objects.list_namespaced_custom_object(GROUP, VERSION, NAMESPACE, "llmservings")
@@ -81,6 +80,18 @@ class Scene:
 
 def set_scene(cluster: Cluster, nodes: int, servings: int) -> Scene:
     """Install the chart and make the fleet (twelve pools), the grid, the servings and their scheduler."""
+    apply_fleet(cluster, fleet_of(nodes))
+    install_chart(cluster)
+    cluster.create_namespace(NAMESPACE)
+    cluster.start_scheduler("ecoserve", {"profiles": [{"schedulerName": "ecoserve"}]})
+    scene = Scene(cluster=cluster)
+    scene.make_zones()
+    scene.serve(servings)
+    return scene
+
+
+def fleet_of(nodes: int) -> FleetFile:
+    """Return about so many nodes in twelve pools."""
     groups = [
         {
             "sku": sku,
@@ -91,14 +102,7 @@ def set_scene(cluster: Cluster, nodes: int, servings: int) -> Scene:
         for sku, share in _SHARES.items()
         for zone in ZONES
     ]
-    apply_fleet(cluster, FleetFile.model_validate({"nodes": groups}))
-    install_chart(cluster)
-    cluster.create_namespace(NAMESPACE)
-    cluster.start_scheduler("ecoserve", {"profiles": [{"schedulerName": "ecoserve"}]})
-    scene = Scene(cluster=cluster)
-    scene.make_zones()
-    scene.serve(servings)
-    return scene
+    return FleetFile.model_validate({"nodes": groups})
 
 
 def steps(count: int) -> list[dict[str, float]]:
@@ -110,7 +114,14 @@ def steps(count: int) -> list[dict[str, float]]:
     ]
 
 
-def _zone(name: str, grams_per_kwh: float) -> dict[str, Any]:
+def serving_bodies(count: int, profile: str = "flat") -> list[dict[str, Any]]:
+    """Return this many LLMServings, the same ones each time."""
+    chooser = random.Random(_SEED)
+    return [_serving(number, chooser, profile) for number in range(count)]
+
+
+def zone_body(name: str, grams_per_kwh: float) -> dict[str, Any]:
+    """Return a GridZone of a constant intensity."""
     spec = {"intensity": {"gramsPerKilowattHour": grams_per_kwh}}
     return {"apiVersion": API_VERSION, "kind": "GridZone", "metadata": {"name": name}, "spec": spec}
 

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from ecoserve.api.accounts import ForecastAccuracy
@@ -37,8 +37,8 @@ from ecoserve_operator.watch.world import World
 logger = logging.getLogger(__name__)
 
 _PLAN_RETRY_SECONDS = 5.0
-_EXPORT_SECONDS = 30.0
-"""So long at most a plan's instances wait until its replicas are ready."""
+_FOLLOW_UP_SECONDS = 30.0
+"""So long at most a plan's instances and comparisons, which keep processors busy, wait until its replicas are ready."""
 _APPLYING = "Applying"
 _LEAST_WAIT_SECONDS = 0.05  # a step of simulated time may be due at once, again and again
 
@@ -84,15 +84,21 @@ class Reconciler:
         if is_new:
             self.metrics.plan_seconds.observe(planned_at - since)
             self.metrics.plans.labels("failed" if decision.failure else decision.route.name.lower()).inc()
-            self.comparer.want(decision)
         if decision.failure:
             self.metrics.errors.labels("planner").inc()
         causes = decision.changes if is_new and decision.changes else reasons
         self._log(causes, decision, acted, planned_at - since if is_new else None, time.monotonic() - since)
         self._count(decision, readings, now)
-        await self._report(decision, is_new, acted, readings, now)
         phase = _phase(decision, acted)
-        await self._export(decision, phase)
+        follows_up = self._is_to_follow_up(decision, phase)
+        if follows_up:
+            self.comparer.want(decision)
+        await self._report(
+            decision, is_new, acted, readings, now, calm=phase != _APPLYING and not self.comparer.pending
+        )
+        if follows_up:
+            await self.reporter.report_instances(await self.planner.export())
+            self.planner.note_followed_up()
         await self.reporter.report_plan_status(
             phase, decision, self.comparer.latest, self.accounts.account(WHOLE)
         )
@@ -100,16 +106,14 @@ class Reconciler:
         until_due = self._seconds_until_due(now, readings, decision)
         return min(until_due, _PLAN_RETRY_SECONDS) if decision.failure else until_due
 
-    async def _export(self, decision: Decision, phase: str) -> None:
-        """Write the instances behind a plan when it has been carried out, as it keeps the planner busy, or takes long to be."""
-        waited = (datetime.now(UTC) - decision.decided_at).total_seconds()
-        if (
-            self.planner.export_is_due
+    def _is_to_follow_up(self, decision: Decision, phase: str) -> bool:
+        """Whether a decision is to be compared and its instances written: once, when it has been carried out or takes long to be."""
+        since = self.planner.follow_up_since
+        return (
+            since is not None
             and not decision.failure
-            and (phase != _APPLYING or waited > _EXPORT_SECONDS)
-        ):
-            await self.reporter.report_instances(await self.planner.export())
-            self.planner.note_exported()
+            and (phase != _APPLYING or time.monotonic() - since > _FOLLOW_UP_SECONDS)
+        )
 
     def _read_loads(self, now: datetime) -> None:
         records = list(self.world.servings.values())
@@ -147,6 +151,8 @@ class Reconciler:
         acted: Mapping[str, Acted],
         readings: Mapping[str, Reading],
         now: datetime,
+        *,
+        calm: bool,
     ) -> None:
         stale = {
             zone: readings[record.name].message
@@ -178,7 +184,7 @@ class Reconciler:
                 order=self.deferral.orders.get(name),
                 account=self.accounts.account(name),
             )
-            told.append(partial(self.reporter.report_serving, facts))
+            told.append(partial(self.reporter.report_serving, facts, calm=calm))
         for outcome in await side_by_side(told):
             if is_new:
                 self.metrics.decisions.labels(outcome).inc()

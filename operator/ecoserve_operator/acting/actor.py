@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from ecoserve.api import LLMServing
 from ecoserve.api.llmserving import Mode
@@ -44,6 +45,8 @@ class Acted:
     """Replicas that are to be, by Deployment."""
     progress: Progress | None = None
     """How its change stands, where it has one of its own and is not about to leave nodes."""
+    budgets: Sequence[Mapping[str, Any]] = ()
+    """The budgets of what is left to run: written after all servings' Deployments, which must not wait for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +94,9 @@ class Actor:
         results = await side_by_side(
             partial(self._act, record, choices.get(record.full_name), running.get(record.uid, {}), around)
             for record in records
+        )
+        results = await side_by_side(
+            partial(self._guarded, record, result) for record, result in zip(records, results, strict=True)
         )
         acted = {record.full_name: result for record, result in zip(records, results, strict=True)}
         self._metrics.show_desired(
@@ -141,8 +147,7 @@ class Actor:
                 record, record.serving, wanted, observed, around, partial=partial
             )
         except ApiRefusedError as error:
-            logger.warning("LLMServing %s: the API server refuses: %s", record.full_name, error)
-            return _told("False", Reason.APPLY_REFUSED, f"the API server refuses: {error}")
+            return Acted(applied=_refused(record, error))
         self._metrics.writes.labels("apply").inc(len(done.applied))
         self._metrics.writes.labels("delete").inc(len(done.deleted))
         desired = dict.fromkeys(observed, 0) | {each.key: each.replicas for each in wanted}
@@ -162,6 +167,12 @@ class Actor:
             writes=len(done.applied) + len(done.deleted),
             waits=bool(done.waiting) or partial,
             desired=desired,
+            budgets=build_budgets(
+                wanted,
+                left,
+                around.scalers.keys(),
+                waited_too_long=(bool(done.waiting) or partial) and self._waited_too_long(record.full_name),
+            ),
             progress=None
             if left.keys() & around.leaving.keys()
             else Progress(
@@ -184,7 +195,7 @@ class Actor:
         *,
         partial: bool,
     ) -> tuple[Done, Mapping[Key, DeploymentRecord], str]:
-        """Take the next steps, then bring budgets and weights up to what they left; also what is wrong with the route."""
+        """Take the next steps, then bring weights up to what they left; also what is wrong with the route."""
         scaled = around.scalers.keys()
         done = await carry_out(
             self._api,
@@ -206,10 +217,16 @@ class Actor:
         left = {key: each for key, each in running.items() if key not in gone}
         if done.waiting or partial:
             self._waiting_since.setdefault(record.full_name, time.monotonic())
-        late = (bool(done.waiting) or partial) and self._waited_too_long(record.full_name)
-        for budget in build_budgets(wanted, left, scaled, waited_too_long=late):
-            await self._written.apply(BUDGET, budget)
         return done, left, await self._router.route(serving, wanted, left, changing=bool(done.waiting))
+
+    async def _guarded(self, record: ServingRecord, acted: Acted) -> Acted:
+        """Bring a serving's budgets up to what its steps left."""
+        try:
+            for budget in acted.budgets:
+                await self._written.apply(BUDGET, budget)
+        except ApiRefusedError as error:
+            return replace(acted, applied=_refused(record, error))
+        return acted
 
     def _waited_too_long(self, name: str) -> bool:
         now = time.monotonic()
@@ -248,6 +265,11 @@ def _without_room(done: Done, dip_percent: float) -> Verdict:
         return _verdict("False", Reason.MAKING_ROOM, f"{found}; {allowed}")
     advice = "add nodes, or let policy.maxDipPercent of the capacity be missing while room is made"
     return _verdict("False", Reason.NO_ROOM, f"{found}; {advice}")
+
+
+def _refused(record: ServingRecord, error: ApiRefusedError) -> Verdict:
+    logger.warning("LLMServing %s: the API server refuses: %s", record.full_name, error)
+    return _verdict("False", Reason.APPLY_REFUSED, f"the API server refuses: {error}")
 
 
 def _verdict(status: Status, reason: Reason, message: str) -> Verdict:

@@ -29,6 +29,8 @@ class Comparer:
         self._done = done
         self._wanted: Decision | None = None
         self._event = asyncio.Event()
+        self._works = False
+        self._rests = False
 
     def want(self, decision: Decision) -> None:
         """Ask for a comparison of a decision, instead of any asked for before."""
@@ -36,11 +38,17 @@ class Comparer:
             self._wanted = decision
             self._event.set()
 
+    @property
+    def pending(self) -> bool:
+        """Whether a comparison is being made, or about to be."""
+        return self._works or (self._event.is_set() and not self._rests)
+
     async def run(self) -> None:
         """Compare for ever."""
         while True:
             await self._event.wait()
             self._event.clear()
+            self._works = True
             if self._wanted is not None and self._wanted.plan is not None:
                 process = PlannerProcess(self._limit_seconds, yields=True)
                 try:
@@ -48,10 +56,12 @@ class Comparer:
                     self.latest = await process.call(
                         compare_objectives, self._wanted.snapshot, self._wanted.plan
                     )
-                    self._done()
                     await self._capacities.note(process)
                 except PlannerFailedError as error:
                     logger.warning("design points are not brought up to date: %s", error)
                 finally:
                     await process.close()
+            self._works, self._rests = False, True
+            self._done()
             await asyncio.sleep(self._interval_seconds)
+            self._rests = False

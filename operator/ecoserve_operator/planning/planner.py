@@ -1,6 +1,7 @@
 """Decisions: a plan where the question is a new one, the last one where it is not or no plan can be had."""
 
 import logging
+import time
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -48,8 +49,8 @@ class Planner:
         self._process = PlannerProcess(settings.plan_limit_seconds)
         self._last: Decision | None = None
         self._carried_out = True
-        self.export_is_due = False
-        """Whether instances of the last plan have not been written yet."""
+        self.follow_up_since: float | None = None
+        """Since when there are decisions not compared and exported yet, by the monotonic clock; None where there are none."""
 
     async def start(self) -> None:
         """Have the child import the planner before the first question."""
@@ -78,7 +79,8 @@ class Planner:
         )
         if last is None or is_new:
             decision = await self._answer(view, running)
-            self.export_is_due = True
+            if self.follow_up_since is None:
+                self.follow_up_since = time.monotonic()
         else:
             decision = replace(last, choices=self._with_refused(last.choices, view))
         self._last = decision
@@ -89,9 +91,9 @@ class Planner:
         """Take down that a pass over the last decision has ended well: until then its retries are as the first."""
         self._carried_out = True
 
-    def note_exported(self) -> None:
-        """Take down that the instances of the last plan were written."""
-        self.export_is_due = False
+    def note_followed_up(self) -> None:
+        """Take down that the last decision is being compared, and its instances were written."""
+        self.follow_up_since = None
 
     async def export(self) -> Exported:
         """The instances behind the last plan."""

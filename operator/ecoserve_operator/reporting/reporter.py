@@ -31,7 +31,13 @@ from ecoserve_operator.reporting.conditions import Verdict, settle, transitions
 from ecoserve_operator.reporting.events import moves_between, placement_event, transition_events
 from ecoserve_operator.reporting.history import PlanHistory, replicas_of
 from ecoserve_operator.reporting.instance_store import InstanceStore
-from ecoserve_operator.reporting.status import ServingFacts, build_status, build_zone_status, is_news
+from ecoserve_operator.reporting.status import (
+    ServingFacts,
+    build_status,
+    build_zone_status,
+    is_news,
+    is_urgent,
+)
 from ecoserve_operator.reporting.verdicts import nodes_verdict, serving_verdicts
 from ecoserve_operator.signals.intensity import Reading
 from ecoserve_operator.watch.records import Key, Reported, ServingRecord, ZoneRecord
@@ -43,6 +49,9 @@ _ACCOUNT_SECONDS = 55.0
 """How often the account of all servings is written at least: with each look at everything, a minute apart."""
 _SERVING_ACCOUNT_SECONDS = 3600.0
 """The same of one serving's, without other news: hundreds of servings must not write all the time."""
+
+_FIGURES_SECONDS = 60.0
+"""Figures that changed alone wait so long to be written: with the next look at everything, if nothing else comes up."""
 
 
 class Reporter:
@@ -60,6 +69,7 @@ class Reporter:
         self._since = ""
         self._restored = False
         self._told_at: dict[Key, float] = {}
+        self._waiting_since: dict[Key, float] = {}
         self._account_told_at = 0.0
         self._store = InstanceStore(api, namespace)
         self._export = PlanInstances()
@@ -149,16 +159,26 @@ class Reporter:
             await self._api.apply(PLACEMENT_PLAN, manifest, subresource="status")
             self._plan_status, self._account_told_at = manifest["status"], time.monotonic()
 
-    async def report_serving(self, facts: ServingFacts) -> str:
-        """Write an LLMServing's status and the events of what changed in it; returns what the decision meant for it."""
+    async def report_serving(self, facts: ServingFacts, *, calm: bool) -> str:
+        """Write an LLMServing's status and the events of what changed in it; returns what the decision meant for it.
+
+        Figures alone wait until all is `calm`, or for a minute: a step of intensity changes those of every serving,
+        and a comparison does so again.
+        """
         record, before = facts.record, self._world.reported.get(facts.record.key, Reported())
         facts = replace(facts, before=before.body)
         verdicts = serving_verdicts(record, facts.choice, facts.fresh, facts.applied, facts.load)
         conditions = settle(verdicts, before.conditions, record.generation, datetime.now(UTC))
         status = build_status(facts, conditions, self.plan_id)
         outcome = str(status["decision"]["reason"])
-        if not (is_news(status, before.body) or self._account_is_due(record, status)):
+        if is_news(status, before.body):
+            since = self._waiting_since.setdefault(record.key, time.monotonic())
+            may_wait = not calm and not is_urgent(status, before.body)
+            if may_wait and time.monotonic() - since < _FIGURES_SECONDS:
+                return outcome
+        elif not self._account_is_due(record, status):
             return outcome
+        self._waiting_since.pop(record.key, None)
         if await self._write(LLM_SERVING, record, status):
             self._told_at[record.key] = time.monotonic()
             changed = transition_events(record, "LLMServing", transitions(conditions, before.conditions))

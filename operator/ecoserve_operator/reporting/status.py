@@ -26,6 +26,22 @@ from ecoserve_operator.watch.records import DeploymentRecord, ServingRecord
 
 _DIGITS = 3
 _PLACEMENT = ("pools", "gramsPerHour", "operationalGramsPerHour", "embodiedGramsPerHour")
+_FIGURES = (
+    "gramsPerHour",
+    "operationalGramsPerHour",
+    "embodiedGramsPerHour",
+    "savedPercent",
+    "designPoints",
+    "levers",
+    "slices",
+    "margins",
+    "binding",
+    "reason",
+    "decision",
+)
+"""Fields that change with every step of intensity, also where nothing else does."""
+_PLACED = ("pool", "role", "trafficClass", "tensorParallel", "replicas", "readyReplicas")
+"""What is said of a pool besides figures."""
 _NOT_NEWS = ("lastPlanned", "plan", "observedAt", "account")
 """Fields that change with every plan; alone they are no reason to write."""
 
@@ -131,6 +147,11 @@ def is_news(status: Mapping[str, Any], reported: Mapping[str, Any]) -> bool:
     return _essence(status) != _essence(reported)
 
 
+def is_urgent(status: Mapping[str, Any], reported: Mapping[str, Any]) -> bool:
+    """Whether a status says more than figures that follow intensity, and the words about them: those can wait a little."""
+    return _without_figures(status) != _without_figures(reported)
+
+
 def _with_kept(status: dict[str, Any], reported: Mapping[str, Any]) -> dict[str, Any]:
     """The status with the placement told before, where none is known now but what runs was left as it is.
 
@@ -144,6 +165,13 @@ def _with_kept(status: dict[str, Any], reported: Mapping[str, Any]) -> dict[str,
 def _essence(status: Mapping[str, Any]) -> dict[str, Any]:
     rest = {key: value for key, value in status.items() if key not in _NOT_NEWS}
     return {**rest, "load": without_times(status.get("load") or {})}
+
+
+def _without_figures(status: Mapping[str, Any]) -> dict[str, Any]:
+    rest = {key: value for key, value in _essence(status).items() if key not in _FIGURES}
+    for name, said in (("pools", _PLACED), ("conditions", ("type", "status", "reason"))):
+        rest[name] = [[item.get(key) for key in said] for item in status.get(name, ())]
+    return rest
 
 
 def _share(item: Placement, ready: int) -> PoolShare:

@@ -21,14 +21,18 @@ ARGS = ["${model} ${tensorParallelSize}"]
 class _Api:
     """The part of KubeApi that acting uses: Deployments that never become ready; `refuses` names servings."""
 
-    def __init__(self, refuses: str = "") -> None:
+    def __init__(self, refuses: str = "", *, refuses_budgets: bool = False) -> None:
         self.fence = Fence()
-        self.refuses = refuses
+        self.refuses, self.refuses_budgets = refuses, refuses_budgets
         self.applied: list[str] = []
+        self.kinds: list[str] = []
 
     async def apply(self, kind: Kind, manifest: Mapping[str, Any], *, force: bool = True) -> dict[str, Any]:
+        self.kinds.append(kind.plural)
         if kind.plural == "poddisruptionbudgets":
             assert force
+            if self.refuses_budgets:
+                raise ApiRefusedError(403, "not allowed")
             return dict(manifest)
         assert kind.plural == "deployments"
         if self.refuses and manifest["metadata"]["name"].startswith(self.refuses):
@@ -124,3 +128,14 @@ def test_waiting_that_takes_too_long_says_what_is_awaited() -> None:
     applied = acted["n/good"].applied
     assert (applied.status, applied.reason) == ("False", "ProgressTimeout")
     assert "2 of 2 replicas of Deployment good-p-both-tp1" in applied.message
+
+
+def test_the_deployments_of_all_come_before_anybodys_budgets() -> None:
+    api = _Api()
+    play(*((f"s{number}", "Enforce", ARGS, Taken.PLAN) for number in range(40)), api=api)
+    assert api.kinds == ["deployments"] * 40 + ["poddisruptionbudgets"] * 40
+
+
+def test_a_refused_budget_is_told_and_what_was_written_counts() -> None:
+    acted = play(("good", "Enforce", ARGS, Taken.PLAN), api=_Api(refuses_budgets=True))["n/good"]
+    assert (acted.applied.reason, acted.writes) == ("ApplyRefused", 1)

@@ -1,6 +1,7 @@
 """Conditions, statuses, the PlacementPlan and events, as values."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,16 +18,26 @@ from ecoserve.fleet.pools import UnknownNode
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.planner.placement import Placement
 from ecoserve.planner.plan import Plan
+from ecoserve_operator.kube import EVENT, LLM_SERVING, Kind
 from ecoserve_operator.planning.decision import Choice, Taken
 from ecoserve_operator.planning.planner import Decision
 from ecoserve_operator.planning.session import Route
+from ecoserve_operator.reporting import reporter
 from ecoserve_operator.reporting.conditions import Aspect, Reason, Verdict, settle, transitions
 from ecoserve_operator.reporting.events import moves_between, transition_events
 from ecoserve_operator.reporting.placement_plan import build_plan_spec, build_plan_status
-from ecoserve_operator.reporting.status import ServingFacts, build_status, build_zone_status, is_news
+from ecoserve_operator.reporting.reporter import Reporter
+from ecoserve_operator.reporting.status import (
+    ServingFacts,
+    build_status,
+    build_zone_status,
+    is_news,
+    is_urgent,
+)
 from ecoserve_operator.reporting.verdicts import nodes_verdict, serving_verdicts, zone_verdict
 from ecoserve_operator.signals.intensity import Freshness, Reading
 from ecoserve_operator.watch.records import DeploymentRecord, Reported, ServingRecord, serving_record
+from ecoserve_operator.watch.world import Nudges, World
 
 ChoiceOf = Callable[..., Choice]
 
@@ -131,7 +142,7 @@ def decided(
     )
 
 
-def status_of(choice: Choice, ready: int) -> dict[str, Any]:
+def facts_of(choice: Choice, ready: int) -> ServingFacts:
     running = DeploymentRecord(
         namespace="n",
         name="d",
@@ -144,8 +155,7 @@ def status_of(choice: Choice, ready: int) -> dict[str, Any]:
         settled=True,
         digest="",
     )
-    conditions = settle([verdict(Aspect.READY)], (), 3, NOW)
-    facts = ServingFacts(
+    return ServingFacts(
         record=record(),
         choice=choice,
         decision=decided(choice),
@@ -153,7 +163,37 @@ def status_of(choice: Choice, ready: int) -> dict[str, Any]:
         applied=verdict(Aspect.APPLIED),
         deployments=(running,),
     )
-    return build_status(facts, conditions, "plan-1")
+
+
+def status_of(choice: Choice, ready: int) -> dict[str, Any]:
+    conditions = settle([verdict(Aspect.READY)], (), 3, NOW)
+    return build_status(facts_of(choice, ready), conditions, "plan-1")
+
+
+class _Api:
+    """The part of KubeApi that tells of servings: how many statuses were written."""
+
+    statuses = 0
+
+    async def apply(self, kind: Kind, _: Mapping[str, Any], *, subresource: str) -> None:
+        assert (kind, subresource) == (LLM_SERVING, "status")
+        self.statuses += 1
+
+    async def create(self, kind: Kind, _: Mapping[str, Any]) -> None:
+        assert kind is EVENT
+
+
+def statuses_for(*told: tuple[Choice, bool]) -> int:
+    """How many statuses are written for these choices of one serving, each told in a calm or not."""
+
+    async def tell() -> int:
+        api = _Api()
+        telling = Reporter(api, World(nudges=Nudges(0.0)), "system")  # type: ignore[arg-type]  # a fake of two methods
+        for choice, calm in told:
+            await telling.report_serving(facts_of(choice, ready=1), calm=calm)
+        return api.statuses
+
+    return asyncio.run(tell())
 
 
 def test_a_status_is_what_the_schema_says_and_carries_the_figures(choice_of: ChoiceOf) -> None:
@@ -170,6 +210,34 @@ def test_only_news_is_written(choice_of: ChoiceOf) -> None:
     assert not is_news({**status, "lastPlanned": "later", "plan": "plan-2"}, status)
     assert is_news(status_of(choice_of(), ready=2), status)
     assert is_news(status, {})
+
+
+def test_figures_that_follow_the_grid_can_wait_and_nothing_else(choice_of: ChoiceOf) -> None:
+    choice = choice_of()
+    status = status_of(choice, ready=1)
+    dirtier = tuple(replace(item, operational_grams_per_hour=7.0) for item in choice.placements)
+    figures = status_of(replace(choice, placements=dirtier), ready=1)
+    assert figures["gramsPerHour"] != status["gramsPerHour"]
+    assert is_news(figures, status)
+    assert not is_urgent(figures, status)
+    more = tuple(replace(item, replicas=item.replicas + 1) for item in choice.placements)
+    for urgent in (status_of(choice, ready=2), status_of(replace(choice, placements=more), ready=1), {}):
+        assert is_urgent(urgent, status)
+    turned = settle([verdict(Aspect.READY, "False", "Progressing")], (), 3, NOW)
+    told = [item.model_dump(by_alias=True, mode="json") for item in turned]
+    assert is_urgent({**status, "conditions": told}, status)
+
+
+def test_figures_wait_until_all_is_calm_but_not_for_ever(
+    choice_of: ChoiceOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = choice_of()
+    dearer = tuple(replace(item, operational_grams_per_hour=7.0) for item in first.placements)
+    then = replace(first, placements=dearer)
+    assert statuses_for((first, False), (then, False), (then, False)) == 1
+    assert statuses_for((first, False), (then, False), (then, True), (then, True)) == 2
+    monkeypatch.setattr(reporter, "_FIGURES_SECONDS", 0.0)
+    assert statuses_for((first, False), (then, False), (then, False)) == 2
 
 
 def test_the_zones_status_carries_value_and_freshness() -> None:
