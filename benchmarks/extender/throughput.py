@@ -10,6 +10,7 @@ variant waits for the last of them, and CPU per pod counts all of them.
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ SCHEDULER = "scheduler"
 BESIDE = "scheduler-beside"
 _QPS = 5_000
 """Of the scheduler's client: the default of 50 would be all that is measured."""
+_IDLE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def _started(
 
 @dataclass(frozen=True)
 class Rate:
-    """Pods per second, and CPU milliseconds per pod of each process of the cluster."""
+    """Pods per second, and CPU milliseconds per pod of each process of the cluster, beyond what it takes idle."""
 
     pods_per_second: float
     cpu_milliseconds: Mapping[str, float]
@@ -77,6 +79,14 @@ def _cpu_seconds(cluster: Cluster) -> dict[str, float]:
             times = psutil.Process(process.pid).cpu_times()
             spent[process.name] = times.user + times.system
     return spent
+
+
+async def _idle_shares(cluster: Cluster) -> dict[str, float]:
+    """Return the CPU seconds per second that each process takes while nothing is scheduled."""
+    before, began = _cpu_seconds(cluster), time.monotonic()
+    await asyncio.sleep(_IDLE_SECONDS)
+    after, elapsed = _cpu_seconds(cluster), time.monotonic() - began
+    return {name: (spent - before.get(name, spent)) / elapsed for name, spent in after.items()}
 
 
 async def _rate(
@@ -95,18 +105,22 @@ async def _rate(
     def start() -> None:
         started.extend(variant.start(cluster))
 
-    before = _cpu_seconds(cluster)
+    idle = await _idle_shares(cluster)
+    before, began = _cpu_seconds(cluster), time.monotonic()
     times = await bind_times(client, namespace, pods, start)
     while not settled():
         await asyncio.sleep(0.2)
-    after = _cpu_seconds(cluster)
+    after, elapsed = _cpu_seconds(cluster), time.monotonic() - began
     for process in started:
         process.stop()
     await delete_pods(client, namespace, pods, progress)
     edge = pods // 20
     return Rate(
         (pods - 2 * edge) / (times[-edge - 1] - times[edge - 1]),
-        {name: (spent - before.get(name, 0.0)) / pods * 1000 for name, spent in after.items()},
+        {
+            name: max(0.0, spent - before.get(name, 0.0) - idle.get(name, 0.0) * elapsed) / pods * 1000
+            for name, spent in after.items()
+        },
     )
 
 
