@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ecoserve.api.labels import POOL
 from ecoserve.carbon.marginal import marginal_grams_per_hour
-from ecoserve_extender.cache.names import Asked, Rows
+from ecoserve_extender.cache.names import Asked, NodeNames, Rows
 from ecoserve_extender.cache.plan_view import PlanView, PoolView
 from ecoserve_extender.cache.records import PendingPod, Requests
 from ecoserve_extender.cache.state import ClusterState, Standing
@@ -125,7 +125,7 @@ def rank(pod: PendingPod, nodes: Asked, state: ClusterState) -> Ranking:
         for kind, (standing, pool) in enumerate(zip(standings, pools, strict=True))
         if pool is not None and pool.scalable and not standing.on
     ]
-    woken = _woken(nodes.rows, state.table.listed.order, kinds, score_of, asleep)
+    woken = _woken(nodes.rows, state.table.listed, kinds, score_of, asleep)
     if woken is not None:
         best = max(score_of)
         for kind in asleep:
@@ -194,7 +194,7 @@ def scores(candidates: Sequence[Candidate]) -> tuple[int, ...]:
 
 def _woken(
     rows: Rows,
-    order: NDArray[np.intp],
+    names: NodeNames,
     kinds: NDArray[np.uint16],
     score_of: Sequence[int],
     asleep: Sequence[int],
@@ -205,7 +205,7 @@ def _woken(
     if best == 0 or not sleepers:
         return None
     places = np.flatnonzero(np.isin(kinds, sleepers))
-    return int(places[order[rows[places]].argmin()])
+    return int(places[names.order[rows[places]].argmin()])
 
 
 def _amount(candidate: Candidate) -> float:
