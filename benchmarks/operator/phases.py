@@ -114,12 +114,13 @@ class Bench:
 
     def restart(self, grams_per_kwh: Mapping[str, float]) -> dict[str, Any]:
         """Stop the operator, as a rollout does, and start another as the grid moves; return seconds to its first plan."""
+        cluster = self.scene.cluster
         self.operator.stop()
         self.scene.step(grams_per_kwh)
-        began = time.monotonic()
+        cpu, began = cpu_seconds(cluster), time.monotonic()
         self.operator = self.scene.start_operator("operator-again")
         planned = self._until(lambda: self.watcher.plans_for(grams_per_kwh), "the first plan after a restart")
-        return {"plan_seconds": planned - began}
+        return {"plan_seconds": planned - began, "cpu_seconds": spent(cpu, cpu_seconds(cluster))}
 
     def soak(self, minutes: float, advance: Callable[[float], None]) -> dict[str, Any]:
         """Play a week a minute, with load that goes through its day; return the operator's memory along the way."""

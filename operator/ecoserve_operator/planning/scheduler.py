@@ -96,6 +96,7 @@ class Scheduler:
                     await self._capacities.learn(process, intervals[0].snapshot)
                 self.latest = await process.call(schedule_offline, intervals, waiting, before)
                 self._answered = wanted[0]
+                await self._capacities.note(process)
                 logger.info(
                     "offline work is scheduled to %s: %.0f gCO2e, at once %.0f",
                     *(f"{self.latest.end:%d %b %H:%M}", self.latest.grams, self.latest.grams_at_once),
