@@ -32,6 +32,12 @@ def served(world: Any) -> None:
     world.eventually(world.has_condition("chat", "Ready", "True"))
 
 
+def exported(world: Any) -> bool:
+    """Whether the instances of the plan have been written, so that the solver rests."""
+    plan = world.plan()
+    return bool(plan.get("status", {}).get("instances", {}).get("plan") == plan["spec"]["id"])
+
+
 def is_in(world: Any, zone: str) -> Callable[[], bool]:
     def holds() -> bool:
         ready = world.replicas_by_zone("chat")
@@ -83,6 +89,7 @@ def test_the_solver_is_killed(world: Any, operator: Process) -> None:
 
 def test_the_solver_hangs(world: Any, operator: Process) -> None:
     served(world)
+    world.eventually(lambda: exported(world))  # else that may be what hangs, which is no plan's failure
     with world.watched("chat") as samples:
         solver_of(operator).send_signal(signal.SIGSTOP)
         world.intensity(west=700, east=20)
