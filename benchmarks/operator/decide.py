@@ -88,7 +88,7 @@ def main() -> int:
 
 
 def _learned(snapshot: Snapshot) -> None:
-    while not learn_capacities(snapshot)[0]:
+    while not learn_capacities(snapshot):
         pass
 
 
