@@ -52,7 +52,7 @@ def test_a_standby_only_acts_once_the_leader_is_gone(
     assert holder()["holderIdentity"] != first["holderIdentity"]
     assert holder()["leaseTransitions"] == first.get("leaseTransitions", 0) + 1
 
-    world.eventually(lambda: kept_capacities(world) == known_capacities(standby) > 0)
+    world.eventually(lambda: kept_capacities(world) == known_capacities(standby) > 0, seconds=120)
     standby.stop()
     assert not holder().get("holderIdentity"), "a leader that is asked to end gives up its Lease"
 
