@@ -33,9 +33,11 @@ PHYSICAL = AcceleratorConstants(
     attention_compute_share=0.7,
     expert_bandwidth_share=0.9,
     expert_compute_share=0.6,
+    untuned_expert_share=0.75,
     activation_passes=3.0,
     routing_shape=200.0,
-    block_value_seconds=9e-10,
+    block_value_seconds=1.1e-9,
+    empty_tile_share=0.4,
     link_efficiency=0.5,
     exchange_seconds_per_device=1.5e-6,
     layer_seconds=40e-6,
@@ -56,6 +58,7 @@ PHYSICAL = AcceleratorConstants(
 _PULL = {
     "compute_efficiency": 30.0, "bandwidth_efficiency": 8.0, "expert_bandwidth_share": 4.0, "kv_efficiency": 3.0,
     "routing_shape": 3.0, "launch_seconds": 2.0, "request_seconds": 2.0, "expert_compute_share": 2.0,
+    "untuned_expert_share": 3.0, "empty_tile_share": 8.0,
     "joules_per_byte": 2.0, "fp8_share": 4.0, "attention_compute_share": 3.0, "link_efficiency": 3.0, "activation_passes": 3.0, "power_compute": 3.0, "power_compute_exponent": 3.0,
 }  # fmt: skip
 _WEAK_PULL = 0.5

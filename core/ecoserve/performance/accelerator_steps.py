@@ -152,6 +152,8 @@ class AcceleratorSteps:
     def _experts_read(self, tokens: float) -> float:
         """Experts of a layer that the device with most of them reads."""
         model, parts = self.engine.model, self._expert_parts
+        if not model.experts:
+            return 0.0
         touched = self._experts_touched(tokens)
         mean = touched / parts
         spread = math.sqrt(mean * (1.0 - touched / model.experts))
@@ -186,12 +188,25 @@ class AcceleratorSteps:
         multiplied = self._always_flop_seconds * tokens + self._head_flop_seconds * sampled
         seconds = _soft_max(self._always_bytes / self._bytes_per_second, multiplied)
         if self.engine.model.experts:
-            read = self._bytes_of_an_expert * self._experts_read(tokens)
-            seconds += self._block_seconds(tokens) + _soft_max(
-                read / (self._bytes_per_second * self.constants.expert_bandwidth_share),
-                self._expert_flop_seconds * tokens,
-            )
+            seconds += self._expert_seconds(tokens)
         return seconds + self._activation_seconds * tokens + self._exchange_transfer_seconds(tokens)
+
+    def _expert_seconds(self, tokens: float) -> float:
+        """Time of a step in its experts.
+
+        Engines tune the tiles of 16-bit kernels to experts as all devices hold them, whole or split. Where each holds
+        some, a default serves: made for few rows up to as many tokens as experts, and beyond for many rows, which
+        reads and multiplies slower.
+        """
+        read = self._bytes_of_an_expert * self._experts_read(tokens)
+        seconds = _soft_max(
+            read / (self._bytes_per_second * self.constants.expert_bandwidth_share),
+            self._expert_flop_seconds * tokens,
+        )
+        in_16_bit = self.engine.precision in ("bf16", "fp16")
+        if in_16_bit and self._expert_parts > 1 and tokens > self.engine.model.experts / self._expert_parts:
+            seconds /= self.constants.untuned_expert_share
+        return seconds + self._block_seconds(tokens) + self._empty_tile_seconds(tokens)
 
     @functools.cached_property
     def _activation_seconds(self) -> float:
@@ -228,11 +243,25 @@ class AcceleratorSteps:
 
     def _block_seconds(self, tokens: float) -> float:
         """Time of a step that block-scaled kernels spend on padding the experts they read."""
-        model = self.engine.model
-        if not model.experts or self.engine.precision != "fp8" or model.fp8_scheme != "block":
+        return self._experts_read(tokens) * self._block_seconds_of_an_expert
+
+    def _empty_tile_seconds(self, tokens: float) -> float:
+        """Time of a step that they spend on tiles of experts that no token chose: those are launched as well."""
+        unread = self.engine.model.experts / self._expert_parts - self._experts_read(tokens)
+        return unread * self._block_seconds_of_an_expert * self.constants.empty_tile_share
+
+    @functools.cached_property
+    def _block_seconds_of_an_expert(self) -> float:
+        """Time of padding one expert of each layer; 0 where nothing is scaled by blocks.
+
+        Half of it, in proportion, is multiplication: it falls with the square root of the card's rate (an assumption).
+        """
+        model, card = self.engine.model, self.engine.accelerator
+        if self.engine.precision != "fp8" or model.fp8_scheme != "block" or not card.fp8_tflops:
             return 0.0
         width = model.hidden_size + model.intermediate_size / self._expert_split
-        return model.expert_layers * self._experts_read(tokens) * width * self.constants.block_value_seconds
+        slower = math.sqrt(efficiency.BLOCK_FP8_TFLOPS / card.fp8_tflops)
+        return model.expert_layers * width * slower * self.constants.block_value_seconds
 
     def _prompt_attention_seconds(self, tokens: float) -> float:
         rate = (

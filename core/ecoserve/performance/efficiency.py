@@ -16,82 +16,91 @@ from dataclasses import dataclass
 class AcceleratorConstants:
     """What peaks and shapes don't say: shares of peaks, times of kernels and of the host, and power."""
 
-    bandwidth_efficiency: float = 0.857
+    bandwidth_efficiency: float = 0.884
     """Share of peak memory bandwidth at which weights that every token passes are read."""
 
-    kv_efficiency: float = 0.666
+    kv_efficiency: float = 0.698
     """Share of peak memory bandwidth at which decode reads keys and values."""
 
     compute_efficiency: float = 0.734
     """Share of peak matrix throughput that a long prefill reaches."""
 
-    fp8_share: float = 0.541
+    fp8_share: float = 0.525
     """Share of that which is left in fp8, over the fp8 peak: barely faster than bf16."""
 
     attention_compute_share: float = 0.688
     """Share of the compute above that a prompt's attention reaches."""
 
-    expert_bandwidth_share: float = 0.677
+    expert_bandwidth_share: float = 0.887
     """Share of the bandwidth above at which experts are read: each has few tokens."""
 
-    expert_compute_share: float = 0.509
+    expert_compute_share: float = 0.591
     """Share of the compute above that experts' grouped kernels reach."""
 
-    activation_passes: float = 2.73
+    untuned_expert_share: float = 0.653
+    """Share of both that is left of 16-bit experts spread over devices, with more tokens than experts on each."""
+
+    activation_passes: float = 2.72
     """Times that each value between multiplications is written or read in device memory."""
 
-    routing_shape: float = 73.4
+    routing_shape: float = 164.0
     """Shape of the gamma distribution of the popularity of all experts of a layer together.
 
     Each of them has an even part of it, so that the finer a layer is cut into experts, the less alike they are chosen.
     """
 
-    block_value_seconds: float = 1.05e-09
-    """Time of block-scaled fp8 kernels on each expert they read, per value of its hidden and intermediate width.
+    block_value_seconds: float = 1.15e-09
+    """Time of block-scaled fp8 kernels on each expert they read, per value of its hidden and intermediate width, on an H100.
 
     They pad the tokens of an expert to tiles of 64 or 128 rows, however few they are.
     """
 
-    link_efficiency: float = 0.549
+    empty_tile_share: float = 0.417
+    """Share of that time which each expert takes that a device holds and no token chose: its tiles are launched and left.
+
+    Held near 0.4 by the fit: Qwen3 235B alone asks for more, DeepSeek, whose kernels are others, for less.
+    """
+
+    link_efficiency: float = 0.566
     """Share of peak per-direction bandwidth that an exchange between devices reaches."""
 
-    exchange_seconds_per_device: float = 3.27e-06
+    exchange_seconds_per_device: float = 2.94e-06
     """Latency of one exchange between devices, for each in it; a transformer layer has two."""
 
-    layer_seconds: float = 4.87e-05
+    layer_seconds: float = 5.04e-05
     """Time of a layer's kernels beside bytes and flops, replayed as a recorded graph."""
 
-    launch_seconds: float = 0.000431
+    launch_seconds: float = 0.000415
     """Time to launch a layer's kernels one by one, as in a step with a prompt; an expert layer counts twice."""
 
-    step_seconds: float = 0.000847
+    step_seconds: float = 0.00116
     """Fixed time of one engine step: scheduling, sampling."""
 
-    sequence_seconds: float = 3.73e-05
+    sequence_seconds: float = 3.96e-05
     """Further time of a step for each running sequence: sampling, detokenising, bookkeeping."""
 
-    request_seconds: float = 0.003
+    request_seconds: float = 0.00265
     """Time by which admitting a new request holds up the running ones."""
 
-    prefill_latency_seconds: float = 0.0215
+    prefill_latency_seconds: float = 0.0222
     """What a request waits for around its prefill (tokenising, scheduling) without occupying the devices."""
 
-    power_base: float = 0.156
+    power_base: float = 0.132
     """Share of the span from loaded idle to TDP that running steps draw, whatever they do."""
 
-    power_block_experts: float = 1.19
+    power_block_experts: float = 1.21
     """Further share while block-scaled kernels work on experts: units multiply the padding, too."""
 
-    joules_per_byte: float = 7e-11
+    joules_per_byte: float = 7.45e-11
     """Energy of a byte read from device memory; of one that is unpacked to 16 bit on the way, for the bytes it becomes."""
 
-    power_compute: float = 1.52
+    power_compute: float = 1.56
     """Further share at full matrix throughput."""
 
-    power_compute_exponent: float = 0.495
+    power_compute_exponent: float = 0.5
     """Exponent by which that falls with the share of throughput in use."""
 
-    gddr_tflops_per_watt: float = 0.7
+    gddr_tflops_per_watt: float = 0.688
     """Most a card with GDDR sustains per watt of TDP at 5 nm: such cards are held by power, not by their units.
 
     At coarser processes it falls with the square root of the process's size, an assumption.
@@ -100,6 +109,9 @@ class AcceleratorConstants:
 
 ACCELERATOR = AcceleratorConstants()
 """The constants in use."""
+
+BLOCK_FP8_TFLOPS = 1979.0
+"""The fp8 peak of the card of `block_value_seconds`."""
 
 TFLOPS_PER_WATT_PROCESS_NM = 5.0
 """The process of `gddr_tflops_per_watt`."""

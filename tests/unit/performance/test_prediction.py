@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -103,7 +104,7 @@ def test_a_state_is_read_and_written_at_the_rate_of_weights():
     assert added == pytest.approx(expected, rel=0.02)
 
 
-def test_block_scaled_experts_cost_time_and_power_by_the_experts_a_device_reads():
+def test_block_scaled_experts_cost_time_by_the_experts_a_device_holds_most_by_those_it_reads():
     model = CATALOG.model("Qwen/Qwen3-235B-A22B")
     node = CATALOG.instance("p5.48xlarge")
 
@@ -116,11 +117,49 @@ def test_block_scaled_experts_cost_time_and_power_by_the_experts_a_device_reads(
             batch, 1
         )
 
-    all_held = 94 * 16 * (4096 + 1536) * efficiency.ACCELERATOR.block_value_seconds
+    known = efficiency.ACCELERATOR
+    slower = math.sqrt(efficiency.BLOCK_FP8_TFLOPS / node.accelerator.fp8_tflops)
+    all_held = 94 * 16 * (4096 + 1536) * known.block_value_seconds * slower
     assert spent(100_000, 8) == pytest.approx(all_held, rel=1e-3)
     assert spent(100_000, 4) == pytest.approx(2 * all_held, rel=1e-3)
-    assert spent(1, 8) < 0.2 * all_held
+    few = spent(1, 4) / (2 * all_held)
+    assert known.empty_tile_share < few < known.empty_tile_share + 0.2
     assert steps("block", 4).decode_watts(8, 1000) > steps("channel", 4).decode_watts(8, 1000)
+
+
+def test_padding_takes_less_time_on_a_card_that_multiplies_faster():
+    """Four times the fp8 rate halves what block-scaled kernels add to a step that reads every expert."""
+    model = CATALOG.model("Qwen/Qwen3-235B-A22B")
+    node = CATALOG.instance("p5.48xlarge")
+
+    def padding(times):
+        card = replace(node.accelerator, fp8_tflops=times * node.accelerator.fp8_tflops)
+        on = replace(node, accelerator=card)
+        block, channel = (
+            engine_steps(
+                Engine(
+                    model=replace(model, fp8_scheme=scheme), precision="fp8", instance=on, expert_parallel=8
+                )
+            )
+            for scheme in ("block", "channel")
+        )
+        return block.decode_seconds(10_000, 1) - channel.decode_seconds(10_000, 1)
+
+    assert padding(4) == pytest.approx(padding(1) / 2, rel=1e-3)
+
+
+def test_experts_spread_over_devices_slow_down_beyond_as_many_tokens_as_each_holds():
+    """Sixteen of 128 experts on each device: from 17 tokens on the default tile, in 16 bit, and not where each is split."""
+    model = CATALOG.model("Qwen/Qwen3-235B-A22B")
+    node = CATALOG.instance("p5.48xlarge")
+
+    def added(precision, **parallel):
+        steps = engine_steps(Engine(model=model, precision=precision, instance=node, **parallel))
+        return steps.decode_seconds(17, 1) / steps.decode_seconds(16, 1) - 1
+
+    assert added("bf16", expert_parallel=8) > 0.15
+    assert added("bf16", tensor_parallel=8) < 0.05
+    assert added("fp8", expert_parallel=8) < 0.05
 
 
 def test_units_that_take_four_bits_do_more_with_mxfp4_and_draw_less():
