@@ -30,7 +30,7 @@ def replicas(plan: Plan) -> dict[str, int]:
 def grown(
     snapshot_of: Callable[..., Snapshot], serving_of: Callable[..., Any], nodes_of: Callable[..., Any]
 ) -> ReplicasAt:
-    """One node of eight devices, six of which run small replicas; latency, which is planned for, is better on large ones."""
+    """One node of eight devices, six of which run replicas of two; latency, which is planned for, is better with others."""
 
     def make(rate: float = 3.0, **held: int) -> Snapshot:
         asked = serving_of(rate=rate, ttft="2s", tpot="80ms", objective="performance")
@@ -43,7 +43,7 @@ def grown(
 
 def test_what_stays_is_added_to(grown: ReplicasAt) -> None:
     best = make_plan(grown())
-    assert TP2 not in replicas(best), "it needs the room of what runs"
+    assert replicas(best).get(TP2, 0) < 3, "it needs the room of what runs"
     beside = make_plan(replace(grown(), stays=frozenset({NAME})))
     assert not beside.unserved
     assert replicas(beside)[TP2] >= 3
