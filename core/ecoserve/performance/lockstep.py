@@ -222,17 +222,19 @@ class _Run:
     def _arrive(self) -> None:
         """Count who has come; where nothing is to be done, time leaps to the next arrival."""
         following = self.arrival.take(self.base + self.arrived)
-        came = following <= self.time
-        while came.any():
-            self.arrived += came
-            following = self.arrival.take(self.base + self.arrived)
-            came = following <= self.time
-        idle = (self.arrived == self.finished) & (following < math.inf)
-        if idle.any():
-            self.time = np.where(idle, following, self.time)
-            self.arrived += idle
-            following = self.arrival.take(self.base + self.arrived)
+        came = np.flatnonzero(following <= self.time)
+        while len(came):
+            self._next_arrives(came, following)
+            came = came[following[came] <= self.time[came]]
+        idle = np.flatnonzero((self.arrived == self.finished) & (following < math.inf))
+        if len(idle):
+            self.time[idle] = following[idle]
+            self._next_arrives(idle, following)
         self.following = following
+
+    def _next_arrives(self, lanes: Integers, following: Floats) -> None:
+        self.arrived[lanes] += 1
+        following[lanes] = self.arrival[self.base[lanes] + self.arrived[lanes]]
 
     def _admit(self) -> None:
         room = np.minimum(self.arrived, self.finished + self.most)
@@ -272,15 +274,20 @@ class _Run:
             lanes = np.flatnonzero((self.admitted > self.prefilled) & (self.extra.take(places) == 0))
             if not len(lanes):
                 return
-            places = places[lanes]
-            self.first[places] = self.arrival[places]
-            self._join(lanes, places)
+            self.first[places[lanes]] = self.arrival[places[lanes]]
+            self._join(lanes, np.ones_like(lanes))
 
-    def _join(self, lanes: Integers, places: Integers) -> None:
-        self.until[places] = self.step[lanes] + self.decode_steps[lanes] - self.extra[places]
-        self.context[lanes] += self.prompt[lanes] + self.extra[places]
+    def _join(self, lanes: Integers, count: Integers) -> None:
+        """The next `count` prompts of each lane are complete: they have their first token, unless they had it, and decode."""
+        each, ends = np.repeat(lanes, count), np.cumsum(count)
+        places = (self.base + self.prefilled)[each] + np.arange(len(each)) - np.repeat(ends - count, count)
+        new = np.isnan(self.first[places])
+        self.first[places[new]] = self.time[each[new]]
+        again = self.extra[places]
+        self.until[places] = self.step[each] + self.decode_steps[each] - again
         self.extra[places] = 0
-        self.prefilled[lanes] += 1
+        self.context[lanes] += count * self.prompt[lanes] + np.add.reduceat(again, ends - count)
+        self.prefilled[lanes] += count
 
     def _advance(self) -> None:
         """One step with chunks of prompts, or decode steps up to the next event."""
@@ -329,23 +336,17 @@ class _Run:
         self.time += spent
         self.done = rest
         joining = np.flatnonzero(complete)
-        while len(joining):
-            places = self.base[joining] + self.prefilled[joining]
-            new = np.isnan(self.first[places])
-            self.first[places[new]] = self.time[joining[new]]
-            self._join(joining, places)
-            complete[joining] -= 1
-            joining = joining[complete[joining] > 0]
+        if len(joining):
+            self._join(joining, complete[joining])
 
     def _finish(self) -> None:
-        while True:
-            places = self.base + self.finished
-            lanes = np.flatnonzero(self.until.take(places) <= self.step)
-            if not len(lanes):
-                return
-            self.finish[places[lanes]] = self.time[lanes]
+        lanes = np.flatnonzero(self.until.take(self.base + self.finished) <= self.step)
+        while len(lanes):
+            places = self.base[lanes] + self.finished[lanes]
+            self.finish[places] = self.time[lanes]
             self.context[lanes] -= self.held[lanes]
             self.finished[lanes] += 1
+            lanes = lanes[self.until[places + 1] <= self.step[lanes]]
 
 
 _PER_LANE = frozenset(
