@@ -21,7 +21,7 @@ from ecoserve.performance import Engine
 from ecoserve.performance.load import FITTED, LoadConstants, LoadedReplica
 from ecoserve.performance.lockstep import Lanes, run_lanes, step_table
 from ecoserve.performance.steps import engine_steps
-from ecoserve.performance.streams import arrivals, gaps
+from ecoserve.performance.streams import arrivals, gaps, ring
 from ecoserve.performance.work import Work, work_of
 
 QUANTILES = np.array([0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 0.99])
@@ -88,7 +88,7 @@ def _sample(seed: int) -> Sample | None:
     cv = float(rng.choice([1.0, 1.0, 1.5, 2.0, 3.0]))
     rate = load * work.saturation
     before = int(min(4.0 * work.batch_at(rate) + 100.0, _WARM_UP))
-    times = arrivals(gaps(_LANES, _REQUESTS, cv), rate, before, 0)
+    times = arrivals(ring(gaps(_LANES, _REQUESTS, cv), before, 0), rate)
     [(first, finish)] = run_lanes(
         [
             Lanes(

@@ -1,7 +1,8 @@
 """The highest rate at which a share of requests meets both latency objectives, found on simulated lanes.
 
 Three rates around a guess are run together; a line through their shares crosses the target at the rate that is sought, or says
-where to look next. The guess is the closed form's (`load`), and so is the answer where the closed form is as good as what can be
+where to look next. Once it is found, streams as long as the scatter of lanes asks for confirm it: most are spent where little of the rate is much of
+the share. What a stream shows is weighed by how common it is in the long run (`strata`). The guess is the closed form's (`load`), and so is the answer where the closed form is as good as what can be
 simulated in some hundredths of a second: Poisson arrivals, a percentile away from the median, and so many requests beside each
 other that chance hardly shows. A search asks for lanes and is sent what they did; many searches run in step, because an
 iteration over thousands of lanes costs little more than one over a hundred.
@@ -11,6 +12,7 @@ import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import NormalDist
 
 import numpy as np
 
@@ -18,14 +20,24 @@ from ecoserve.performance.engine import Role, Slo
 from ecoserve.performance.load import LoadedReplica
 from ecoserve.performance.lockstep import Floats, Lanes, StepTable, run_lanes, step_table
 from ecoserve.performance.steps import Steps
-from ecoserve.performance.streams import arrivals, gaps
+from ecoserve.performance.strata import Weighing, strata_of
+from ecoserve.performance.streams import LEAST_CV, arrivals, gaps, ring
 from ecoserve.performance.work import SlotLimit, Work
 
+_NORMAL = NormalDist()
 _OFFSETS = np.array([-1.0, 0.0, 1.0])
-_MEMORIES = 80.0  # independent pieces of a stream at each rate: a point or two of share
-_LEAST_REQUESTS, _MOST_REQUESTS = 4000.0, 12_000.0  # at each rate
-_LONGEST, _LONGEST_WARM_UP = 800.0, 400.0  # requests of one lane
-_POINTS_APART = 0.05  # shares of neighbouring rates
+_FIRST_REQUESTS, _MOST_REQUESTS = 4000.0, 28_000.0  # at each rate
+_GOAL, _GOAL_OF_MISSES = 0.008, 0.4  # standard error of a share, and at most of those that may miss
+_LEAST_OF_MISSES = 0.1  # of those that may miss: a share nearer to all or none is taken to be there
+_WORTH_IT = 0.25  # of the requests spent: for fewer no stream is run
+_THERE = 1.5  # widths from the middle of three rates, at most
+_CLEARLY = 3.0  # standard errors
+_LONG_ENOUGH = 0.4  # of the most requests at a rate so far
+_LEAST_LANES = 12  # fewer don't tell their scatter
+_MEMORIES, _WARM_UP = 8.0, 1.5  # of a lane, in what it takes to forget
+_LONGEST, _LONGEST_WARM_UP = 2400.0, 1000.0  # requests of one lane
+_APART = 0.2  # shares of neighbouring rates, in normal deviates
+_NEAR = 0.7  # in normal deviates: shares that are nearly on a line
 _LEAST_WIDTH, _MOST_WIDTH = 0.004, 0.4  # logarithm of the ratio of neighbouring rates
 _LEAST_SLOPE = 0.01
 _SAME = 1e-9
@@ -38,7 +50,7 @@ _FAR_FROM_MEDIAN = 75.0
 _LONG_MEMORY = 40.0
 _FREE_LOAD, _FREE_MEMORY = 0.95, 0.85
 _LANES_AT_ONCE = 3000  # more leave the processor's cache
-_CASES_AT_ONCE = 128  # their streams take some 100 MB
+_CASES_AT_ONCE = 48  # their streams take some 100 MB
 
 Asked = list[Lanes]
 Times = list[tuple[Floats, Floats]]
@@ -75,12 +87,13 @@ class Case:
 class Found:
     """A rate and what requests meet there.
 
-    `share` meets both times, `late` misses the TTFT and `slow` the TPOT. `ttft_seconds` and `tpot_seconds` are at the
+    `share` meets both times with a standard error of `error`, `late` misses the TTFT and `slow` the TPOT. `ttft_seconds` and `tpot_seconds` are at the
     objective's percentile, `batch` is the mean number in decode.
     """
 
     requests_per_second: float
     share: float
+    error: float
     late: float
     slow: float
     ttft_seconds: float
@@ -137,24 +150,35 @@ def _run(asked: dict[int, Asked]) -> dict[int, Times]:
 
 def _search(case: Case) -> Generator[Asked, Times, Found]:
     low, high = math.log(case.lowest), math.log(case.highest)
-    points = _apart(case.target)
-    centre, slope = case.guess
+    scale = _density(case.target)
+    goal = min(_GOAL, _GOAL_OF_MISSES * (1.0 - case.target)) / scale
+    centre, slope = case.guess[0], case.guess[1] / scale
     table = step_table(case.steps, case.work.role, case.input_tokens, case.output_tokens)
-    width = min(max(points / slope, _LEAST_WIDTH), _MOST_WIDTH)
-    moves = 0
-    while True:
+    width = min(max(_APART / slope, _LEAST_WIDTH), _MOST_WIDTH)
+    first = _FIRST_REQUESTS * max(case.arrival_cv, 1.0)
+    requests = first
+    seen: list[_Seen] = []
+    for move in range(_MOST_MOVES):
         width = min(width, (high - low) / 2.0)
         centre = min(max(centre, low + width), high - width)
         logs = centre + width * _OFFSETS
-        seen = yield from _sample(case, table, np.exp(logs))
-        root, slope = _crossing(logs, np.array([item.share for item in seen]), case.target)
-        moves += 1
+        last = yield from _sample(case, table, np.exp(logs), requests, move)
+        seen += [
+            _Seen(float(log), item.share, item.error, requests) for log, item in zip(logs, last, strict=True)
+        ]
+        crossing = _crossing(seen, case.target)
+        root = crossing.log
         at_end = (root < logs[0] and logs[0] <= low + _SAME) or (root > logs[-1] and logs[-1] >= high - _SAME)
-        if at_end or abs(root - centre) <= 1.5 * width or moves == _MOST_MOVES:
-            return _between(seen, logs, min(max(root, low), high))
-        new_width = min(max(points / max(slope, points / _MOST_WIDTH), _LEAST_WIDTH), 2.0 * width)
+        spent = sum(item.requests for item in seen) / len(logs)
+        lacking = min(spent * ((crossing.error / goal) ** 2 - 1.0), _MOST_REQUESTS - spent)
+        there = at_end or abs(root - centre) <= _THERE * width
+        beyond = crossing.slope * max(low - root, root - high)
+        if there and (lacking <= _WORTH_IT * spent or beyond > _CLEARLY * crossing.error):
+            break
+        requests = max(lacking, first) if there else first
         centre = min(max(root, centre - 3.0 * width), centre + 3.0 * width)
-        width = new_width
+        width = min(max(_APART / max(crossing.slope, _APART / _MOST_WIDTH), _LEAST_WIDTH), 2.0 * width)
+    return _between(last, logs, min(max(root, low), high))
 
 
 def needs_search(case: Case) -> bool:
@@ -174,6 +198,7 @@ def in_closed_form(case: Case) -> Found:
     return Found(
         requests_per_second=rate,
         share=replica.within_both(ttft, tpot),
+        error=0.0,
         late=1.0 - float(replica.within_ttft(ttft)),
         slow=1.0 - float(replica.within_tpot(tpot)),
         ttft_seconds=_quantile(replica.within_ttft, ttft, case.target),
@@ -202,45 +227,90 @@ def _guess(case: Case) -> tuple[float, float]:
     return low, max((share(low - _STEP) - share(low)) / _STEP, _LEAST_SLOPE)
 
 
-def _crossing(logs: Floats, shares: Floats, target: float) -> tuple[float, float]:
-    """Where a line through the shares crosses the target, and how fast it falls."""
-    slope, level = np.polyfit(logs - logs[1], shares, 1)
-    slope = min(float(slope), -_LEAST_SLOPE)
-    return float(logs[1] + (target - level) / slope), -slope
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The share at a rate's logarithm, its standard error, and of how many requests."""
+
+    log: float
+    share: float
+    error: float
+    requests: float
 
 
-def _apart(target: float) -> float:
-    """Shares between neighbouring rates: near enough for a line."""
-    return min(_POINTS_APART, 0.5 * (1.0 - target))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Crossing:
+    """Logarithm of the rate where the target is crossed, how fast shares fall there and their standard error there, both in deviates."""
+
+    log: float
+    slope: float
+    error: float
 
 
-def _sample(case: Case, table: StepTable, rates: Floats) -> Generator[Asked, Times, list[Found]]:
-    """Run streams at several rates."""
+def _crossing(seen: Sequence[_Seen], target: float) -> _Crossing:
+    """Where a line through the shares near the target crosses it; shares as normal deviates, which bends them least.
+
+    Short streams leave warm-up in the share: they don't count beside long ones. Far from the target the last three are all there is.
+    """
+    least = _LEAST_OF_MISSES * (1.0 - target)
+    shares = np.clip([item.share for item in seen], least, 1.0 - least)
+    away = np.array([_NORMAL.inv_cdf(share) for share in shares]) - _NORMAL.inv_cdf(target)
+    requests = np.array([item.requests for item in seen])
+    near = np.flatnonzero((np.abs(away) <= _NEAR) & (requests >= _LONG_ENOUGH * requests.max()))
+    if len(near) < len(_OFFSETS):
+        near = np.arange(len(seen))[-len(_OFFSETS) :]
+    away = away[near]
+    logs, errors = (np.array([getattr(item, name) for item in seen])[near] for name in ("log", "error"))
+    total = requests[near].sum()
+    weights = requests[near] / total
+    middle = float(weights @ logs)
+    spread = float(weights @ (logs - middle) ** 2)
+    slope = min(float(weights @ ((logs - middle) * away)) / spread, -_LEAST_SLOPE)
+    beyond = -float(weights @ away) / slope
+    each = float(weights @ (errors**2 * weights)) * total / _density(target) ** 2
+    return _Crossing(
+        log=middle + beyond, slope=-slope, error=math.sqrt(each / total * (1.0 + beyond**2 / spread))
+    )
+
+
+def _density(share: float) -> float:
+    """How much of a share a normal deviate is worth."""
+    return _NORMAL.pdf(_NORMAL.inv_cdf(share))
+
+
+def _sample(
+    case: Case, table: StepTable, rates: Floats, requests: float, stream: int
+) -> Generator[Asked, Times, list[Found]]:
+    """Run streams at several rates, about `requests` at each, independent of each other."""
     memory = _memory(case, float(rates[1]))
     variation = max(case.arrival_cv**2, 0.5)
-    requests = int(min(max(6.0 * memory, 24.0 * variation, 64.0), _LONGEST))
-    total = min(
-        max(_MEMORIES * memory * max(variation / 2.0, 1.0), _LEAST_REQUESTS * max(case.arrival_cv, 1.0)),
-        _MOST_REQUESTS,
+    each = int(
+        min(max(_MEMORIES * memory, 24.0 * variation, 64.0), _LONGEST, max(requests / _LEAST_LANES, 64.0))
     )
-    lanes = 2 * max(math.ceil(total / requests / 2), 2)
-    drawn = gaps(lanes, requests, case.arrival_cv)
-    asked = []
-    for rate in rates:
+    lanes = 2 * max(math.ceil(requests / each / 2), _LEAST_LANES // 2)
+    before = int(min(_WARM_UP * memory + 8.0 * variation, each, _LONGEST_WARM_UP))
+    asked, drawn = [], []
+    for place, rate in enumerate(rates):
         running = case.work.batch_at(float(rate))
         residents = int(min(running, table.max_batch)) if case.work.role is not Role.PREFILL else 0
-        before = int(min(1.5 * memory + 8.0 * variation, requests, _LONGEST_WARM_UP))
-        after = int(min(running + 4.0, requests))
-        times = arrivals(drawn, float(rate), before, after)
-        times = np.hstack([np.zeros((lanes, residents)), times])
+        after = int(2.0 * running + 8.0 * variation + 4.0)
+        of = ring(gaps(lanes, each, case.arrival_cv, len(rates) * stream + place), before, after)
+        times = np.hstack([np.zeros((lanes, residents)), arrivals(of, float(rate))])
+        drawn.append(of)
         asked.append(
-            Lanes(table=table, arrivals=times, residents=residents, counted=residents + before + requests)
+            Lanes(table=table, arrivals=times, residents=residents, counted=residents + before + each)
         )
     results = yield asked
     return [
-        _found(case, float(rate), group, requests, result)
-        for rate, group, result in zip(rates, asked, results, strict=True)
+        _found(case, float(rate), group, _weighing(case, float(rate), memory, of, before, each), result)
+        for rate, group, of, result in zip(rates, asked, drawn, results, strict=True)
     ]
+
+
+def _weighing(case: Case, rate: float, memory: float, of: Floats, before: int, requests: int) -> Weighing:
+    if case.arrival_cv < LEAST_CV:
+        return Weighing(np.zeros((len(of), requests), np.int64), np.ones(1))
+    strata = strata_of(case.work, rate, case.arrival_cv, memory)
+    return Weighing(strata.of(of, before, requests), strata.often)
 
 
 def _memory(case: Case, rate: float) -> float:
@@ -262,28 +332,29 @@ def _memory(case: Case, rate: float) -> float:
         if work.role is Role.BOTH
         else 0.0
     )
-    full = min(rate / work.saturation, 0.9)
+    full = min(rate / work.saturation, 0.97)
     return max(batch / (1.0 - gain), 0.5 / (1.0 - busy) ** 2, 0.5 / (1.0 - full) ** 2)
 
 
-def _found(case: Case, rate: float, group: Lanes, requests: int, times: tuple[Floats, Floats]) -> Found:
-    counted = slice(group.counted - requests, group.counted)
+def _found(case: Case, rate: float, group: Lanes, weighing: Weighing, times: tuple[Floats, Floats]) -> Found:
+    counted = slice(group.counted - weighing.stratum.shape[1], group.counted)
     first, finish = (part[:, counted] for part in times)
-    ttft = (
-        np.zeros(1)
-        if case.work.role is Role.DECODE
-        else first - group.arrivals[:, counted] + case.work.latency_seconds
-    )
-    tpot = (finish - first) / case.work.decode_steps if case.work.role is not Role.PREFILL else np.zeros(1)
+    ttft, tpot = np.zeros_like(first), np.zeros_like(first)
+    if case.work.role is not Role.DECODE:
+        ttft = first - group.arrivals[:, counted] + case.work.latency_seconds
+    if case.work.role is not Role.PREFILL:
+        tpot = (finish - first) / case.work.decode_steps
     late, slow = ttft > case.slo.ttft_seconds, tpot > case.slo.tpot_seconds
+    share, error = weighing.share(~(late | slow))
     batch = rate * float((finish - first).mean())
     if case.work.role is Role.PREFILL:
         batch = rate * case.work.prefill_seconds
     return Found(
         requests_per_second=rate,
-        share=1.0 - float((late | slow).mean()),
-        late=float(late.mean()),
-        slow=float(slow.mean()),
+        share=share,
+        error=max(error, math.sqrt(share * (1.0 - share) / first.size)),
+        late=weighing.share(late)[0],
+        slow=weighing.share(slow)[0],
         ttft_seconds=float(np.quantile(ttft, case.target)),
         tpot_seconds=float(np.quantile(tpot, case.target)),
         batch=batch,
@@ -298,5 +369,8 @@ def _between(seen: list[Found], logs: Floats, root: float) -> Found:
 
     return Found(
         requests_per_second=math.exp(root),
-        **{name: at(name) for name in ("share", "late", "slow", "ttft_seconds", "tpot_seconds", "batch")},
+        **{
+            name: at(name)
+            for name in ("share", "error", "late", "slow", "ttft_seconds", "tpot_seconds", "batch")
+        },
     )

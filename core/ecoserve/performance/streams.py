@@ -13,15 +13,18 @@ import numpy as np
 from ecoserve.performance.lockstep import Floats
 
 _SEED = 20_240_607
-_LEAST_CV = 0.05
+LEAST_CV = 0.05
 
 
 @functools.lru_cache(maxsize=64)
-def gaps(lanes: int, requests: int, arrival_cv: float) -> Floats:
-    """Return gamma-distributed gaps of mean 1, one row per lane; `lanes` is even. The same for the same arguments."""
-    if arrival_cv < _LEAST_CV:
+def gaps(lanes: int, requests: int, arrival_cv: float, stream: int = 0) -> Floats:
+    """Return gamma-distributed gaps of mean 1, one row per lane; `lanes` is even. The same for the same arguments.
+
+    Those of another `stream` are independent.
+    """
+    if arrival_cv < LEAST_CV:
         return np.ones((lanes, requests))
-    rng = np.random.default_rng(_SEED)
+    rng = np.random.default_rng((_SEED, stream))
     count = lanes * requests
     shape = 1.0 / arrival_cv**2
     in_order = np.sort(rng.gamma(shape, 1.0 / shape, count))
@@ -31,8 +34,12 @@ def gaps(lanes: int, requests: int, arrival_cv: float) -> Floats:
     return np.asarray(drawn / drawn.mean())
 
 
-def arrivals(of: Floats, requests_per_second: float, before: int, after: int) -> Floats:
-    """Return times of arrival: a lane's last `before` requests, all of them, and its first `after` again."""
+def ring(of: Floats, before: int, after: int) -> Floats:
+    """Return a lane's last `before` gaps, all of them, and its first `after` again."""
     count = of.shape[1]
-    order = np.arange(-before, count + after) % count
-    return np.cumsum(of[:, order], axis=1) / requests_per_second
+    return of[:, np.arange(-before, count + after) % count]
+
+
+def arrivals(of: Floats, requests_per_second: float) -> Floats:
+    """Return the times of arrival that gaps of mean 1 make at a rate."""
+    return np.cumsum(of, axis=1) / requests_per_second

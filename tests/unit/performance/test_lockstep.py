@@ -11,7 +11,7 @@ from ecoserve.catalog import load_catalog
 from ecoserve.performance import Engine, Rejection, Role
 from ecoserve.performance.lockstep import Lanes, run_lanes, step_table
 from ecoserve.performance.steps import engine_steps
-from ecoserve.performance.streams import arrivals, gaps
+from ecoserve.performance.streams import arrivals, gaps, ring
 from ecoserve.simulation.arrivals import Requests
 from ecoserve.simulation.attainment import replay
 from properties import examples
@@ -108,7 +108,7 @@ def test_lanes_keep_the_means_of_real_engines(model, instance, role, tokens, rat
 def test_lanes_beside_each_other_do_not_meet():
     steps = engine_steps(engine(LLAMA, "p5.48xlarge", Role.BOTH))
     table, other = (step_table(steps, Role.BOTH, *tokens) for tokens in ((1000, 100), (200, 40)))
-    times = arrivals(gaps(4, 60, 2.0), 8.0, 10, 5)
+    times = arrivals(ring(gaps(4, 60, 2.0), 10, 5), 8.0)
     groups = [Lanes(table=part, arrivals=times, residents=0, counted=70) for part in (table, other)]
     alone = [run_lanes([group])[0] for group in groups]
     for (first, finish), (first_alone, finish_alone) in zip(run_lanes(groups), alone, strict=True):
@@ -126,6 +126,11 @@ def test_gaps_have_exactly_their_mean_and_their_variation(cv):
 
 def test_a_ring_repeats_its_ends():
     drawn = gaps(2, 50, 1.0)
-    times = arrivals(drawn, 5.0, 10, 5)
-    assert np.diff(times)[:, :9] * 5.0 == pytest.approx(drawn[:, -9:])
-    assert np.diff(times)[:, -5:] * 5.0 == pytest.approx(drawn[:, :5])
+    around = ring(drawn, 10, 120)
+    assert np.array_equal(around[:, :10], drawn[:, -10:])
+    assert np.array_equal(around[:, 10:], np.tile(drawn, 4)[:, :170])
+
+
+def test_streams_are_independent_of_each_other():
+    one, other = (gaps(8, 500, 1.0, stream).ravel() for stream in (0, 1))
+    assert abs(np.corrcoef(one, other)[0, 1]) < 0.1

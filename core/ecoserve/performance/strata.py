@@ -1,0 +1,135 @@
+"""Shares of a stream's requests as they are in the long run: each weighs as much as the state it met is common.
+
+What share meets an objective depends above all on how often a replica is how busy, and a stream that can be simulated
+shows that with much chance: where a change of the batch all but brings itself about, a hundred thousand requests are a few dozen
+independent pieces. So a coarse replica is fed with the same gaps: one number, how many requests are beside each other, which a block
+of arrivals lifts, and which the time of the block lowers by as many as leave then (`Work.rates`). Kept on a grid it is
+a Markov chain whose long-run shares of time are solved for. Requests are sorted into strata by the state half a stay after
+they came, and each stratum weighs what it does in the long run, not in the stream (post-stratification). That holds however wrong
+the coarse replica is: the worse, the less chance it takes away. On random engines it leaves a quarter of the variance that
+knowing the number of arrivals leaves.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecoserve.performance.engine import Role
+from ecoserve.performance.lockstep import Floats, Integers
+from ecoserve.performance.work import Work
+
+_STATES = 96  # more, and BLAS solves for the law on several threads, which cost more than they bring
+_BLOCKS_PER_STAY, _BLOCKS_PER_MEMORY = 4.0, 64.0
+_REACH = (
+    5.0  # states lie around the batch without scatter, to so many times the scatter of a memory's arrivals
+)
+_SOONER = 1.25  # a stay ends at once, which a number that fades resembles most if it fades faster
+_LAW_NODES = 1024
+_LAW_REACH = 12.0
+_TINY = 1e-300
+_EDGES = np.array([0.02, 0.05, *np.arange(1, 10) / 10, 0.95, 0.98, 0.99])  # of strata, as shares of time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strata:
+    """The coarse replica at a rate.
+
+    `block` arrivals lift the state by `rise`; each mean time of a block lowers it by `fall[state]`. `stratum[state]` is where
+    requests belong that are in that state `lag` arrivals after their own, and `often[stratum]` the share of time spent there.
+    """
+
+    block: int
+    rise: float
+    fall: Floats
+    start: int
+    lag: int
+    stratum: Integers
+    often: Floats
+
+    def of(self, gaps: Floats, first: int, requests: int) -> Integers:
+        """Return the strata of `requests` requests of each lane from the `first` on; a row of `gaps`, of mean 1, per lane."""
+        lanes, blocks = len(gaps), gaps.shape[1] // self.block
+        times = gaps[:, : blocks * self.block].reshape(lanes, blocks, self.block).mean(axis=2)
+        state = np.full(lanes, self.start)
+        states = np.empty((lanes, blocks), np.int64)
+        for index in range(blocks):
+            moved = np.rint(state + self.rise - self.fall[state] * times[:, index])
+            state = np.clip(moved, 0, _STATES - 1).astype(np.int64)
+            states[:, index] = state
+        met = np.minimum((first + self.lag + np.arange(requests)) // self.block, blocks - 1)
+        return np.asarray(self.stratum[states][:, met])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weighing:
+    """Requests, a row per lane, with their strata; those no request fell into are left out."""
+
+    stratum: Integers
+    often: Floats
+
+    def share(self, met: NDArray[np.bool_]) -> tuple[float, float]:
+        """The share of requests that met something, and its standard error from the scatter of lanes."""
+        count = len(self.often)
+        seen = np.bincount(self.stratum.ravel(), minlength=count)
+        often = np.where(seen > 0, self.often, 0.0) / self.often[seen > 0].sum()
+        within = np.bincount(self.stratum.ravel(), met.ravel(), minlength=count) / np.maximum(seen, 1)
+        weights = often * met.size / np.maximum(seen, 1)
+        scatter = (weights[self.stratum] * (met - within[self.stratum])).mean(axis=1)
+        return min(float(often @ within), 1.0), float(scatter.std(ddof=1)) / len(met) ** 0.5
+
+
+def strata_of(work: Work, requests_per_second: float, arrival_cv: float, memory: float) -> Strata:
+    """Return the strata of a replica that forgets in `memory` requests how it was; `arrival_cv` is above 0."""
+    batch = work.batch_at(requests_per_second)
+    block = max(int(max(batch / _BLOCKS_PER_STAY, memory / _BLOCKS_PER_MEMORY)), 1)
+    reach = _REACH * (max(arrival_cv, 1.0) * memory**0.5 + 1.0)
+    beside = np.linspace(max(batch - reach, 0.0), batch + reach, _STATES)
+    spacing = beside[1] - beside[0]
+    if work.role is Role.PREFILL:
+        leave = np.full(_STATES, work.saturation / requests_per_second)
+    else:
+        leave = np.interp(beside, np.arange(work.slots + 1), np.append(0.0, work.rates)) / requests_per_second
+        leave = np.maximum(1.0 + (leave - 1.0) * _SOONER, 0.0)
+    rise, fall = block / spacing, leave * block / spacing
+    often = _long_run(rise, fall, _law(block, arrival_cv))
+    stratum = np.searchsorted(_EDGES, np.cumsum(often) - often / 2.0)
+    return Strata(
+        block=block,
+        rise=rise,
+        fall=fall,
+        start=int(np.rint((batch - beside[0]) / spacing)),
+        lag=int(batch / 2.0),
+        stratum=stratum,
+        often=np.bincount(stratum, weights=often, minlength=len(_EDGES) + 1).astype(float),
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _law(block: int, arrival_cv: float) -> tuple[Floats, Floats]:
+    """Times of a block of arrivals, in its mean time, and the probability that it takes at least so long.
+
+    The time is gamma-distributed. Below a shape of 1 its density has no bound at 0, that of time to the power of the shape has.
+    """
+    shape = block / arrival_cv**2
+    power = min(shape, 1.0)
+    longest = 1.0 + _LAW_REACH / shape**0.5 + _LAW_REACH / shape
+    nodes = np.linspace(0.0, longest**power, _LAW_NODES)
+    times = nodes ** (1.0 / power)
+    logs = (shape / power - 1.0) * np.log(np.maximum(nodes, _TINY)) - shape * times
+    density = np.exp(logs - logs.max())
+    less = np.append(0.0, np.cumsum(density[1:] + density[:-1]))
+    return times, 1.0 - less / less[-1]
+
+
+def _long_run(rise: float, fall: Floats, law: tuple[Floats, Floats]) -> Floats:
+    """Shares of time of the chain whose next state is round(state + rise − fall·time), kept on the grid."""
+    states = np.arange(_STATES)
+    # Below an edge is next who takes at least (state + rise − edge) / fall.
+    least = (states[:, None] + rise - (states[1:] - 0.5)) / np.maximum(fall, 1e-9)[:, None]
+    moves = np.diff(np.interp(least, *law, left=1.0, right=0.0), axis=1, prepend=0.0, append=1.0)
+    balance = moves.T - np.eye(_STATES)
+    balance[-1] = 1.0
+    often = np.maximum(np.linalg.solve(balance, np.eye(_STATES)[-1]), 0.0)
+    return np.asarray(often / often.sum())
