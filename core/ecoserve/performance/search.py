@@ -173,7 +173,7 @@ def _search(case: Case) -> Generator[Asked, Times, Found]:
         lacking = min(spent * ((crossing.error / goal) ** 2 - 1.0), _MOST_REQUESTS - spent)
         there = at_end or abs(root - centre) <= _THERE * width
         beyond = crossing.slope * max(low - root, root - high)
-        if there and (lacking <= _WORTH_IT * spent or beyond > _CLEARLY * crossing.error):
+        if there and (lacking <= _WORTH_IT * spent or beyond > max(_CLEARLY * crossing.error, _NEAR)):
             break
         requests = max(lacking, first) if there else first
         centre = min(max(root, centre - 3.0 * width), centre + 3.0 * width)
