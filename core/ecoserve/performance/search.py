@@ -175,10 +175,10 @@ def _search(case: Case) -> Generator[Asked, Times, Found]:
         beyond = crossing.slope * max(low - root, root - high)
         if there and (lacking <= _WORTH_IT * spent or beyond > max(_CLEARLY * crossing.error, _NEAR)):
             break
-        requests = max(lacking, first) if there else first
+        requests = max(lacking, requests) if there else requests  # shorter ones would not count beside these
         centre = min(max(root, centre - 3.0 * width), centre + 3.0 * width)
         width = min(max(_APART / max(crossing.slope, _APART / _MOST_WIDTH), _LEAST_WIDTH), 2.0 * width)
-    return _between(last, logs, min(max(root, low), high))
+    return _between(last, logs, min(max(root, logs[0] - width, low), logs[-1] + width, high))
 
 
 def needs_search(case: Case) -> bool:
