@@ -1,11 +1,12 @@
 """The highest rate at which a share of requests meets both latency objectives, found on simulated lanes.
 
-Three rates around a guess are run together; a line through their shares crosses the target at the rate that is sought, or says
-where to look next. Once it is found, streams as long as the scatter of lanes asks for confirm it: most are spent where little of the rate is much of
-the share. What a stream shows is weighed by how common it is in the long run (`strata`). The guess is the closed form's (`load`), and so is the answer where the closed form is as good as what can be
-simulated in some hundredths of a second: Poisson arrivals, a percentile away from the median, and so many requests beside each
-other that chance hardly shows. A search asks for lanes and is sent what they did; many searches run in step, because an
-iteration over thousands of lanes costs little more than one over a hundred.
+Three rates around a guess are run together; a line through their shares crosses the target at the rate that is
+sought, or says where to look next. Once it is found, streams as long as the scatter of lanes asks for confirm it: most
+are spent where little of the rate is much of the share. What a stream shows is weighed by how common it is in the long
+run (`strata`). The guess is the closed form's (`load`), and so is the answer where the closed form is as good as what
+can be simulated in some hundredths of a second: Poisson arrivals, a percentile away from the median, and so many
+requests beside each other that chance hardly shows. A search asks for lanes and is sent what they did; many searches
+run in step, because an iteration over thousands of lanes costs little more than one over a hundred.
 """
 
 import math
@@ -87,8 +88,8 @@ class Case:
 class Found:
     """A rate and what requests meet there.
 
-    `share` meets both times with a standard error of `error`, `late` misses the TTFT and `slow` the TPOT. `ttft_seconds` and `tpot_seconds` are at the
-    objective's percentile, `batch` is the mean number in decode.
+    `share` meets both times with a standard error of `error`, `late` misses the TTFT and `slow` the TPOT.
+    `ttft_seconds` and `tpot_seconds` are at the objective's percentile, `batch` is the mean number in decode.
     """
 
     requests_per_second: float
@@ -155,8 +156,7 @@ def _search(case: Case) -> Generator[Asked, Times, Found]:
     centre, slope = case.guess[0], case.guess[1] / scale
     table = step_table(case.steps, case.work.role, case.input_tokens, case.output_tokens)
     width = min(max(_APART / slope, _LEAST_WIDTH), _MOST_WIDTH)
-    first = _FIRST_REQUESTS * max(case.arrival_cv, 1.0)
-    requests = first
+    requests = _FIRST_REQUESTS * max(case.arrival_cv, 1.0)
     seen: list[_Seen] = []
     for move in range(_MOST_MOVES):
         width = min(width, (high - low) / 2.0)
@@ -239,7 +239,7 @@ class _Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Crossing:
-    """Logarithm of the rate where the target is crossed, how fast shares fall there and their standard error there, both in deviates."""
+    """Logarithm of the rate where the target is crossed; how fast shares fall and their error there, in deviates."""
 
     log: float
     slope: float
@@ -249,7 +249,8 @@ class _Crossing:
 def _crossing(seen: Sequence[_Seen], target: float) -> _Crossing:
     """Where a line through the shares near the target crosses it; shares as normal deviates, which bends them least.
 
-    Short streams leave warm-up in the share: they don't count beside long ones. Far from the target the last three are all there is.
+    Short streams leave warm-up in the share: they don't count beside long ones. Far from the target the last three
+    are all there is.
     """
     least = _LEAST_OF_MISSES * (1.0 - target)
     shares = np.clip([item.share for item in seen], least, 1.0 - least)

@@ -22,9 +22,7 @@ from ecoserve.performance.work import Work
 
 _STATES = 96  # more, and BLAS solves for the law on several threads, which cost more than they bring
 _BLOCKS_PER_STAY, _BLOCKS_PER_MEMORY = 4.0, 64.0
-_REACH = (
-    5.0  # states lie around the batch without scatter, to so many times the scatter of a memory's arrivals
-)
+_REACH = 5.0  # scatters of a memory's arrivals, to either side of the batch without scatter
 _SOONER = 1.25  # a stay ends at once, which a number that fades resembles most if it fades faster
 _LAW_NODES = 1024
 _LAW_REACH = 12.0

@@ -206,6 +206,15 @@ def test_a_tighter_objective_never_allows_more(of, tokens, slo, factor):
     assert rate(of, tokens, replace(slo, percentile=99.9)) <= most
 
 
+def test_a_first_round_that_runs_longer_does_not_outweigh_what_corrects_it():
+    """At p99.9 its three rates showed shares that rise with the rate; shorter rounds that followed never counted."""
+    of = engine(model="meta-llama/Llama-3.2-1B-Instruct", instance="g6.48xlarge", tp=8)
+    rates = [
+        rate(of, (4300, 142), Slo(ttft_seconds=0.5, tpot_seconds=0.5, percentile=p)) for p in (90, 99, 99.9)
+    ]
+    assert rates == sorted(rates, reverse=True)
+
+
 @examples(20)
 @given(
     ENGINES,
