@@ -250,7 +250,8 @@ def _crossing(seen: Sequence[_Seen], target: float) -> _Crossing:
     """Where a line through the shares near the target crosses it; shares as normal deviates, which bends them least.
 
     Short streams leave warm-up in the share: they don't count beside long ones. Far from the target the last three
-    are all there is.
+    are all there is. Wherever the line points, the crossing lies between rates that were clearly above the target and
+    rates that were clearly below it.
     """
     least = _LEAST_OF_MISSES * (1.0 - target)
     shares = np.clip([item.share for item in seen], least, 1.0 - least)
@@ -266,11 +267,24 @@ def _crossing(seen: Sequence[_Seen], target: float) -> _Crossing:
     middle = float(weights @ logs)
     spread = float(weights @ (logs - middle) ** 2)
     slope = min(float(weights @ ((logs - middle) * away)) / spread, -_LEAST_SLOPE)
-    beyond = -float(weights @ away) / slope
+    lower, upper = _bracket(seen, target)
+    beyond = min(max(-float(weights @ away) / slope, lower - middle), upper - middle)
     each = float(weights @ (errors**2 * weights)) * total / _density(target) ** 2
     return _Crossing(
         log=middle + beyond, slope=-slope, error=math.sqrt(each / total * (1.0 + beyond**2 / spread))
     )
+
+
+def _bracket(seen: Sequence[_Seen], target: float) -> tuple[float, float]:
+    """The highest rate whose share is clearly above the target, and the lowest whose share is clearly below it."""
+    lower, upper = -math.inf, math.inf
+    for item in seen:
+        unsure = _CLEARLY * max(item.error, math.sqrt(target * (1.0 - target) / item.requests))
+        if item.share - unsure > target:
+            lower = max(lower, item.log)
+        elif item.share + unsure < target:
+            upper = min(upper, item.log)
+    return (lower, upper) if lower < upper else (-math.inf, math.inf)
 
 
 def _density(share: float) -> float:

@@ -215,6 +215,15 @@ def test_a_first_round_that_runs_longer_does_not_outweigh_what_corrects_it():
     assert rates == sorted(rates, reverse=True)
 
 
+def test_rates_far_below_what_holds_are_not_told_where_a_first_round_was_all_but_flat():
+    """Close to saturation a line through the first shares pointed far below rates at which nobody missed anything."""
+    of = engine(model="meta-llama/Llama-3.2-1B-Instruct", instance="p5.48xlarge")
+    slo = Slo(ttft_seconds=0.875, tpot_seconds=0.5, percentile=95)
+    bursty = [replica_capacity(of, 443, 451, slo, arrival_cv=cv) for cv in (1.3, 1.351876873426567, 1.5, 1.7)]
+    rates = [each.max_requests_per_second for each in bursty if isinstance(each, ReplicaCapacity)]
+    assert min(rates) > 0.97 * max(rates)
+
+
 @examples(20)
 @given(
     ENGINES,
