@@ -15,6 +15,7 @@ from ecoserve.catalog import load_catalog
 from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot, serving_demand, with_intensity
 from ecoserve.fleet.nodes import NodeFacts, Resources
 from ecoserve.fleet.snapshot import Snapshot
+from ecoserve.planner.build import SearchEffort
 from ecoserve.planner.instance import parse_instance
 from ecoserve.planner.plan import Plan, make_plan
 from ecoserve.planner.solver import solve
@@ -112,7 +113,9 @@ def test_a_rerouted_plan_is_that_of_its_replicas_solved_anew() -> None:
     kept = PlanningSession().answer(moved, replace(HYSTERESIS, fraction=1.0, at_once_fraction=1.0))
     assert kept.route in (Route.KEPT, Route.PLANNED)
     if replicas(kept.plan) == replicas(rerouted.plan):
-        assert rerouted.plan.grams_per_hour == pytest.approx(kept.plan.grams_per_hour, rel=1e-6)
+        # The reroute is as good as can be, a plan made anew within its gap.
+        assert rerouted.plan.grams_per_hour <= kept.plan.grams_per_hour * (1.0 + 1e-6)
+        assert kept.plan.grams_per_hour <= rerouted.plan.grams_per_hour * (1.0 + SearchEffort().relative_gap)
         assert rerouted.plan.latency_seconds == pytest.approx(kept.plan.latency_seconds, rel=0.05)
 
 
