@@ -14,7 +14,7 @@ from kubernetes.aio.config import load_kube_config
 
 from ecoserve.api import labels
 from ecoserve_devcluster import Cluster
-from ecoserve_operator import kubectl
+from ecoserve_operator import kubectl, kubectl_objects
 from ecoserve_operator.kube import KubeApi
 from ecoserve_operator.reporting.instance_store import InstanceStore
 from ecoserve_operator.reporting.instances import PART_BYTES
@@ -46,7 +46,7 @@ def test_an_instance_of_megabytes_is_read_whole_or_not_at_all(
     folder: Path = binaries("kubectl").parent
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig))
-    monkeypatch.setattr(kubectl, "_INSTANCE_TRIES", 1)
+    monkeypatch.setattr(kubectl_objects, "_INSTANCE_TRIES", 1)
     plan = {
         "apiVersion": labels.API_VERSION,
         "kind": "PlacementPlan",
