@@ -91,6 +91,8 @@ class Reporter:
             return
         points = comparison.whole if comparison is not None else ()
         spec = plans.build_plan_spec(decision.plan, decision.choices.values(), points)
+        if comparison is None:  # as after a restart: what was compared last holds until it is compared anew
+            spec["designPoints"] = self._plan.get("designPoints", [])
         if {**spec, "plannedAt": ""} == {**self._plan, "plannedAt": ""}:
             return
         others = replicas_of(spec) != replicas_of(self._plan)
@@ -101,7 +103,7 @@ class Reporter:
         self._take_down(written, spec)
 
     async def _restore(self) -> None:
-        """Go on from the plan that is there, once: after a restart it is neither written again nor lost to history."""
+        """Go on from the plan that is there, once: a restart neither files it as past nor forgets since when it is."""
         if self._restored:
             return
         current = await self._history.load()
