@@ -66,7 +66,7 @@ def drained(world: Any, nodes: set[str]) -> None:
     watcher.start()
     try:
         world.cluster.kubectl("drain", home, "--ignore-daemonsets", "--timeout=90s")
-        world.eventually(lambda: home not in {pod["spec"]["nodeName"] for pod in world.get("pods")})
+        world.eventually(lambda: home not in {pod["spec"].get("nodeName") for pod in world.get("pods")})
         world.eventually(world.has_condition("chat", "Ready", "True", "Placed"))
         world.cluster.kubectl("cordon", other)
         world.eventually(world.has_condition("chat", "Feasible", "False"))
