@@ -78,7 +78,7 @@ def build_app(extender: Extender, metrics: Metrics, limits: Limits) -> FastAPI:
     async def prioritize_route(request: Request) -> Response:
         return await answer("prioritize", request, prioritize_nodes)
 
-    # As plain routes: what FastAPI does for typed parameters would be a tenth of an answer.
+    # As plain routes: these take no parameters that FastAPI would have to read, and are on the path of every pod.
     app.add_route("/filter", filter_route, methods=["POST"])
     app.add_route("/prioritize", prioritize_route, methods=["POST"])
     return app

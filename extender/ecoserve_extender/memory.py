@@ -1,7 +1,7 @@
 """How the process keeps its memory: what Python and the C library do by themselves costs more than an answer.
 
 The garbage collector would walk over every record of the caches again and again; and the C library hands freed memory back to the
-kernel, to fetch it anew, zeroed and page by page, for the next answer: with thousands of candidates that is half of the time.
+kernel, to fetch it anew, zeroed and page by page, for the next answer.
 """
 
 import ctypes

@@ -6,8 +6,7 @@ independent pieces. So a coarse replica is fed with the same gaps: one number, h
 of arrivals lifts, and which the time of the block lowers by as many as leave then (`Work.rates`). Kept on a grid it is
 a Markov chain whose long-run shares of time are solved for. Requests are sorted into strata by the state half a stay after
 they came, and each stratum weighs what it does in the long run, not in the stream (post-stratification). That holds however wrong
-the coarse replica is: the worse, the less chance it takes away. On random engines it leaves a quarter of the variance that
-knowing the number of arrivals leaves.
+the coarse replica is: the worse, the less chance it takes away.
 """
 
 import functools

@@ -1,7 +1,7 @@
 """Names of nodes by the thousand: looked up as kube-scheduler writes them, and written back, without an object for each.
 
 A question names every candidate. Beside a busy scheduler little of our memory is in the processor's caches when it comes, and
-following 5,000 references to strings that lie scattered then takes several times longer than all arithmetic on them. Here
+following 5,000 references to strings that lie scattered then takes longer than all arithmetic on them. Here
 names lie side by side: they are cut out of the question's text, hashed, compared and copied into the answer by operations on arrays.
 
 That is for names as Kubernetes allows them, short enough and known; `NodeNames.find` gives up on any other question, which is then

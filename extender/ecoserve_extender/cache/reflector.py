@@ -29,7 +29,7 @@ from ecoserve_extender.cache.server_clock import ServerClock
 logger = logging.getLogger(__name__)
 
 _PAGE = 2_000
-"""Objects per page, a few megabytes of pods: with pages of 500 a list takes twice the API server's CPU."""
+"""Objects per page, a few megabytes of pods: the API server pays for each page beside what is on it."""
 _AT_ONCE = 50  # objects, about a millisecond
 _ERROR_SHOWN = 300  # characters
 _WATCH_SECONDS = 300  # the server ends a watch then; reopening spreads watches over API servers

@@ -194,7 +194,7 @@ def _moved(snapshot: Snapshot, held: Plan, best: Plan, movers: Set[str], limits:
 def _look_once_for_garbage() -> None:
     """Have later collections look only at what comes up from here on.
 
-    To look through hundreds of thousands of capacities and options again and again took a tenth of the time of each plan.
+    To look through hundreds of thousands of capacities and options again and again takes time of each plan.
     """
     gc.unfreeze()
     gc.collect()

@@ -16,6 +16,8 @@ from ecoserve.measuring.sweep import Load, measure
 
 LOAD = Load(input_tokens=64, output_tokens=8, concurrency=1, seconds=0.0)
 
+MEASURE = ["profile", "measure", "--model", "Qwen/Qwen3-8B", "--base", "g6.xlarge"]
+
 
 def run(server, *loads: Load, power: PrometheusPower | None = None, **options) -> tuple[MeasuredPoint, ...]:
     endpoint = Endpoint(url=server.url, model="m", **options)
@@ -85,18 +87,9 @@ def test_what_goes_wrong_is_told_in_a_sentence(server, behaviour: str, message: 
 
 def test_the_command_prints_a_profile_of_every_load(server, capsys, monkeypatch):
     monkeypatch.setenv("MY_KEY", "sesame")
-    command = [
-        "profile",
-        "measure",
-        "--endpoint",
-        server.url,
-        "--model",
-        "Qwen/Qwen3-8B",
-        "--base",
-        "g6.xlarge",
-    ]
     loads = ["--concurrency", "1,2", "--input", "8,16", "--output-tokens", "4", "--hold-seconds", "0"]
-    assert command_line([*command, *loads, "--api-key-env", "MY_KEY", "--served-model", "served"]) == 0
+    named = ["--api-key-env", "MY_KEY", "--served-model", "served"]
+    assert command_line([*MEASURE, "--endpoint", server.url, *loads, *named]) == 0
     printed = capsys.readouterr()
     profile = HardwareProfile.model_validate(yaml.safe_load(printed.out)).spec.profiles[0]
     assert [(point.input_tokens, point.batch) for point in profile.points] == [
@@ -116,18 +109,8 @@ def test_where_no_token_counts_are_told_words_and_chunks_count_and_the_profile_s
     server, capsys, behaviour: str
 ):
     server.behaviour = behaviour
-    where = [
-        "profile",
-        "measure",
-        "--endpoint",
-        server.url,
-        "--model",
-        "Qwen/Qwen3-8B",
-        "--base",
-        "g6.xlarge",
-    ]
     load = ["--concurrency", "1", "--input", "8", "--output-tokens", "4", "--hold-seconds", "0"]
-    assert command_line([*where, *load]) == 0
+    assert command_line([*MEASURE, "--endpoint", server.url, *load]) == 0
     printed = capsys.readouterr()
     profile = HardwareProfile.model_validate(yaml.safe_load(printed.out)).spec.profiles[0]
     assert [(point.input_tokens, point.output_tokens) for point in profile.points] == [(8, 4)]
