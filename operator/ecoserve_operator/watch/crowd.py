@@ -1,7 +1,8 @@
 """Where those that come in a crowd wait for each other: all objects there are, as the watches begin.
 
 Kopf has a task for each object, holds them up until all objects of all kinds are indexed, and wakes every one that waits
-whenever one more is: as often as objects squared. Tasks that wait here first wake nobody. How long that is decides nothing but how often they are woken there.
+whenever one more is: as often as objects squared. Tasks that wait here first wake nobody. How long
+that is decides nothing but how often they are woken there.
 """
 
 import asyncio
