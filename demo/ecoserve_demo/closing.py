@@ -139,30 +139,32 @@ def _day_table(live: Mapping[datetime, float], day: Day) -> Table:
     planned: dict[datetime, list[float]] = {}
     for moment, grams in live.items():
         planned.setdefault(moment.replace(minute=0, second=0), []).append(grams)
-    by_hour = {hour: fmean(grams) for hour, grams in planned.items()}
+    by_hour: list[float] = []
+    for hour in day.hours:
+        made = planned.get(hour.start.replace(minute=0))
+        by_hour.append(fmean(made) if made else by_hour[-1] if by_hour else 0.0)
     zones = sorted(day.hours[0].intensities)
     table = Table(
         box=box.SIMPLE_HEAD,
-        caption="gCO2e per hour, operational and embodied. live: the operator's plans of the hour, their mean; "
+        caption="gCO2e per hour, operational and embodied. live: the operator's plans of the hour, their mean, or the plan before; "
         "the others: each objective planned anew for the middle of every hour on the same nodes, servings and grid; where an objective is indifferent, "
         "the greener plan counts as its own.",
     )
     table.add_column("hour", no_wrap=True)
     for column in (*(f"{zone}\ng/kWh" for zone in zones), "requests/s", "live", *Objective):
         table.add_column(column, justify="right")
-    for hour in day.hours:
-        begin = hour.start.replace(minute=0)
+    for hour, followed in zip(day.hours, by_hour, strict=True):
         table.add_row(
-            f"{begin:%H:%M}",
+            f"{hour.start.replace(minute=0):%H:%M}",
             *(f"{hour.intensities[zone]:.0f}" for zone in zones),
             f"{hour.requests_per_second:.1f}",
-            f"{by_hour[begin]:,.0f}" if begin in by_hour else "",
+            f"{followed:,.0f}",
             *(f"{hour.outcomes[objective].grams:,.0f}" for objective in Objective),
         )
     table.add_section()
     blank = [""] * len(zones)
     table.add_row(
-        "grams in all", *blank, "", f"{sum(by_hour.values()):,.0f}",
+        "grams in all", *blank, "", f"{sum(by_hour):,.0f}",
         *(f"{day.total_grams(objective):,.0f}" for objective in Objective),
     )  # fmt: skip
     table.add_row(
