@@ -26,7 +26,10 @@ from ecoserve.workload.lengths import length_distribution
 
 pytest_plugins = ["ecoserve_devcluster.pytest_plugin"]
 
-_ON_ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Of hypothesis's "default" by name: where CI is set in the environment, another profile stands in for what is not said.
+_ON_ANY_MACHINE = settings(
+    settings.get_profile("default"), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.register_profile("repeatable", _ON_ANY_MACHINE, derandomize=True, database=None)
 settings.register_profile("search", _ON_ANY_MACHINE, print_blob=True)
 settings.register_profile("thorough", settings.get_profile("search"), max_examples=1000)
