@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 _WORKERS = 8
 _READY_SECONDS = 120.0
 _CONFLICT = 409
+_NOT_READY = "node.kubernetes.io/not-ready"
 
 
 def apply_fleet(cluster: Cluster, fleet: FleetFile) -> tuple[str, ...]:
-    """Create the fleet's nodes, or bring existing ones of the same names up to date; return their names, all Ready.
+    """Create the fleet's nodes, or bring existing ones of the same names up to date; return their names, all Ready and
+    open for pods.
 
     Raises `DevclusterError` if the API server refuses a node or one does not become Ready.
     """
@@ -72,6 +74,7 @@ def _wait_until_ready(core: "CoreV1Api", names: Sequence[str], report: Callable[
 
 
 def _ready_nodes(core: "CoreV1Api") -> set[str]:
+    """Return the nodes that are Ready and no longer tainted for not having been: the controller takes some time to see it."""
     nodes: list[Any] = core.list_node(
         resource_version="0"
     ).items  # from the server's cache: cheap to ask again
@@ -79,4 +82,5 @@ def _ready_nodes(core: "CoreV1Api") -> set[str]:
         node.metadata.name
         for node in nodes
         if any(each.type == "Ready" and each.status == "True" for each in node.status.conditions or ())
+        and not any(each.key == _NOT_READY for each in node.spec.taints or ())
     }
