@@ -133,20 +133,12 @@ class KubeApi:
         return items
 
     async def names(self, kind: Kind, selectors: Mapping[str, str]) -> set[tuple[str | None, str]]:
-        """Namespace and name of each object of a kind that the selectors (`labelSelector`, `fieldSelector`) pick.
-
-        A kind that the API server does not know any more has none.
-        """
+        """Namespace and name of each object of a kind that the selectors (`labelSelector`, `fieldSelector`) pick."""
         found: set[tuple[str | None, str]] = set()
         query = {**selectors, "limit": str(_PAGE)}
         while True:
             path = f"{kind.path()}?{urlencode(query)}"
-            try:
-                page = await self._request("GET", path, accept=_METADATA_ONLY)
-            except ApiRefusedError as error:
-                if error.status == 404:
-                    return set()
-                raise
+            page = await self._request("GET", path, accept=_METADATA_ONLY)
             for item in page.get("items") or ():
                 metadata = item["metadata"]
                 found.add((metadata.get("namespace"), metadata["name"]))

@@ -27,7 +27,7 @@ from ecoserve.times import parse_utc
 from ecoserve_operator.acting.actor import Actor
 from ecoserve_operator.clock import Clock, ReplayClock, SystemClock
 from ecoserve_operator.holding.holder import Holder
-from ecoserve_operator.kube import LLM_SERVING, SCALED_OBJECT, ApiRefusedError, ApiUnreachableError, KubeApi
+from ecoserve_operator.kube import LLM_SERVING, ApiRefusedError, ApiUnreachableError, KubeApi
 from ecoserve_operator.leader import Leadership
 from ecoserve_operator.loop import Loop
 from ecoserve_operator.planning.capacities import Capacities
@@ -48,6 +48,7 @@ from ecoserve_operator.signals.providers.follow import Followers
 from ecoserve_operator.signals.providers.http import new_client
 from ecoserve_operator.signals.providers.keys import SecretKeys
 from ecoserve_operator.watch.handlers import build_registry, watch_settings, watched_kinds
+from ecoserve_operator.watch.optional import OptionalKinds
 from ecoserve_operator.watch.vanished import Vanished
 from ecoserve_operator.watch.world import Nudges, World
 
@@ -176,6 +177,7 @@ async def serve(settings: Settings) -> None:
             capacities,
             lambda: world.nudges.give("offline schedule"),
         )
+        actor = Actor(api, world, metrics, settings)
         reconciler = Reconciler(
             world=world,
             clock=clock,
@@ -186,7 +188,7 @@ async def serve(settings: Settings) -> None:
             planner=planner,
             deferral=deferral,
             comparer=comparer,
-            actor=Actor(api, world, metrics, settings),
+            actor=actor,
             reporter=Reporter(api, world, settings.namespace),
             accounts=Accounts(metrics.count_grams),
             accuracy=IntensityAccuracy(),
@@ -209,7 +211,9 @@ async def serve(settings: Settings) -> None:
             await store.restore()
             await loop.run()
 
-        kinds = watched_kinds(world, [kind for kind in (SCALED_OBJECT,) if await api.serves(kind)])
+        optional = OptionalKinds(api, world, actor.forget_written)
+        await optional.look()
+        kinds = watched_kinds(world)
         vanished = Vanished(api, world, kinds)
         tasks = [
             asyncio.create_task(leadership.run(), name="lease"),
@@ -221,6 +225,7 @@ async def serve(settings: Settings) -> None:
             asyncio.create_task(followers.run(), name="providers"),
             asyncio.create_task(measured.run(), name="loads"),
             asyncio.create_task(vanished.run(), name="vanished"),
+            asyncio.create_task(optional.run(), name="optional kinds"),
         ]
         registry = build_registry(world, api, kinds, vanished.look)
         _add_probes(registry, world, loop, leadership)

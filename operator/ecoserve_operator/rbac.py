@@ -46,7 +46,7 @@ def build_operator_rules() -> list[dict[str, Any]]:
         _rule(["autoscaling"], ["horizontalpodautoscalers"], ["list", "watch"]),
         # Kinds of KEDA and of the Gateway API; these rules grant nothing where the CRDs are not installed.
         _rule(["gateway.networking.k8s.io"], ["httproutes"], ["get", "patch"]),
-        _rule(["keda.sh"], ["scaledobjects"], ["list", "watch"]),
+        _rule(["keda.sh"], ["scaledobjects"], ["list"]),
     ]
 
 

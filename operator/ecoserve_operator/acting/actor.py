@@ -19,7 +19,7 @@ from ecoserve_operator.acting.router import Router
 from ecoserve_operator.acting.standstill import Progress, Standstills
 from ecoserve_operator.acting.template import check_templates
 from ecoserve_operator.acting.written import Written
-from ecoserve_operator.kube import BUDGET, ApiRefusedError, KubeApi
+from ecoserve_operator.kube import BUDGET, ApiRefusedError, Kind, KubeApi
 from ecoserve_operator.planning.decision import Choice, Taken
 from ecoserve_operator.planning.snapshot import mode_of
 from ecoserve_operator.reporting.conditions import Aspect, Reason, Status, Verdict
@@ -79,6 +79,10 @@ class Actor:
     def stays(self, snapshot: Snapshot) -> frozenset[str]:
         """The servings of which the next plan is to take away nothing, as their last one can't be reached."""
         return self._standstills.stays(snapshot, time.monotonic())
+
+    def forget_written(self, kind: Kind) -> None:
+        """Take objects of a kind for not written: its CRD has come or gone, and they with it."""
+        self._router.forget(kind)
 
     async def act(self, choices: Mapping[str, Choice], selectors: Mapping[str, Selector]) -> dict[str, Acted]:
         """Act on all servings; one that the API server refuses does not stop the others."""

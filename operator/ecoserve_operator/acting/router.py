@@ -15,7 +15,15 @@ from ecoserve_operator.acting.weights import (
     routed_rules,
 )
 from ecoserve_operator.acting.written import Written
-from ecoserve_operator.kube import CONFIG_MAP, HTTP_ROUTE, INFERENCE_POOL, SERVICE, ApiRefusedError, KubeApi
+from ecoserve_operator.kube import (
+    CONFIG_MAP,
+    HTTP_ROUTE,
+    INFERENCE_POOL,
+    SERVICE,
+    ApiRefusedError,
+    Kind,
+    KubeApi,
+)
 from ecoserve_operator.watch.records import DeploymentRecord, Key
 from ecoserve_operator.watch.world import World
 
@@ -69,6 +77,12 @@ class Router:
         if routing.http_route is None:
             return ""
         return await self._weigh(serving, routing.http_route, backends, to)
+
+    def forget(self, kind: Kind) -> None:
+        """Take objects of a kind for not written."""
+        self._written.forget(kind)
+        if kind is HTTP_ROUTE:
+            self._weighed.clear()
 
     async def _weigh(
         self, serving: LLMServing, name: str, backends: Sequence[Backend], to: Mapping[str, Any]

@@ -20,3 +20,7 @@ class Written:
         if self._known.get(place) != manifest:
             await self._api.apply(kind, manifest)
             self._known[place] = manifest
+
+    def forget(self, kind: Kind) -> None:
+        """Take all objects of a kind for not written."""
+        self._known = {place: known for place, known in self._known.items() if place[0] != kind.plural}

@@ -8,7 +8,7 @@ finalizers nor annotations, as owner references clean up and records are rebuilt
 
 import logging
 import time
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,6 @@ from ecoserve_operator.kube import (
     LLM_SERVING,
     NODE,
     POD,
-    SCALED_OBJECT,
     Kind,
     KubeApi,
 )
@@ -104,9 +103,9 @@ def watch_settings() -> kopf.OperatorSettings:
     return settings
 
 
-def watched_kinds(world: World, optional: Container[Kind]) -> tuple[Watched, ...]:
-    """All kinds with their tables; `optional` are the kinds of others' that the API server knows."""
-    every = (
+def watched_kinds(world: World) -> tuple[Watched, ...]:
+    """All kinds that every cluster has, with their tables."""
+    return (
         Watched(LLM_SERVING, world.servings, records.serving_record, "LLMServing", reports=True),
         Watched(GRID_ZONE, world.zones, records.zone_record, "GridZone", reports=True),
         Watched(HARDWARE_PROFILE, world.profiles, records.profile_record, "HardwareProfile"),
@@ -114,9 +113,7 @@ def watched_kinds(world: World, optional: Container[Kind]) -> tuple[Watched, ...
         Watched(POD, world.pods, records.pod_record, "pods", selectors=_BOUND),
         Watched(DEPLOYMENT, world.deployments, records.deployment_record, "deployments", selectors=_OURS),
         Watched(AUTOSCALER, world.autoscalers, scalers.autoscaler_record, "HorizontalPodAutoscaler"),
-        Watched(SCALED_OBJECT, world.scaled_objects, scalers.scaled_object_record, "ScaledObject"),
     )
-    return tuple(each for each in every if each.kind is not SCALED_OBJECT or SCALED_OBJECT in optional)
 
 
 def build_registry(

@@ -151,6 +151,17 @@ class World:
                 over.set()
                 thread.join()
 
+    def install_kind(self, group: str, kind: str, spec: Body, version: str = "v1") -> None:
+        """Have the API server know a kind of another project's, with this schema of its spec."""
+        definition = _definition(group, kind, spec, version)
+        self.apply(definition)
+        name = definition["metadata"]["name"]
+        self.cluster.kubectl("wait", "--for=condition=Established", "crd", name, "--timeout=20s")
+
+    def remove_kind(self, group: str, kind: str) -> None:
+        """Have the API server forget it, and all its objects."""
+        self.cluster.kubectl("delete", "crd", f"{kind.lower()}s.{group}", "--ignore-not-found")
+
     def intensity(self, west: float, east: float) -> None:
         self.apply(_zone("west", west), _zone("east", east))
 
@@ -158,6 +169,27 @@ class World:
 def _sustained(deployment: kubernetes.client.V1Deployment) -> float:
     each = deployment.metadata.annotations["ecoserve.dev/replica-requests-per-second"]
     return float(each) * (deployment.status.ready_replicas or 0)
+
+
+def _definition(group: str, kind: str, spec: Body, version: str) -> Body:
+    plural = f"{kind.lower()}s"
+    schema = {"type": "object", "required": ["spec"], "properties": {"spec": spec}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": f"{plural}.{group}",
+            "annotations": {"api-approved.kubernetes.io": "unapproved, of a test"},
+        },
+        "spec": {
+            "group": group,
+            "names": {"kind": kind, "plural": plural},
+            "scope": "Namespaced",
+            "versions": [
+                {"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+            ],
+        },
+    }
 
 
 def _zone(name: str, grams: float) -> Body:

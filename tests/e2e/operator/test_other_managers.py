@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
+from ecoserve_devcluster import Process
+
 pytestmark = pytest.mark.devcluster
 
-
+SCALED_OBJECTS = ("keda.sh", "ScaledObject")
+LOOSE = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 ONLINE = {
     "slo": {"ttft": "2s", "tpot": "120ms"},
     "load": {"requestsPerSecond": 6.5, "inputTokens": 1000, "outputTokens": 130},
@@ -54,6 +57,27 @@ def with_another_image(world: Any) -> Any:
     template = world.get("llmserving", "chat")["spec"]["template"]
     template["spec"]["containers"][1]["image"] = "vllm:2"
     return template
+
+
+def test_keda_may_be_installed_and_taken_away_while_the_operator_runs(world: Any, operator: Process) -> None:
+    name, started = serve(world), operator.pid
+    world.install_kind(*SCALED_OBJECTS, LOOSE, version="v1alpha1")
+    world.apply(
+        {
+            "apiVersion": "keda.sh/v1alpha1",
+            "kind": "ScaledObject",
+            "metadata": {"name": "theirs", "namespace": world.namespace},
+            "spec": {"scaleTargetRef": {"name": name}},
+        }
+    )
+    world.eventually(world.has_condition("chat", "Applied", "True", "ScaledByOthers"))
+    assert "ScaledObject theirs scales" in world.condition("chat", "Applied")["message"]
+    world.cluster.kubectl("scale", "deployment", name, "-n", world.namespace, "--replicas=5")
+    world.remove_kind(*SCALED_OBJECTS)
+    world.eventually(lambda: replicas(world) == 3)
+    world.eventually(world.has_condition("chat", "Applied", "True", "Placed"))
+    assert operator.running
+    assert operator.pid == started
 
 
 def test_a_field_that_somebody_took_is_taken_back_and_told(world: Any) -> None:

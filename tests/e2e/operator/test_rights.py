@@ -16,10 +16,7 @@ from ecoserve_operator.rbac import (
 
 pytestmark = pytest.mark.devcluster
 
-_KEDA = "watched where KEDA is installed as the operator starts: not in these tests"
 NEEDED_ALL_THE_SAME = {
-    ("keda.sh", "scaledobjects", "list"): _KEDA,
-    ("keda.sh", "scaledobjects", "watch"): _KEDA,
     (
         "apps",
         "deployments",

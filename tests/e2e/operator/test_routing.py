@@ -52,39 +52,12 @@ POOL = fields(
 )
 
 
-def crd(group: str, kind: str, spec: Schema) -> dict[str, Any]:
-    plural = f"{kind.lower()}s"
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {
-            "name": f"{plural}.{group}",
-            "annotations": {"api-approved.kubernetes.io": "unapproved, of a test"},
-        },
-        "spec": {
-            "group": group,
-            "names": {"kind": kind, "plural": plural},
-            "scope": "Namespaced",
-            "versions": [
-                {
-                    "name": "v1",
-                    "served": True,
-                    "storage": True,
-                    "schema": {"openAPIV3Schema": fields(("spec",), spec=spec)},
-                }
-            ],
-        },
-    }
+HTTP_ROUTES = ("gateway.networking.k8s.io", "HTTPRoute")
+INFERENCE_POOLS = ("inference.networking.k8s.io", "InferencePool")
 
 
-HTTP_ROUTES = crd("gateway.networking.k8s.io", "HTTPRoute", fields(rules=many(RULE, 16)))
-INFERENCE_POOLS = crd("inference.networking.k8s.io", "InferencePool", POOL)
-
-
-def install(world: Any, definition: dict[str, Any]) -> None:
-    world.apply(definition)
-    name = definition["metadata"]["name"]
-    world.cluster.kubectl("wait", "--for=condition=Established", "crd", name, "--timeout=20s")
+def know_http_routes(world: Any) -> None:
+    world.install_kind(*HTTP_ROUTES, fields(rules=many(RULE, 16)))
 
 
 def http_route(world: Any, *rules: dict[str, Any]) -> dict[str, Any]:
@@ -105,9 +78,10 @@ def weights(world: Any) -> dict[str, int]:
 
 
 def test_the_weights_of_a_route_follow_the_plan(world: Any) -> None:
+    world.remove_kind(*HTTP_ROUTES)
     world.serve("chat", routing={"port": 8000, "httpRoute": "chat"})
     world.eventually(world.has_condition("chat", "Applied", "False", "RouteMissing"))
-    install(world, HTTP_ROUTES)
+    know_http_routes(world)
     blog = {"matches": [{"path": {"value": "/blog"}}], "backendRefs": [{"name": "blog", "port": 80}]}
     world.apply(http_route(world, {"matches": [{"path": {"value": "/v1"}}]}, blog))
     world.intensity(west=51, east=600)
@@ -125,13 +99,14 @@ def test_the_weights_of_a_route_follow_the_plan(world: Any) -> None:
 
 
 def test_with_an_endpoint_picker_the_backends_are_inference_pools(world: Any) -> None:
-    """Its InferencePools go with their Deployments; where their kind is unknown that is told."""
-    install(world, HTTP_ROUTES)
+    """Its InferencePools go with their Deployments; where their kind is unknown, or goes, that is told."""
+    world.remove_kind(*INFERENCE_POOLS)
+    know_http_routes(world)
     world.apply(http_route(world, {}))
     world.serve("chat", routing={"httpRoute": "chat", "endpointPicker": {}})
     world.eventually(world.has_condition("chat", "Applied", "False", "RouteMissing"))
     assert "rbac.inferencePools=true" in world.condition("chat", "Applied")["message"]
-    install(world, INFERENCE_POOLS)
+    world.install_kind(*INFERENCE_POOLS, POOL)
     world.intensity(west=700, east=20)
     world.eventually(lambda: weights(world) == {"east": 100})
     world.eventually(world.has_condition("chat", "Ready", "True", "Placed"))
@@ -144,3 +119,8 @@ def test_with_an_endpoint_picker_the_backends_are_inference_pools(world: Any) ->
     (ref,) = world.get("httproute", "chat")["spec"]["rules"][0]["backendRefs"]
     assert (ref["group"], ref["kind"], ref["name"]) == ("inference.networking.k8s.io", "InferencePool", name)
     assert "port" not in ref
+    world.remove_kind(*INFERENCE_POOLS)
+    world.eventually(world.has_condition("chat", "Applied", "False", "RouteMissing"))
+    world.install_kind(*INFERENCE_POOLS, POOL)
+    world.eventually(world.has_condition("chat", "Ready", "True", "Placed"))
+    assert [each["metadata"]["name"] for each in world.get("inferencepools")] == [name]

@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kubernetes.aio.client import Configuration
 
-from ecoserve_operator.kube import SCALED_OBJECT, ApiRefusedError, KubeApi
+from ecoserve_operator.kube import ApiRefusedError, KubeApi
 from ecoserve_operator.watch.handlers import Watched, build_registry, watch_settings, watched_kinds
 from ecoserve_operator.watch.records import Reported
 from ecoserve_operator.watch.vanished import Vanished
@@ -84,7 +84,7 @@ async def watching(server: Server) -> AsyncIterator[World]:
         configuration = Configuration(host=str(running.make_url("")).rstrip("/"))
         async with KubeApi(configuration, timeout_seconds=5.0) as api:
             world = World(nudges=Nudges(0.0))
-            kinds = [each for each in watched_kinds(world, ()) if each.kind.plural in ("nodes", "gridzones")]
+            kinds = [each for each in watched_kinds(world) if each.kind.plural in ("nodes", "gridzones")]
             vanished = Vanished(api, world, kinds)
             registry = build_registry(world, api, kinds, vanished.look)
             tasks = [
@@ -135,16 +135,6 @@ def test_what_went_while_the_watch_was_broken_is_forgotten_also_the_last_of_a_ki
     asyncio.run(play())
 
 
-def test_a_kind_that_the_api_server_knows_no_more_has_no_objects() -> None:
-    async def play() -> set[tuple[str | None, str]]:
-        async with TestServer(web.Application()) as running:
-            configuration = Configuration(host=str(running.make_url("")).rstrip("/"))
-            async with KubeApi(configuration, timeout_seconds=5.0) as api:
-                return await api.names(SCALED_OBJECT, {})
-
-    assert asyncio.run(play()) == set()
-
-
 class _Api:
     """An API that knows these names, and refuses so often first; `meanwhile` happens while it is asked."""
 
@@ -162,7 +152,7 @@ class _Api:
 
 
 def watched(table: dict[Any, Any]) -> Watched:
-    kind = watched_kinds(World(nudges=Nudges(0.0)), ())[3].kind
+    kind = watched_kinds(World(nudges=Nudges(0.0)))[3].kind
     return Watched(kind, table, read=dict, label="node")
 
 
@@ -181,7 +171,7 @@ def test_what_a_watch_tells_of_meanwhile_is_left() -> None:
 def test_what_was_told_of_a_serving_goes_with_it_and_not_with_a_deployment_of_its_name() -> None:
     world, chat = World(nudges=Nudges(0.0)), ("n", "chat")
     world.reported[chat] = Reported()
-    kinds = {each.kind.plural: each for each in watched_kinds(world, ())}
+    kinds = {each.kind.plural: each for each in watched_kinds(world)}
     kinds["deployments"].forget(world, chat)
     assert chat in world.reported
     kinds["llmservings"].forget(world, chat)

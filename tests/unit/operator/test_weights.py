@@ -16,7 +16,7 @@ from ecoserve_operator.acting.deployments import Wanted
 from ecoserve_operator.acting.router import Router
 from ecoserve_operator.acting.weights import Backend, Neighbours, backends_of, percents, routed_rules
 from ecoserve_operator.acting.written import Written
-from ecoserve_operator.kube import ApiRefusedError, Kind
+from ecoserve_operator.kube import HTTP_ROUTE, INFERENCE_POOL, ApiRefusedError, Kind
 from ecoserve_operator.watch.records import DeploymentRecord, Key
 from ecoserve_operator.watch.world import Nudges, World
 
@@ -247,6 +247,20 @@ def test_with_an_endpoint_picker_the_backends_are_inference_pools(wanted: Wanted
     ]
     assert not route(router, whole, runs(whole, 2), port=9000, httpRoute="r")
     assert api.route["spec"]["rules"][0]["backendRefs"][0]["kind"] == "Service", "without a picker again"
+
+
+@pytest.mark.parametrize(("kind", "place"), [(INFERENCE_POOL, "inferencepools"), (HTTP_ROUTE, "httproutes")])
+def test_what_went_with_its_crd_is_written_again_and_nothing_else(
+    wanted: WantedOn, runs: Runs, kind: Kind, place: str
+) -> None:
+    api = _Api(routed())
+    router = Router(api, Written(api), World(nudges=Nudges(0.1)))  # type: ignore[arg-type]
+    item = wanted("a", 2, rate=3.0)
+    assert not route(router, item, runs(item, 2), httpRoute="r", endpointPicker={})
+    api.writes, api.route = [], routed()
+    router.forget(kind)
+    assert not route(router, item, runs(item, 2), httpRoute="r", endpointPicker={})
+    assert [written for written, _ in api.writes] == [place]
 
 
 @pytest.mark.parametrize("status", [403, 404])
