@@ -104,6 +104,8 @@ Truth = Annotated[bool, Field(strict=True)]
 
 Name = Annotated[str, Field(min_length=1, max_length=253)]
 Labels = dict[str, Annotated[str, Field(max_length=63)]]
+ServingNamespace = Annotated[str, Field(description="Namespace of the LLMServing.")]
+ServingName = Annotated[str, Field(description="Name of the LLMServing.")]
 
 
 class Condition(ApiModel):

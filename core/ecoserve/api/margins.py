@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ecoserve.api.base import ApiModel, NonNegative
+from ecoserve.api.base import ApiModel, NonNegative, ServingName, ServingNamespace
 
 _PER_THOUSAND = "Per 1,000 requests, in the objective's unit (carbon: gCO2e)."
 
@@ -36,15 +36,15 @@ class ClassMargin(ApiModel):
 class PlanSliceReason(SliceReason):
     """A slice, and whose it is."""
 
-    namespace: str
-    serving: str
+    namespace: ServingNamespace
+    serving: ServingName
 
 
 class PlanClassMargin(ClassMargin):
     """The margin of a class, and of which serving."""
 
-    namespace: str
-    serving: str
+    namespace: ServingNamespace
+    serving: ServingName
 
 
 class BindingConstraint(ApiModel):
