@@ -34,6 +34,7 @@ from ecoserve_operator.planning.capacities import Capacities
 from ecoserve_operator.planning.comparer import Comparer
 from ecoserve_operator.planning.deferral import Deferral
 from ecoserve_operator.planning.planner import Planner
+from ecoserve_operator.planning.scheduler import Scheduler
 from ecoserve_operator.reconcile import Reconciler
 from ecoserve_operator.reporting.accounts import Accounts
 from ecoserve_operator.reporting.accuracy import IntensityAccuracy
@@ -167,16 +168,10 @@ async def serve(settings: Settings) -> None:
         )
         loads = LoadSignals(measured, settings.prometheus_url)
         clock, catalog = _clock(settings), load_catalog()
-        deferral = Deferral(
-            world,
-            signals,
-            catalog,
-            clock,
-            settings,
-            loads,
-            capacities,
-            lambda: world.nudges.give("offline schedule"),
+        scheduler = Scheduler(
+            settings.schedule_limit_seconds, capacities, lambda: world.nudges.give("offline schedule")
         )
+        deferral = Deferral(world, signals, catalog, clock, settings, loads, scheduler)
         actor = Actor(api, world, metrics, settings)
         reconciler = Reconciler(
             world=world,
@@ -219,7 +214,7 @@ async def serve(settings: Settings) -> None:
             asyncio.create_task(leadership.run(), name="lease"),
             asyncio.create_task(act(), name="loop"),
             asyncio.create_task(comparer.run(), name="design points"),
-            asyncio.create_task(deferral.run(), name="offline schedules"),
+            asyncio.create_task(scheduler.run(), name="offline schedules"),
             asyncio.create_task(hold(), name="held jobs"),
             asyncio.create_task(store.run(), name="capacities"),
             asyncio.create_task(followers.run(), name="providers"),

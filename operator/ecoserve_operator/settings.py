@@ -52,6 +52,8 @@ class Settings:
     """How far ahead offline work is scheduled: the cycle of a day, which is what grids and load repeat."""
     plan_limit_seconds: float = 30.0
     """Hard limit on a plan: a planner that takes longer is killed and the placement held."""
+    schedule_limit_seconds: float = 120.0
+    """Hard limit on a schedule of offline work, which takes many plans."""
     hysteresis_fraction: float = 0.01
     """A serving's replicas stay while its own change would gain less than this share: below it is noise."""
     at_once_fraction: float = 0.05

@@ -149,6 +149,7 @@ def blocks_of(
     rest[offered.columns] = False
     rest[replicas[replicas >= 0]] = False
     base = _constant(program, duals) + _least(program, costs, rest)
+    # Negative where room is worth more than it costs: more are held than may run, and to stop one uses up the churn budget.
     base += float((np.minimum(prices, 0.0) * np.where(replicas >= 0, program.upper[replicas], 0.0)).sum())
     prices = np.maximum(prices, 0.0)
     whole = offered.within(costs)

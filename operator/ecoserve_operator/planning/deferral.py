@@ -1,6 +1,6 @@
 """Deferral in the operator: forecasts from what is watched, a schedule beside the loop, orders in the snapshot."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -13,7 +13,6 @@ from ecoserve.planner.horizon import may_wait
 from ecoserve.planner.outlook import GridSeries, Outlook
 from ecoserve.workload.forecast import of_intensity
 from ecoserve_operator.clock import Clock
-from ecoserve_operator.planning.capacities import Capacities
 from ecoserve_operator.planning.offline import OfflineWork, Order
 from ecoserve_operator.planning.planner import Decision
 from ecoserve_operator.planning.scheduler import Arguments, Question, Scheduler
@@ -27,9 +26,6 @@ from ecoserve_operator.signals.load.signals import (
     planned_loads,
 )
 from ecoserve_operator.watch.world import World
-
-_SCHEDULE_TAKES = 4
-"""A schedule may take this many times as long as a plan."""
 
 
 def is_worth_scheduling(snapshot: Snapshot, series: Mapping[str, tuple[IntensitySeries, bool]]) -> bool:
@@ -48,8 +44,7 @@ class Deferral:
         clock: Clock,
         settings: Settings,
         loads: LoadSignals,
-        capacities: Capacities,
-        done: Callable[[], None],
+        scheduler: Scheduler,
     ) -> None:
         self._world = world
         self._signals = signals
@@ -58,7 +53,7 @@ class Deferral:
         self._loads = loads
         self._horizon_hours = settings.horizon_hours
         self._work = OfflineWork()
-        self._scheduler = Scheduler(_SCHEDULE_TAKES * settings.plan_limit_seconds, capacities, done)
+        self._scheduler = scheduler
         self._decision: Decision | None = None
 
     @property
@@ -69,10 +64,6 @@ class Deferral:
     def due(self) -> datetime | None:
         """When the next order ends."""
         return self._work.due()
-
-    async def run(self) -> None:
-        """Make schedules for ever."""
-        await self._scheduler.run()
 
     def ordered(self, view: View, now: datetime) -> View:
         """The view with the offline rates that are ordered; asks for a new schedule where the last does not hold."""

@@ -149,6 +149,33 @@ def test_of_two_phases_the_waste_of_one_replica_counts() -> None:
     assert found.bound() == pytest.approx(4 * (grams + 0.1 * grams + 2 * energy))
 
 
+def test_a_kind_of_replica_may_serve_whole_requests_and_phases() -> None:
+    """One replica serves all of a serving, though it has more options than there are slices: nobody has to pay for two."""
+    given_ = document([[0.4]] * 4, {"a": (1.0, 100.0)})
+    whole = given_["spec"]["options"]
+    given_["spec"]["options"] = [
+        {**item, "phase": phase} for item in whole for phase in ("both", "prefill", "decode")
+    ]
+    instance = parse_instance(given_)
+    _, found = blocks(instance)
+    assert found is not None
+    one_each = (4 * 100.0 + 400.0 + 1.6 * 50.0) / 1000 * 100.0
+    assert solve(instance).objective == pytest.approx(one_each)
+    assert found.bound() <= one_each * (1 + 1e-9)
+
+
+def test_replicas_that_are_to_go_beyond_what_may_stop_do_not_lift_the_bound() -> None:
+    """Seven run where six may, so one of the two stops allowed is taken: a seventh place would be worth more than it costs."""
+    given_ = document([[1.0], [1.0]], {"a": (1.0, 150.0), "b": (0.7, 60.0)})
+    given_["spec"] |= {"held": {"s0/a": 3, "s0/b": 3, "s1/b": 7}, "churnBudget": 2}
+    instance = parse_instance(given_)
+    _, found = blocks(instance)
+    best = solve(instance)
+    assert found is not None
+    assert best.status == "optimal"
+    assert found.bound() <= best.objective * (1 + 1e-9)
+
+
 def test_limits_hold_and_what_they_ask_for_is_started() -> None:
     given_ = document([[7.0], [0.5]], {"small": (1.0, 10.0), "large": (4.0, 90.0)})
     given_["spec"]["limits"][1]["minReplicas"] = 3
