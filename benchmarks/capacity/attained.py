@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy.stats import t as student_t
 
 from ecoserve.performance import Question
-from ecoserve.performance.lockstep import Lanes, run_lanes, step_table
+from ecoserve.performance.lockstep import Lanes, run_lanes
+from ecoserve.performance.step_table import step_table
 from ecoserve.performance.steps import engine_steps
 from ecoserve.simulation.arrivals import Requests
 from ecoserve.simulation.attainment import Share, replay
@@ -64,8 +65,8 @@ def shares(asked: Sequence[Asked], requests: int) -> list[Share]:
     """Return the share of each; the same place draws the same stream, scaled to the rate."""
     lanes = [item.lanes(requests, seed=place) for place, item in enumerate(asked)]
     found: dict[int, Share] = {}
-    for kind in {group.table.kind for group in lanes}:
-        places = [place for place, group in enumerate(lanes) if group.table.kind == kind]
+    for kind in {group.table.tight for group in lanes}:
+        places = [place for place, group in enumerate(lanes) if group.table.tight == kind]
         for place, times in zip(places, run_lanes([lanes[place] for place in places]), strict=True):
             found[place] = _share(asked[place], lanes[place], times)
     return [found[place] for place in range(len(asked))]

@@ -19,7 +19,8 @@ from ecoserve.catalog import load_catalog
 from ecoserve.errors import EcoserveError
 from ecoserve.performance import Engine
 from ecoserve.performance.load import FITTED, LoadConstants, LoadedReplica
-from ecoserve.performance.lockstep import Lanes, run_lanes, step_table
+from ecoserve.performance.lockstep import Lanes, run_lanes
+from ecoserve.performance.step_table import step_table
 from ecoserve.performance.steps import engine_steps
 from ecoserve.performance.streams import arrivals, gaps, ring
 from ecoserve.performance.work import Work, work_of

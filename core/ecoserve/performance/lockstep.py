@@ -15,94 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecoserve.performance.batching import DEFAULT_BATCHING, Batching
-from ecoserve.performance.engine import Role
-from ecoserve.performance.steps import Steps
+from ecoserve.performance.step_table import Floats, StepTable
 
-Floats = NDArray[np.float64]
+Times = tuple[Floats, Floats]
+"""Of first token and of finish, a row per lane; NaN may stand where a request is not counted."""
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 _NEVER = np.iinfo(np.int64).max // 4
-_PROMPT_NODES = 40
-_BATCH_NODES_PER_DOUBLING = 6
 _COMPACT_EVERY = 16
 _COMPACT_BELOW = 0.8  # of the lanes still running
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class StepTable:
-    """Step times of one engine for requests of one length, as tables.
-
-    `prefill_seconds[x]` is the time of the first x tokens of a prompt. A decode step of n requests that hold c tokens
-    of KV together takes `decode_seconds[n] + context_seconds[n] · c`. `input_tokens` and `decode_steps` are whole; step
-    times make up for what rounding takes away. `joins_at_once` is the role decode: no prefill.
-    """
-
-    input_tokens: int
-    decode_steps: int
-    prefill_seconds: Floats
-    decode_seconds: Floats
-    context_seconds: Floats
-    token_budget: int
-    kv_tokens: float
-    kv_waste_tokens: float
-    joins_at_once: bool
-
-    @property
-    def max_batch(self) -> int:
-        """Most sequences at once."""
-        return len(self.decode_seconds) - 1
-
-    @property
-    def tight(self) -> bool:
-        """Whether KV memory can run out before the batch is full."""
-        each = self.input_tokens + self.decode_steps + 1 + self.kv_waste_tokens
-        return self.max_batch * each > self.kv_tokens
-
-    @property
-    def kind(self) -> tuple[bool, bool]:
-        """Lanes of one kind can run together."""
-        return self.tight, self.joins_at_once
-
-
-def step_table(
-    steps: Steps, role: Role, input_tokens: float, output_tokens: float, batching: Batching = DEFAULT_BATCHING
-) -> StepTable:
-    """Tabulate `steps` for requests of one length."""
-    prompt = max(round(input_tokens), 1)
-    decode_steps = 0 if role is Role.PREFILL else max(round(output_tokens) - 1, 0)
-    longest = prompt + decode_steps + 1
-    nodes = np.unique(np.append(np.rint(np.geomspace(1, longest, _PROMPT_NODES)), prompt))
-    prefill = np.interp(
-        np.arange(longest + 1), nodes, [steps.prefill_seconds(float(tokens)) for tokens in nodes]
-    )
-    prefill[0] = 0.0
-    most = steps.max_batch
-    decode = np.zeros((2, most + 1))
-    if decode_steps:
-        count = math.ceil(math.log2(max(most, 2)) * _BATCH_NODES_PER_DOUBLING) + 1
-        batches = np.unique(np.rint(np.geomspace(1, most, count)))
-        contexts = float(prompt), float(prompt + decode_steps)
-        sizes = np.arange(1, most + 1)
-        first, last = (
-            np.interp(sizes, batches, [steps.decode_seconds(float(n), context) for n in batches])
-            for context in contexts
-        )
-        scale = max(output_tokens - 1.0, 1.0) / decode_steps
-        slope = (last - first) / (contexts[1] - contexts[0])
-        decode[:, 1:] = (first - slope * contexts[0]) * scale, slope / sizes * scale
-    return StepTable(
-        input_tokens=prompt,
-        decode_steps=decode_steps,
-        prefill_seconds=prefill,
-        decode_seconds=decode[0],
-        context_seconds=decode[1],
-        token_budget=batching.token_budget,
-        kv_tokens=steps.kv_tokens,
-        kv_waste_tokens=batching.kv_waste_tokens,
-        joins_at_once=role is Role.DECODE,
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -119,29 +41,73 @@ class Lanes:
     counted: int
 
 
-def run_lanes(groups: Sequence[Lanes]) -> list[tuple[Floats, Floats]]:
-    """Return times of first token and of finish of each group's requests; all groups are of one kind.
+def run_lanes(groups: Sequence[Lanes]) -> list[Times]:
+    """Run lanes to their end, all tight or none; what each group's requests did, in order."""
+    pool = LanePool()
+    for place, group in enumerate(groups):
+        pool.add(place, group)
+    done = dict(pool.advance(least=0))
+    return [done[place] for place in range(len(groups))]
 
-    What is not counted may be missing: NaN.
+
+class LanePool:
+    """Lanes that run together, all tight or none: others take the places of those that have ended.
+
+    An iteration over a hundred lanes takes a third of the time of one over a thousand, and lanes of different engines end after
+    different numbers of them: whoever has many lanes adds some whenever some are done.
     """
-    run = _Run(groups)
-    run.to_end()
-    results, start = [], 0
-    for group in groups:
-        lanes, requests = group.arrivals.shape
-        shape, end = (lanes, requests + 1), start + lanes * (requests + 1)
-        results.append(
-            (run.first[start:end].reshape(shape)[:, :-1], run.finish[start:end].reshape(shape)[:, :-1])
-        )
-        start = end
-    return results
+
+    def __init__(self) -> None:
+        self._run: _Run | None = None
+        self._groups: list[tuple[int, Lanes] | None] = []  # as in the run; None where told
+        self._new: list[tuple[int, Lanes]] = []
+
+    def __len__(self) -> int:
+        """Lanes that have not ended."""
+        running = 0 if self._run is None else len(self._run.base)
+        return running + sum(len(group.arrivals) for _, group in self._new)
+
+    def add(self, key: int, group: Lanes) -> None:
+        """Let lanes join; `key` tells them from others in what is told."""
+        self._new.append((key, group))
+
+    def advance(self, least: int) -> list[tuple[int, Times]]:
+        """Run until `least` lanes are left at most; return what all groups did that are done."""
+        self._let_join()
+        run = self._run
+        if run is None:
+            return []
+        run.run_down(least)
+        running = set(np.unique(run.group).tolist())
+        done = []
+        for place, entry in enumerate(self._groups):
+            if entry is not None and place not in running:
+                key, group = entry
+                done.append((key, run.times(place, group)))
+                self._groups[place] = None
+        if not running:
+            self._run, self._groups = None, []
+        return done
+
+    def _let_join(self) -> None:
+        if not self._new:
+            return
+        new = _Run([group for _, group in self._new])
+        if self._run is None:
+            self._run = new
+        else:
+            kept = [place for place, entry in enumerate(self._groups) if entry is not None]
+            self._run.join(new, np.array(kept, np.int64))
+            self._groups = [self._groups[place] for place in kept]
+        self._groups += self._new
+        self._new = []
 
 
 class _Run:
     """The state of all lanes, one entry per lane; what is kept per request lies in flat arrays from `base` on."""
 
     def __init__(self, groups: Sequence[Lanes]) -> None:
-        self.tight, self.joins_at_once = groups[0].table.kind
+        self.tight = groups[0].table.tight
         counts = [len(group.arrivals) for group in groups]
         tables = [group.table for group in groups]
 
@@ -156,6 +122,12 @@ class _Run:
             [np.hstack([group.arrivals, last]).ravel() for group, last in zip(groups, never, strict=True)]
         )
         widths = per_lane([group.arrivals.shape[1] + 1 for group in groups])
+        self.group = per_lane(range(len(groups)))
+        self.sizes = {
+            "base": np.array([group.arrivals.size + len(group.arrivals) for group in groups]),
+            "prefill_base": np.array([len(table.prefill_seconds) for table in tables]),
+            "decode_base": np.array([len(table.decode_seconds) for table in tables]),
+        }
         self.base = np.cumsum(widths) - widths
         self.until = np.full(len(self.arrival), _NEVER)
         self.extra = np.zeros(len(self.arrival), np.int64)  # tokens to compute again after a preemption
@@ -175,6 +147,7 @@ class _Run:
         self.waste = per_lane([table.kv_waste_tokens for table in tables], float)
         self.most = per_lane([table.max_batch for table in tables])
         self.counted = per_lane([group.counted for group in groups])
+        self.joins_at_once = per_lane([table.joins_at_once for table in tables], bool)
         self.arrived = per_lane([group.residents for group in groups])
         self.admitted = self.arrived.copy()
         self.prefilled = self.arrived.copy()
@@ -196,15 +169,45 @@ class _Run:
             self.context[lanes] = int((group.table.input_tokens + generated).sum())
             lane = lanes.stop
 
-    def to_end(self) -> None:
-        """Run until all that is counted is done."""
+    def times(self, place: int, group: Lanes) -> Times:
+        """Return what the requests of the group at a place did."""
+        lanes, requests = group.arrivals.shape
+        end = int(self.sizes["base"][: place + 1].sum())
+        mine = slice(end - lanes * (requests + 1), end)
+        first, finish = (
+            part[mine].reshape(lanes, requests + 1)[:, :-1] for part in (self.first, self.finish)
+        )
+        return first.copy(), finish.copy()
+
+    def join(self, other: "_Run", kept: Integers) -> None:
+        """Take in the lanes of another run; of the groups so far only those at the places `kept` keep what lies flat."""
+        for base, names in _FLAT.items():
+            sizes = self.sizes[base]
+            starts, left = np.cumsum(sizes) - sizes, sizes[kept]
+            moved = np.zeros_like(sizes)
+            moved[kept] = np.cumsum(left) - left - starts[kept]
+            setattr(self, base, getattr(self, base) + moved[self.group])
+            setattr(other, base, getattr(other, base) + left.sum())
+            for name in names:
+                values = getattr(self, name)
+                parts = [values[starts[place] : starts[place] + sizes[place]] for place in kept]
+                setattr(self, name, np.concatenate([*parts, getattr(other, name)]))
+            self.sizes[base] = np.append(left, other.sizes[base])
+        places = np.zeros(len(sizes), np.int64)
+        places[kept] = np.arange(len(kept))
+        self.group, other.group = places[self.group], other.group + len(kept)
+        for name in _PER_LANE:
+            setattr(self, name, np.append(getattr(self, name), getattr(other, name)))
+
+    def run_down(self, least: int) -> None:
+        """Run until at most `least` lanes are left that have something counted to do."""
         iteration = 0
-        while len(self.base):
+        while len(self.base) > least:
             self._arrive()
             self._admit()
             if self.tight:
                 self._make_room()
-            if self.joins_at_once:
+            if self.joins_at_once.any():
                 self._join_at_once()
             self._advance()
             self._finish()
@@ -222,7 +225,7 @@ class _Run:
     def _arrive(self) -> None:
         """Count who has come; where nothing is to be done, time leaps to the next arrival."""
         following = self.arrival.take(self.base + self.arrived)
-        came = np.flatnonzero(following <= self.time)
+        came = (following <= self.time).nonzero()[0]
         while len(came):
             self._next_arrives(came, following)
             came = came[following[came] <= self.time[came]]
@@ -271,7 +274,9 @@ class _Run:
         """In the role decode those who are admitted begin to decode, unless their KV was given up."""
         while True:
             places = self.base + self.prefilled
-            lanes = np.flatnonzero((self.admitted > self.prefilled) & (self.extra.take(places) == 0))
+            lanes = np.flatnonzero(
+                self.joins_at_once & (self.admitted > self.prefilled) & (self.extra.take(places) == 0)
+            )
             if not len(lanes):
                 return
             self.first[places[lanes]] = self.arrival[places[lanes]]
@@ -309,8 +314,7 @@ class _Run:
         self.time = self.time + steps * (seconds + slope * grown * (0.5 * ~mixed))
         self.context += grown
         self.step += np.maximum(steps, mixed)
-        if not self.joins_at_once or self.tight:
-            self._prefill(decoding, waiting)
+        self._prefill(decoding, waiting)
 
     def _prefill(self, decoding: Integers, waiting: Integers) -> None:
         """Compute what the step's budget holds of the prompts; who is complete has the first token and decodes."""
@@ -349,9 +353,17 @@ class _Run:
             lanes = lanes[self.until[places + 1] <= self.step[lanes]]
 
 
+_FLAT = {
+    "base": ("arrival", "until", "extra", "first", "finish"),
+    "prefill_base": ("prefill_table",),
+    "decode_base": ("decode_table", "context_table"),
+}
+"""What lies flat, by the places of lanes in it."""
 _PER_LANE = frozenset(
     (
         *(
+            "group",
+            "joins_at_once",
             "base",
             "prefill_base",
             "decode_base",

@@ -10,7 +10,8 @@ run in step, because an iteration over thousands of lanes costs little more than
 """
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import NormalDist
@@ -19,7 +20,8 @@ import numpy as np
 
 from ecoserve.performance.engine import Role, Slo
 from ecoserve.performance.load import LoadedReplica
-from ecoserve.performance.lockstep import Floats, Lanes, StepTable, run_lanes, step_table
+from ecoserve.performance.lockstep import LanePool, Lanes, Times
+from ecoserve.performance.step_table import Floats, StepTable, step_table
 from ecoserve.performance.steps import Steps
 from ecoserve.performance.strata import Weighing, strata_of
 from ecoserve.performance.streams import LEAST_CV, arrivals, gaps, ring
@@ -51,10 +53,11 @@ _FAR_FROM_MEDIAN = 75.0
 _LONG_MEMORY = 40.0
 _FREE_LOAD, _FREE_MEMORY = 0.95, 0.85
 _LANES_AT_ONCE = 3000  # more leave the processor's cache
-_CASES_AT_ONCE = 48  # their streams take some 100 MB
+_REFILL_BELOW = 0.7  # of the lanes of a pool: others join when so many are left
+_MOST_GROUPS = 8  # that a search asks for at once
 
 Asked = list[Lanes]
-Times = list[tuple[Floats, Floats]]
+Told = list[Times]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,53 +106,56 @@ class Found:
 
 
 def search_all(cases: Sequence[Case]) -> list[Found]:
-    """Search all cases in step. Where the share at the lowest rate is below the target, that rate is what is found."""
-    return [
-        found
-        for start in range(0, len(cases), _CASES_AT_ONCE)
-        for found in _in_step(cases[start : start + _CASES_AT_ONCE])
-    ]
+    """Search all cases together. Where the share at the lowest rate is below the target, that rate is what is found."""
+    return _Searches(cases).found()
 
 
-def _in_step(cases: Sequence[Case]) -> list[Found]:
-    searches = [_search(case) for case in cases]
-    found: dict[int, Found] = {}
-    told: Mapping[int, Times | None] = dict.fromkeys(range(len(cases)))
-    while told:
-        asked: dict[int, Asked] = {}
-        for index, times in told.items():
-            try:
-                asked[index] = searches[index].send(times) if times else next(searches[index])
-            except StopIteration as end:
-                found[index] = end.value
-        told = _run(asked)
-    return [found[index] for index in range(len(cases))]
+class _Searches:
+    """Searches that share two pools of lanes, tight ones and others; as many are under way as keep the pools full."""
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        self._cases = cases
+        self._begun: list[Generator[Asked, Told, Found]] = []
+        self._missing: list[int] = []  # by search: groups whose times aren't told yet
+        self._told: list[list[Times | None]] = []
+        self._found: dict[int, Found] = {}
+        self._pools: dict[bool, LanePool] = defaultdict(LanePool)
+
+    def found(self) -> list[Found]:
+        """Search, and return what is found."""
+        while len(self._found) < len(self._cases):
+            self._begin()
+            fullest = max(self._pools.values(), key=len)
+            for key, times in fullest.advance(int(_REFILL_BELOW * len(fullest))):
+                search, place = divmod(key, _MOST_GROUPS)
+                self._told[search][place] = times
+                self._missing[search] -= 1
+                if not self._missing[search]:
+                    self._go_on(search)
+        return [self._found[search] for search in range(len(self._cases))]
+
+    def _begin(self) -> None:
+        while len(self._begun) < len(self._cases) and sum(map(len, self._pools.values())) < _LANES_AT_ONCE:
+            self._begun.append(_search(self._cases[len(self._begun)]))
+            self._missing.append(0)
+            self._told.append([])
+            self._go_on(len(self._begun) - 1)
+
+    def _go_on(self, search: int) -> None:
+        """Tell a search what its lanes did, and take in those it asks for next."""
+        told = [times for times in self._told[search] if times is not None]
+        try:
+            asked = self._begun[search].send(told) if told else next(self._begun[search])
+        except StopIteration as end:
+            self._found[search] = end.value
+            self._told[search] = []
+            return
+        self._missing[search], self._told[search] = len(asked), [None] * len(asked)
+        for place, group in enumerate(asked):
+            self._pools[group.table.tight].add(search * _MOST_GROUPS + place, group)
 
 
-def _run(asked: dict[int, Asked]) -> dict[int, Times]:
-    """Run the lanes of all searches, those of one kind and about one length together."""
-    lanes = [
-        (group.table.kind, group.arrivals.shape[1], index, group)
-        for index, part in asked.items()
-        for group in part
-    ]
-    lanes.sort(key=lambda item: item[:2])
-    times: dict[int, Times] = {index: [] for index in asked}
-    start = 0
-    while start < len(lanes):
-        end, count = start, 0
-        while end < len(lanes) and lanes[end][0] == lanes[start][0] and count < _LANES_AT_ONCE:
-            count += len(lanes[end][3].arrivals)
-            end += 1
-        for (_, _, index, _), result in zip(
-            lanes[start:end], run_lanes([item[3] for item in lanes[start:end]]), strict=True
-        ):
-            times[index].append(result)
-        start = end
-    return times
-
-
-def _search(case: Case) -> Generator[Asked, Times, Found]:
+def _search(case: Case) -> Generator[Asked, Told, Found]:
     low, high = math.log(case.lowest), math.log(case.highest)
     scale = _density(case.target)
     goal = min(_GOAL, _GOAL_OF_MISSES * (1.0 - case.target)) / scale
@@ -294,7 +300,7 @@ def _density(share: float) -> float:
 
 def _sample(
     case: Case, table: StepTable, rates: Floats, requests: float, stream: int
-) -> Generator[Asked, Times, list[Found]]:
+) -> Generator[Asked, Told, list[Found]]:
     """Run streams at several rates, about `requests` at each, independent of each other."""
     memory = _memory(case, float(rates[1]))
     variation = max(case.arrival_cv**2, 0.5)

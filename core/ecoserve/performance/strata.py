@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecoserve.performance.engine import Role
-from ecoserve.performance.lockstep import Floats, Integers
+from ecoserve.performance.lockstep import Integers
+from ecoserve.performance.step_table import Floats
 from ecoserve.performance.work import Work
 
 _STATES = 96  # more, and BLAS solves for the law on several threads, which cost more than they bring

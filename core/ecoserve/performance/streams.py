@@ -10,7 +10,7 @@ import functools
 
 import numpy as np
 
-from ecoserve.performance.lockstep import Floats
+from ecoserve.performance.step_table import Floats
 
 _SEED = 20_240_607
 LEAST_CV = 0.05

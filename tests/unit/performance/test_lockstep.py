@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from ecoserve.catalog import load_catalog
 from ecoserve.performance import Engine, Rejection, Role
-from ecoserve.performance.lockstep import Lanes, run_lanes, step_table
+from ecoserve.performance.lockstep import LanePool, Lanes, run_lanes
+from ecoserve.performance.step_table import step_table
 from ecoserve.performance.steps import engine_steps
 from ecoserve.performance.streams import arrivals, gaps, ring
 from ecoserve.simulation.arrivals import Requests
@@ -114,6 +115,32 @@ def test_lanes_beside_each_other_do_not_meet():
     for (first, finish), (first_alone, finish_alone) in zip(run_lanes(groups), alone, strict=True):
         assert np.array_equal(first[:, :70], first_alone[:, :70])
         assert np.array_equal(finish[:, :70], finish_alone[:, :70])
+
+
+@pytest.mark.parametrize("tight", [True, False])
+def test_lanes_that_join_others_on_their_way_do_what_they_do_alone(tight):
+    steps = FlatSteps(kv_tokens=4000.0 if tight else 1e6)
+    groups = [
+        Lanes(
+            table=step_table(steps, role, 400 + 100 * place, 20 + 7 * place),
+            arrivals=arrivals(gaps(6, 50 + 30 * place, 1.5, place), 10.0),
+            residents=0,
+            counted=40 + 20 * place,
+        )
+        for place, role in enumerate([Role.BOTH, Role.DECODE, Role.BOTH, Role.PREFILL, Role.BOTH])
+    ]
+    assert all(group.table.tight is tight for group in groups)
+    pool, told = LanePool(), {}
+    for place, group in enumerate(groups):
+        pool.add(place, group)
+        told.update(pool.advance(least=len(pool) - 3))
+    assert len(told) < len(groups) - 1  # some were under way when others joined
+    told.update(pool.advance(least=0))
+    assert len(pool) == 0
+    for place, group in enumerate(groups):
+        [alone] = run_lanes([group])
+        for part, part_alone in zip(told[place], alone, strict=True):
+            assert np.array_equal(part[:, : group.counted], part_alone[:, : group.counted])
 
 
 @pytest.mark.parametrize("cv", [0.0, 1.0, 3.0])

@@ -5,7 +5,8 @@ import pytest
 
 from ecoserve.catalog import load_catalog
 from ecoserve.performance import Engine, Role
-from ecoserve.performance.lockstep import Lanes, run_lanes, step_table
+from ecoserve.performance.lockstep import Lanes, run_lanes
+from ecoserve.performance.step_table import step_table
 from ecoserve.performance.steps import engine_steps
 from ecoserve.performance.strata import Weighing, strata_of
 from ecoserve.performance.streams import arrivals
