@@ -71,7 +71,11 @@ _MOST_SHARE = math.log(0.98)
 
 @functools.cache
 def _engine(row: Measured) -> Engine:
-    return engine_at(row.point, load_catalog())[0]
+    engine = engine_at(row.point, load_catalog())[0]
+    if not row.devices_add:
+        return engine
+    card = replace(engine.accelerator, interconnect_reduces=False)
+    return replace(engine, instance=replace(engine.instance, accelerator=card))
 
 
 @functools.lru_cache(maxsize=4)

@@ -27,7 +27,11 @@ _ACCELERATORS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Measured:
-    """One published row; `values` by the name of Prediction's field. `devices_alone`: it has no host's time in it."""
+    """One published row; `values` by the name of Prediction's field.
+
+    `devices_alone`: it has no host's time in it. `devices_add`: its software added up on the devices what they exchange,
+    though their switches could have.
+    """
 
     source: str
     family: str
@@ -35,6 +39,7 @@ class Measured:
     values: dict[str, float]
     disturbed: bool = False
     devices_alone: bool = False
+    devices_add: bool = False
 
 
 def load(folder: Path) -> list[Measured]:
@@ -99,6 +104,7 @@ def _aiconfigurator(folder: Path) -> Iterator[Measured]:
 
 
 def _splitwise(folder: Path) -> Iterator[Measured]:
+    """Of 2023: up to 0.2.1 (October) vLLM installs PyTorch 2.0.1 with NCCL 2.14.3, and NVLink SHARP came with NCCL 2.17."""
     repeats: dict[tuple[str, int, int], list[float]] = defaultdict(list)
     for row in _rows(folder / "splitwise_perf_model.csv"):
         if row["hardware"] in _ACCELERATORS and row["batch_size"] == "1":
@@ -115,7 +121,7 @@ def _splitwise(folder: Path) -> Iterator[Measured]:
             batch=1,
         )
         values = {PREFILL: statistics.median(seconds)}
-        yield Measured(source="Splitwise", family="Llama 70B", point=point, values=values)
+        yield Measured(source="Splitwise", family="Llama 70B", point=point, values=values, devices_add=True)
 
 
 def _llama_cpp(folder: Path) -> Iterator[Measured]:

@@ -20,8 +20,10 @@ from ecoserve.performance.expected_error import class_of
 
 _ROOT = Path(__file__).resolve().parents[2]
 _HEADS = {TPOT: "TPOT", RATE: "throughput", JOULES: "J/token", PREFILL: "prefill"}
+_HEAD_LINE = ["rows", "n", *(_HEADS[quantity] for quantity in QUANTITIES)]
 _BEGIN, _END = "<!-- errors: begin, written by make fit-performance -->", "<!-- errors: end -->"
 _FEWEST = 5
+_FEWEST_TOKENS = 1024
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,37 @@ def error_tables(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(
         [
             "All rows, by what the fit had not seen:\n",
-            *_table(summary),
+            *_table(_HEAD_LINE, summary),
             "\nBy family, itself kept out of the fit:\n",
-            *_table([_line(_name(group), members) for group, members in _by_group(of_family)]),
+            *_table(_HEAD_LINE, [_line(_name(group), members) for group, members in _by_group(of_family)]),
             "\nBy accelerator, itself kept out of the fit:\n",
-            *_table([_line(_name(group), members) for group, members in _by_group(of_device)]),
+            *_table(_HEAD_LINE, [_line(_name(group), members) for group, members in _by_group(of_device)]),
+            "\nSplitwise's prefills on two and on eight devices, and the least share of its links' peak that says:\n",
+            *_links_of_splitwise([o.row for o in outcomes if o.kind == "fitted" and o.row.devices_add]),
         ]
     )
+
+
+def _links_of_splitwise(rows: Iterable[Measured]) -> list[str]:
+    """The rate of exchanges that would explain alone what eight devices take beyond a quarter of two devices' time.
+
+    Each of k devices sends 2·(k − 1)/k of what a block exchanges: 1.75 of it on eight, a quarter of 1 in a quarter of
+    the time of two. Short prompts are left out, as other fixed times weigh there.
+    """
+    known = load_catalog()
+    found = {(row.point.device, row.point.input_tokens, row.point.tensor_parallel): row for row in rows}
+    lines = []
+    for device, tokens, devices in sorted(found):
+        if devices == 2 or tokens < _FEWEST_TOKENS:
+            continue
+        two, eight = (found[device, tokens, number].values[PREFILL] for number in (2, 8))
+        model = known.model(found[device, tokens, devices].point.model)
+        bytes_exchanged = 2.0 * model.layers * tokens * model.hidden_size * 2.0
+        gb_per_second = 1.5 * bytes_exchanged / (eight - two / 4.0) / 1e9
+        share = gb_per_second / known.accelerator(device).interconnect_gb_per_s
+        times = [f"{two:.2f} s", f"{eight:.2f} s", f"{two / eight:.1f}", f"{share:.0%}"]
+        lines.append([device, f"{tokens:,.0f}", *times])
+    return _table(["accelerator", "tokens", "two", "eight", "times faster", "share of link"], lines)
 
 
 def write_docs(tables: str) -> None:
@@ -164,8 +190,7 @@ def _cell(errors: list[float], quantity: str) -> str:
     return f"**{text}**" if missed else text
 
 
-def _table(lines: Iterable[list[str]]) -> list[str]:
-    heads = ["rows", "n", *(_HEADS[quantity] for quantity in QUANTITIES)]
+def _table(heads: Sequence[str], lines: Iterable[list[str]]) -> list[str]:
     return [
         "| " + " | ".join(heads) + " |",
         "|" + "---|" * len(heads),

@@ -19,16 +19,16 @@ class AcceleratorConstants:
     bandwidth_efficiency: float = 0.884
     """Share of peak memory bandwidth at which weights that every token passes are read."""
 
-    kv_efficiency: float = 0.698
+    kv_efficiency: float = 0.696
     """Share of peak memory bandwidth at which decode reads keys and values."""
 
-    compute_efficiency: float = 0.734
+    compute_efficiency: float = 0.735
     """Share of peak matrix throughput that a long prefill reaches."""
 
-    fp8_share: float = 0.525
+    fp8_share: float = 0.526
     """Share of that which is left in fp8, over the fp8 peak: barely faster than bf16."""
 
-    attention_compute_share: float = 0.688
+    attention_compute_share: float = 0.69
     """Share of the compute above that a prompt's attention reaches."""
 
     expert_bandwidth_share: float = 0.887
@@ -40,7 +40,7 @@ class AcceleratorConstants:
     untuned_expert_share: float = 0.653
     """Share of both that is left of 16-bit experts spread over devices, with more tokens than experts on each."""
 
-    activation_passes: float = 2.72
+    activation_passes: float = 2.65
     """Times that each value between multiplications is written or read in device memory."""
 
     routing_shape: float = 164.0
@@ -61,10 +61,10 @@ class AcceleratorConstants:
     Held near 0.4 by the fit: Qwen3 235B alone asks for more, DeepSeek, whose kernels are others, for less.
     """
 
-    link_efficiency: float = 0.566
+    link_efficiency: float = 0.549
     """Share of peak per-direction bandwidth that an exchange between devices reaches."""
 
-    exchange_seconds_per_device: float = 2.94e-06
+    exchange_seconds_per_device: float = 2.93e-06
     """Latency of one exchange between devices, for each in it; a transformer layer has two."""
 
     layer_seconds: float = 5.04e-05
@@ -82,7 +82,7 @@ class AcceleratorConstants:
     request_seconds: float = 0.00265
     """Time by which admitting a new request holds up the running ones."""
 
-    prefill_latency_seconds: float = 0.0222
+    prefill_latency_seconds: float = 0.0217
     """What a request waits for around its prefill (tokenising, scheduling) without occupying the devices."""
 
     power_base: float = 0.132
@@ -100,7 +100,7 @@ class AcceleratorConstants:
     power_compute_exponent: float = 0.5
     """Exponent by which that falls with the share of throughput in use."""
 
-    gddr_tflops_per_watt: float = 0.688
+    gddr_tflops_per_watt: float = 0.681
     """Most a card with GDDR sustains per watt of TDP at 5 nm: such cards are held by power, not by their units.
 
     At coarser processes it falls with the square root of the process's size, an assumption.
