@@ -173,6 +173,7 @@ async def serve(settings: Settings) -> None:
         )
         deferral = Deferral(world, signals, catalog, clock, settings, loads, scheduler)
         actor = Actor(api, world, metrics, settings)
+        optional = OptionalKinds(api, world, actor.forget_written)
         reconciler = Reconciler(
             world=world,
             clock=clock,
@@ -204,10 +205,9 @@ async def serve(settings: Settings) -> None:
             await leadership.leading.wait()
             metrics.leading.set(1)
             await store.restore()
+            await optional.seen.wait()
             await loop.run()
 
-        optional = OptionalKinds(api, world, actor.forget_written)
-        await optional.look()
         kinds = watched_kinds(world)
         vanished = Vanished(api, world, kinds)
         tasks = [

@@ -29,19 +29,22 @@ _KINDS = (SCALED_OBJECT, HTTP_ROUTE, INFERENCE_POOL)
 
 
 class OptionalKinds:
-    """Follows which of them are served; `changed` is told of each that has come or gone since the first look."""
+    """Follows which of them are served; `changed` is told of each that has come or gone since the first look.
+
+    `seen` is set after the first look: before it, what KEDA scales would be taken for ours to scale.
+    """
 
     def __init__(self, api: KubeApi, world: World, changed: Callable[[Kind], None]) -> None:
         self._api = api
         self._world = world
         self._changed = changed
         self._served: dict[Kind, bool] = {}
+        self.seen = asyncio.Event()
 
     async def run(self) -> None:
         """Look every few seconds, for ever; what was seen last counts while the API server does not answer."""
         told = ""
         while True:
-            await asyncio.sleep(_LOOK_SECONDS)
             problem = ""
             try:
                 await self.look()
@@ -50,6 +53,7 @@ class OptionalKinds:
             if problem and problem != told:
                 logger.warning("kinds of other projects are left as they were last seen: %s", problem)
             told = problem
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def look(self) -> None:
         """Bring the world up to what there is now. Raises ApiRefusedError and ApiUnreachableError."""
@@ -61,6 +65,7 @@ class OptionalKinds:
                 self._world.nudges.give(f"{kind.plural} {'came' if is_served else 'went'}")
             self._served[kind] = is_served
         await self._read_scaled_objects()
+        self.seen.set()
 
     async def _read_scaled_objects(self) -> None:
         there: dict[Key, ScalerRecord] = {}

@@ -82,10 +82,17 @@ def test_while_the_api_server_does_not_answer_what_was_seen_last_counts(
         api, world = _Api(), World(nudges=Nudges(0.0))
         kinds = OptionalKinds(api, world, lambda _: None)  # type: ignore[arg-type]
         api.kinds = {SCALED_OBJECT: [scaled("a")]}
-        await kinds.look()
         api.refuses = True
         task = asyncio.create_task(kinds.run())
         async with asyncio.timeout(30):
+            while not caplog.records:
+                await asyncio.sleep(0.01)
+            assert not kinds.seen.is_set()
+            api.refuses = False
+            await kinds.seen.wait()
+            assert targets(world) == {("n", "a-scales")}
+            caplog.clear()
+            api.refuses = True
             while not caplog.records:
                 await asyncio.sleep(0.01)
             assert targets(world) == {("n", "a-scales")}
