@@ -6,14 +6,14 @@ its search: such a caller learns in pieces, and plans when what its plan will as
 """
 
 import itertools
-import time
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from time import monotonic
 
 from ecoserve.api.llmserving import Objective
 from ecoserve.carbon import NodeFootprint
 from ecoserve.fleet.snapshot import Snapshot
-from ecoserve.performance import replica_capacities
+from ecoserve.performance import count_capacities, replica_capacities
 from ecoserve.planner.configurations import Configuration, Length, configurations_of, question
 from ecoserve.planner.levers import ALL_LEVERS, Lever
 from ecoserve.planner.rightsize import single_sku
@@ -21,7 +21,8 @@ from ecoserve.planner.screening import Screening
 from ecoserve.planner.supply import footprint_of
 from ecoserve.workload.slices import ServingDemand, Slice, slices_of
 
-_SERVINGS_AT_ONCE = 16
+_SERVINGS_AT_FIRST = 4
+"""Few enough that a piece is done within the time of a plan on a small part of a core, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,18 +81,34 @@ def search(asked: Iterable[tuple[Configuration, tuple[Length, ...]]]) -> None:
     )
 
 
-def learn(snapshot: Snapshot, seconds: float, levers: frozenset[Lever] = ALL_LEVERS) -> bool:
-    """Find the capacities that a plan of a snapshot asks first; stops after some `seconds`. Tells whether all are known."""
-    ends = time.monotonic() + seconds
-    footprints = footprints_of(snapshot, levers)
-    screenings = {item: Screening(snapshot, footprints, item) for item in Objective}
-    servings = iter(snapshot.servings)
-    while some := list(itertools.islice(servings, _SERVINGS_AT_ONCE)):
-        for objective, screening in screenings.items():
-            offers((item for item in some if item.objective is objective), snapshot, levers, screening)
-        if time.monotonic() > ends:
-            return next(servings, None) is None
-    return True
+class Learner:
+    """Finds out in pieces what plans will ask; learns, too, how many servings a piece may be of.
+
+    Many together are quicker, but a piece can't be stopped, and its caller gives up after some time: on a processor that is
+    shared with many, a few servings take that long.
+    """
+
+    def __init__(self) -> None:
+        self._servings_at_once = _SERVINGS_AT_FIRST
+
+    def learn(self, snapshot: Snapshot, seconds: float, levers: frozenset[Lever] = ALL_LEVERS) -> bool:
+        """Find the capacities that a plan of a snapshot asks first; stops after some `seconds`. Tells whether all are known."""
+        ends = monotonic() + seconds
+        footprints = footprints_of(snapshot, levers)
+        screenings = {item: Screening(snapshot, footprints, item) for item in Objective}
+        servings = iter(snapshot.servings)
+        while some := list(itertools.islice(servings, self._servings_at_once)):
+            began, known = monotonic(), count_capacities()
+            for objective, screening in screenings.items():
+                offers((item for item in some if item.objective is objective), snapshot, levers, screening)
+            now = monotonic()
+            if now - began > seconds:
+                self._servings_at_once = max(1, self._servings_at_once // 2)
+            elif count_capacities() != known:  # what is known tells nothing of how long a search takes
+                self._servings_at_once += 1
+            if now > ends:
+                return next(servings, None) is None
+        return True
 
 
 def footprints_of(snapshot: Snapshot, levers: frozenset[Lever]) -> Mapping[str, NodeFootprint]:

@@ -11,7 +11,7 @@ from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.performance import Known, asked_capacities
 from ecoserve.planner.design_points import compare
 from ecoserve.planner.effects import LeverEffects, measure_losses
-from ecoserve.planner.learning import learn
+from ecoserve.planner.learning import Learner
 from ecoserve.planner.plan import Plan
 from ecoserve.workload.slices import ServingDemand
 from ecoserve_operator.planning.emission import Emission, emissions
@@ -22,6 +22,7 @@ _DIGITS = 3
 _PIECE_SECONDS = 5.0
 _session = PlanningSession()
 """The planner's process has one memory; in the operator's own process nobody uses it."""
+_learner = Learner()
 _learned_for: tuple[tuple[ServingDemand, ...], tuple[Pool, ...]] | None = None
 _told = 0
 """Capacities that the operator's own process has been told of."""
@@ -50,7 +51,7 @@ def learn_capacities(snapshot: Snapshot) -> bool:
     """Find capacities that a plan of the snapshot asks first, for some seconds; tell whether all are known."""
     global _learned_for
     asked_for = (snapshot.servings, snapshot.pools)
-    if asked_for != _learned_for and learn(snapshot, _PIECE_SECONDS):
+    if asked_for != _learned_for and _learner.learn(snapshot, _PIECE_SECONDS):
         _learned_for = asked_for
     return asked_for == _learned_for
 

@@ -1,6 +1,7 @@
 """What is taken from a plan, hysteresis, and what planners remember."""
 
 import asyncio
+import itertools
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -16,7 +17,9 @@ from ecoserve.fleet.nodes import NodeFacts, Resources
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.performance import count_capacities
 from ecoserve.planner import learning
+from ecoserve.planner.learning import Learner
 from ecoserve.planner.plan import Plan, make_plan
+from ecoserve.workload.lengths import single_length
 from ecoserve_operator.planning.calls import compare_objectives, learn_capacities, new_capacities
 from ecoserve_operator.planning.capacities import Capacities
 from ecoserve_operator.planning.decision import Choice, Taken, choose, hold, missing_pool
@@ -253,13 +256,36 @@ def test_what_one_process_found_about_replicas_is_known_to_the_next() -> None:
     assert learned == handed_over > 0
 
 
-def test_capacities_are_learned_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learning, "_SERVINGS_AT_ONCE", 1)
+def servings(count: int, tokens: float) -> Snapshot:
+    """So many servings, each with requests of another length."""
     one = snapshot()
-    two = replace(one, servings=(*one.servings, replace(one.servings[0], name="n/other")))
-    assert not learning.learn(two, 0.0)
-    assert learning.learn(two, 60.0)
-    assert learning.learn(one, 0.0)
+    (serving,) = one.servings
+    assert serving.online is not None
+    made = []
+    for number in range(count):
+        online = replace(serving.online, buckets=single_length(tokens + number, 100))
+        made.append(replace(serving, name=f"n/{number}", online=online))
+    return replace(one, servings=tuple(made))
+
+
+def test_capacities_are_learned_in_pieces() -> None:
+    learner, many = Learner(), servings(5, 300)
+    assert not learner.learn(many, 0.0)
+    assert learner.learn(many, 60.0)
+    assert learner.learn(servings(1, 300), 0.0)
+
+
+def test_a_piece_is_of_as_many_servings_as_the_time_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that is a second later at each look, a piece of any size takes a second."""
+    monkeypatch.setattr(learning, "monotonic", itertools.count().__next__)
+    learner, four, five = Learner(), servings(4, 400), servings(5, 500)
+    assert learner.learn(four, 1.5)
+    assert learner.learn(five, 1.5), "one more, as the piece before took less"
+    assert not Learner().learn(five, 1.5)
+    assert learner.learn(five, 1.5)
+    assert not learner.learn(servings(7, 600), 1.5), "that five are known already tells nothing"
+    assert learner.learn(five, 0.5)
+    assert not learner.learn(four, 0.5), "half as many, as the piece before took longer"
 
 
 def test_a_replica_leaves_a_zone_that_turned_though_a_single_one_is_far_above_any_bound() -> None:
