@@ -74,5 +74,5 @@ class OptionalKinds:
                 metadata = body["metadata"]
                 there[metadata["namespace"], metadata["name"]] = scaled_object_record(body)
         table = self._world.scaled_objects
-        for key in table.keys() | there.keys():
+        for key in sorted(table.keys() | there.keys()):
             self._world.put(table, key, there.get(key), f"ScaledObject {key[0]}/{key[1]}")

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Iterator
 
 import pytest
 from typer.testing import CliRunner
@@ -12,6 +13,16 @@ from ecoserve_extender.main import app, main
 from ecoserve_extender.rbac import build_extender_rules
 from ecoserve_extender.scheduler_config import build_scheduler_configuration
 from ecoserve_extender.settings import Settings, Thresholds
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """The command says what all of the process logs; the tests after these hear what theirs does."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
 
 
 @pytest.mark.parametrize(
