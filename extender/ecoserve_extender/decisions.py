@@ -1,6 +1,6 @@
 """What was decided for each pod: remembered for /explain, written onto the pod once its bind is seen.
 
-A ranking takes ten bytes per candidate, and the oldest decisions are dropped once the candidates of all together
+A ranking takes eleven bytes per candidate, and the oldest decisions are dropped once the candidates of all together
 exceed a budget: memory is bounded on any cluster.
 """
 
@@ -15,6 +15,7 @@ from ecoserve_extender.cache.names import Asked
 from ecoserve_extender.cache.records import PendingPod
 from ecoserve_extender.policy.offline import LoadFrom
 from ecoserve_extender.policy.scoring import Ranking
+from ecoserve_extender.policy.shortlist import LEFT_OUT
 from ecoserve_extender.policy.verdict import Rejection
 
 _EXAMPLES = 5
@@ -32,13 +33,16 @@ class Decision:
     plan: str | None
     ranking: Ranking | None = None
     rejected: Mapping[Rejection, Asked]
+    left_out: Asked | None = None
+    """Nodes that could take the pod, but of which filter did not tell: enough others are as green or greener."""
     online_load: Mapping[LoadFrom, int] = field(default_factory=dict)
     node: str | None = None
 
     @property
     def size(self) -> int:
         """Candidates and refused nodes held."""
-        return (len(self.ranking.nodes) if self.ranking else 0) + sum(map(len, self.rejected.values()))
+        held = [*self.rejected.values(), *([self.left_out] if self.left_out else [])]
+        return (len(self.ranking.nodes) if self.ranking else 0) + sum(map(len, held))
 
     def annotation(self) -> dict[str, Any]:
         """Return the content of the decision annotation of a bound pod."""
@@ -66,17 +70,27 @@ class Decision:
             "decidedAt": self.decided_at.isoformat(timespec="milliseconds"),
             "decision": self.annotation(),
             "candidates": self._candidates(),
+            "leftOut": self._left_out(),
             "onlineLoadFrom": {source.value: nodes for source, nodes in self.online_load.items() if nodes},
             "rejected": [
                 {
                     "reason": reason.name,
                     "message": reason.value,
                     "count": len(nodes),
-                    "nodes": [nodes.name(place) for place in range(min(_EXAMPLES, len(nodes)))],
+                    "nodes": _examples(nodes),
                 }
                 for reason, nodes in self.rejected.items()
             ],
         }
+
+    def _left_out(self) -> dict[str, Any] | None:
+        """Return how many nodes were not on the shortlist, of filter or (for pods that are not filtered) of prioritize."""
+        left_out = self.left_out
+        if not left_out and self.ranking is not None:
+            left_out = self.ranking.nodes.part(~self.ranking.listed)
+        if not left_out:
+            return None
+        return {"message": LEFT_OUT, "count": len(left_out), "nodes": _examples(left_out)}
 
     def _candidates(self) -> list[dict[str, Any]]:
         ranking = self.ranking
@@ -87,6 +101,10 @@ class Decision:
             {"node": names[i], "gramsPerHour": ranking.grams_per_hour(i), "score": scores[i]}
             for i in ranking.order()
         ]
+
+
+def _examples(nodes: Asked) -> list[str]:
+    return [nodes.name(place) for place in range(min(_EXAMPLES, len(nodes)))]
 
 
 class DecisionLog:
@@ -103,6 +121,7 @@ class DecisionLog:
         plan: str | None,
         rejected: Mapping[Rejection, Asked],
         online_load: Mapping[LoadFrom, int],
+        left_out: Asked | None = None,
         now: datetime | None = None,
     ) -> None:
         """Note what filter answered; a new call starts a new decision."""
@@ -115,6 +134,7 @@ class DecisionLog:
                 plan=plan,
                 rejected=rejected,
                 online_load=online_load,
+                left_out=left_out,
             )
         )
 

@@ -79,21 +79,22 @@ class Extender:
         return self._clock() - self._asked < _MOMENT_SECONDS
 
     def filter(self, request: Request) -> tuple[Asked, Mapping[Rejection, Asked]]:
-        """Return the nodes that are allowed, in the order asked, and the others by the reason why they are not.
+        """Return the nodes to choose from, in the order asked, and those that are not allowed by the reason why.
 
-        Online pods may use every node. Raises NotReadyError for an offline pod while the caches are being filled:
-        without them no node can be called idle.
+        Of more than a hundred that are allowed those are the greenest hundred. Online pods may use every node. Raises
+        NotReadyError for an offline pod while the caches are being filled: without them no node can be called idle.
         """
         self._asked = self._clock()
         self._drop_expired_plan()
         pod, passed = request.pod, request.nodes
+        left_out: Asked | None = None
         rejected: dict[Rejection, Asked] = {}
         load: Mapping[LoadFrom, int] = {}
         if pod.offline:
             if not self.ready:
                 raise NotReadyError
-            passed, rejected, load = self._judge_offline(pod, request.nodes)
-        self.decisions.filtered(pod, self._plan_id, rejected, load)
+            passed, left_out, rejected, load = self._judge_offline(pod, request.nodes)
+        self.decisions.filtered(pod, self._plan_id, rejected, load, left_out)
         self._count_verdict("offline" if pod.offline else "online", passed, rejected)
         if len(passed) == 1:
             self.prioritize(pod, passed)  # kube-scheduler won't ask: there is nothing to choose
@@ -151,12 +152,14 @@ class Extender:
 
     def _judge_offline(
         self, pod: PendingPod, nodes: Asked
-    ) -> tuple[Asked, dict[Rejection, Asked], Mapping[LoadFrom, int]]:
+    ) -> tuple[Asked, Asked, dict[Rejection, Asked], Mapping[LoadFrom, int]]:
         self.reservations.expire()
         self.reservations.release(pod.uid)
         online = online_load(nodes.rows, self.state.table, self._clock())
         verdicts = self._verdicts(pod, nodes.rows, online)
-        passed = nodes.part(verdicts == ALLOWED)
+        allowed = nodes.part(verdicts == ALLOWED)
+        listed = rank(pod, allowed, self.state).listed
+        passed, left_out = allowed.part(listed), allowed.part(~listed)
         rejected = {
             REASONS[verdict]: nodes.part(verdicts == verdict)
             for verdict in np.flatnonzero(np.bincount(verdicts, minlength=ALLOWED)[:ALLOWED])
@@ -166,7 +169,7 @@ class Extender:
             self.refusals.forget(pod.uid)
         else:
             self.refusals.note(pod, nodes)
-        return passed, rejected, online.counts()
+        return passed, left_out, rejected, online.counts()
 
     def _verdicts(self, pod: PendingPod, rows: Rows, online: OnlineLoad) -> NDArray[np.intp]:
         table, planned, planned_here = self.state.table, planned_cpu_pool(pod, self.state.plan), None

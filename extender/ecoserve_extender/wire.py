@@ -19,6 +19,7 @@ from ecoserve_extender.cache.objects import Node, Pod
 from ecoserve_extender.cache.records import PendingPod, pending_pod
 from ecoserve_extender.cache.table import NodeTable
 from ecoserve_extender.policy.scoring import HIGHEST_SCORE, Ranking
+from ecoserve_extender.policy.shortlist import MOST
 from ecoserve_extender.policy.verdict import Rejection
 
 
@@ -112,10 +113,19 @@ def decode_request(body: bytes, table: NodeTable) -> Request:
 
 
 def encode_filter(request: Request, passed: Asked, rejected: Mapping[Rejection, Asked]) -> bytes:
-    """Encode the reply to filter. Refused nodes are unresolvable: evicting pods from them would change nothing."""
+    """Encode the reply to filter. Refused nodes are unresolvable: evicting pods from them would change nothing.
+
+    Why nodes were refused is read where none is left. Beside one that is, long lists of reasons only cost time.
+    """
+    if passed and len(request.nodes) > MOST:
+        rejected = {}
     if request.listed is not None:
         quoted = request.listed.quoted
-        kept = b"[%b]" % quoted(passed.rows, _COMMA, _NOTHING)[1:] if rejected else request.text
+        kept = (
+            b"[%b]" % quoted(passed.rows, _COMMA, _NOTHING)[1:]
+            if len(passed) < len(request.nodes)
+            else request.text
+        )
         reasons = [(nodes.rows, _text(b":" + _encoder.encode(reason))) for reason, nodes in rejected.items()]
         refused = b"".join(quoted(rows, _COMMA, reason) for rows, reason in reasons)
         return _FILTERED % (kept, refused[1:])
@@ -134,8 +144,9 @@ def encode_filter(request: Request, passed: Asked, rejected: Mapping[Rejection, 
 
 
 def encode_priorities(request: Request, ranking: Ranking) -> bytes:
-    """Encode the reply to prioritize: a bare array."""
+    """Encode the reply to prioritize: a bare array of those on the list, as kube-scheduler counts 0 for what is not named."""
+    nodes, scores = ranking.nodes.part(ranking.listed), ranking.scores[ranking.listed]
     if request.listed is not None:
-        items = request.listed.quoted(ranking.nodes.rows, _SCORED.take(ranking.scores, axis=0), _BRACE)
+        items = request.listed.quoted(nodes.rows, _SCORED.take(scores, axis=0), _BRACE)
         return b"[%b]" % items[1:]
-    return _encoder.encode(list(map(_HostPriority, ranking.nodes.names(), ranking.scores.tolist())))
+    return _encoder.encode(list(map(_HostPriority, nodes.names(), scores.tolist())))

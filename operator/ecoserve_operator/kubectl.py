@@ -238,7 +238,7 @@ def explain_pod(name: str, namespace: NamespaceOption = "", output: OutputOption
         raise InvalidInputError(f"annotation {DECISION}", text, "the JSON that the extender writes") from None
     if output is Output.JSON:
         seen = (
-            {key: remembered[key] for key in ("candidates", "rejected", "onlineLoadFrom")}
+            {key: remembered[key] for key in ("candidates", "leftOut", "rejected", "onlineLoadFrom")}
             if remembered
             else {}
         )
@@ -270,11 +270,17 @@ def _print_candidates(remembered: Body) -> None:
         more = len(remembered["candidates"]) - _CANDIDATES_SHOWN
         if more > 0:
             show(f"and {more} more")
+    if left_out := remembered["leftOut"]:
+        show(f"left out: {left_out['count']} nodes that could take it; {_with_examples(left_out)}")
     for item in remembered["rejected"]:
-        rest = ", …" if item["count"] > len(item["nodes"]) else ""
-        show(f"refused: {item['count']} {item['message']}: {', '.join(item['nodes'])}{rest}")
+        show(f"refused: {item['count']} {_with_examples(item)}")
     for source, nodes in remembered["onlineLoadFrom"].items():
         show(f"online load of {nodes} nodes by {source}")
+
+
+def _with_examples(nodes: Body) -> str:
+    rest = ", …" if nodes["count"] > len(nodes["nodes"]) else ""
+    return f"{nodes['message']}: {', '.join(nodes['nodes'])}{rest}"
 
 
 def _print_json(value: object) -> None:

@@ -7,6 +7,8 @@ make the good ones look alike. A better tier thus always outscores a worse one, 
 scores lower. Equal candidates get equal scores, which leaves the choice between them to kube-scheduler's in-tree
 plugins, except where the best are nodes that would have to be woken: one is as good as another, two are twice the
 carbon, so the first by name is preferred and a burst of pods meets on it.
+
+Of many candidates only the best are on the list that kube-scheduler gets (`policy/shortlist.py`): the others count as 0.
 """
 
 import math
@@ -24,6 +26,7 @@ from ecoserve_extender.cache.plan_view import PlanView, PoolView
 from ecoserve_extender.cache.records import PendingPod, Requests
 from ecoserve_extender.cache.state import ClusterState, Standing
 from ecoserve_extender.policy.planned import planned_pools
+from ecoserve_extender.policy.shortlist import shortlist
 from ecoserve_extender.policy.verdict import Fallback
 
 HIGHEST_SCORE = 10
@@ -61,6 +64,8 @@ class Ranking:
     candidates: Sequence[Candidate]
     score_of: Sequence[int]
     woken: int | None
+    listed: NDArray[np.bool_]
+    """Which nodes are on the shortlist: kube-scheduler hears of no others, and counts 0 for them."""
     fallback: Fallback | None
 
     @property
@@ -78,31 +83,30 @@ class Ranking:
         return None if first is None else self.nodes.name(first)
 
     def first(self, other_than: int | None = None) -> int | None:
-        """Return the index of the best candidate: by score, then grams, then place; None where there is none."""
+        """Return the index of the best on the list: by score, then grams, then place; None where there is none."""
         if self.woken is not None and self.woken != other_than:
             return self.woken
-        for kind in sorted(range(len(self.candidates)), key=self._order):
-            here = self.kinds == kind
-            if other_than is not None:
-                here[other_than] = False
-            if here.any():
-                return int(here.argmax())
-        return None
+        choice = self.listed.copy()
+        if other_than is not None:
+            choice[other_than] = False
+        return int(np.where(choice, self._ranks, len(self.candidates)).argmin()) if choice.any() else None
 
     def order(self) -> list[int]:
-        """Return all indices, best first."""
-        rank_of = {kind: self._order(kind) for kind in range(len(self.candidates))}
-        kinds = self.kinds.tolist()
-        return sorted(range(len(kinds)), key=lambda i: (i != self.woken, rank_of[kinds[i]], i))
+        """Return the indices of those on the list, best first."""
+        ranks, listed = self._ranks, np.flatnonzero(self.listed)
+        if self.woken is not None:
+            ranks[self.woken] = -1
+        order: list[int] = listed[np.argsort(ranks[listed], kind="stable")].tolist()
+        return order
 
     def grams_per_hour(self, index: int | None) -> float | None:
         """Return the grams of a candidate, to the milligram; None where unknown."""
         grams = math.nan if index is None else self.candidates[self.kinds[index]].grams_per_hour
         return None if math.isnan(grams) else round(grams, 3)
 
-    def _order(self, kind: int) -> tuple[int, float]:
-        grams = self.candidates[kind].grams_per_hour
-        return (-self.score_of[kind], math.inf if math.isnan(grams) else grams)
+    @property
+    def _ranks(self) -> NDArray[np.intp]:
+        return _ranks(self.candidates, self.score_of)[self.kinds]
 
 
 def rank(pod: PendingPod, nodes: Asked, state: ClusterState) -> Ranking:
@@ -136,6 +140,7 @@ def rank(pod: PendingPod, nodes: Asked, state: ClusterState) -> Ranking:
         candidates=candidates,
         score_of=score_of,
         woken=woken,
+        listed=shortlist(_ranks(candidates, score_of)[kinds], woken, pod.uid),
         fallback=_fallback(
             pod,
             state.plan,
@@ -190,6 +195,13 @@ def scores(candidates: Sequence[Candidate]) -> tuple[int, ...]:
                 share = rank_of[_amount(candidate)] / max(1, len(amounts) - 1)
                 result[index] = top - round(share * steps)
     return tuple(result)
+
+
+def _ranks(candidates: Sequence[Candidate], score_of: Sequence[int]) -> NDArray[np.intp]:
+    """Return the rank of each kind, 0 the best: by score, then grams. Kinds may share one."""
+    keys = [(-score, _amount(each)) for each, score in zip(candidates, score_of, strict=True)]
+    rank_of = {key: place for place, key in enumerate(sorted(set(keys)))}
+    return np.array([rank_of[key] for key in keys], np.intp)
 
 
 def _woken(

@@ -19,6 +19,7 @@ REMEMBERED = {
         {"node": "n1", "gramsPerHour": 1.5, "score": 10},
         {"node": "n2", "gramsPerHour": None, "score": 0},
     ],
+    "leftOut": {"message": "greener nodes have room", "count": 3, "nodes": ["c", "d"]},
     "rejected": [{"reason": "BUSY", "message": "node(s) are busy", "count": 7, "nodes": ["a", "b"]}],
     "onlineLoadFrom": {"plan": 2, "requests": 7},
 }
@@ -62,10 +63,11 @@ def test_candidates_and_refusals_stand_beside_the_decision(explain):
     shown = explain(answers).output
     assert "runnerUp" in shown
     assert "unknown" in shown
+    assert "left out: 3 nodes that could take it; greener nodes have room: c, d, …" in shown
     assert "refused: 7 node(s) are busy: a, b, …" in shown
     assert "online load of 7 nodes by requests" in shown
     told = json.loads(explain(answers, "-o", "json").output)
-    assert told == DECIDED | {key: REMEMBERED[key] for key in ("candidates", "rejected", "onlineLoadFrom")}
+    assert told == DECIDED | {key: value for key, value in REMEMBERED.items() if key != "decision"}
 
 
 def test_a_pod_that_waits_is_explained_by_what_the_extender_remembers(explain):
