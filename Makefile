@@ -70,8 +70,8 @@ accelerators-table: setup ## Write the table of docs/accelerators.md anew
 bench-extender: setup ## The extender on the real scheduler, against none, one that does nothing and one in Go (QUICK=1)
 	$(BIN)/python benchmarks/extender $(if $(filter 1,$(QUICK)),--quick)
 
-bench-operator: setup ## The operator on 1,000 nodes with 200 servings: steps, idle, restart, soak (QUICK=1)
-	$(BIN)/python benchmarks/operator $(if $(filter 1,$(QUICK)),--quick)
+bench-operator: setup ## The operator on 1,000 nodes with 200 servings: steps, idle, restart, soak (QUICK=1, PHASES="steps idle")
+	$(BIN)/python benchmarks/operator $(if $(filter 1,$(QUICK)),--quick) $(if $(PHASES),--phases $(PHASES))
 
 fit-performance: setup ## Fit the performance model on ECOSERVE_DATA and test it on rows kept out (WRITE=1: keep it)
 	$(BIN)/python benchmarks/performance $(if $(filter 1,$(WRITE)),--write)

@@ -28,6 +28,7 @@ from tables import judged, show
 from ecoserve.errors import EcoserveError
 from ecoserve_devcluster import Cluster, ClusterSettings
 
+_PHASES = ("steps", "idle", "restart", "soak")
 _FAILURES = (
     TimeoutError,
     EcoserveError,
@@ -77,18 +78,32 @@ def _measure(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any
     *stepped, after_restart = steps((3 if arguments.quick else arguments.steps) + 1)
     with _scene(nodes, servings) as (bench, began):
         if phases.run("first", lambda: bench.first(began)):
-            for grams_per_kwh in progress.track(stepped, description="steps of intensity"):
-                step = bench.step(grams_per_kwh)
-                results["steps"].append(step)
-                phases.show(f"step: {json.dumps(step)}")
-                if "failed" in step:
-                    phases.fail(f"step {len(results['steps'])}: {step['failed']}")
-            phases.run("idle", lambda: bench.idle(10 if arguments.quick else 45))
-        phases.run("restart", lambda: bench.restart(after_restart))
-        minutes = 0.5 if arguments.quick else arguments.soak
-        task = progress.add_task("weeks in minutes", total=minutes * 60)
-        phases.run("soak", lambda: bench.soak(minutes, lambda seconds: progress.advance(task, seconds)))
+            if "steps" in arguments.phases:
+                _step(bench, stepped, phases, results["steps"], progress)
+            if "idle" in arguments.phases:
+                phases.run("idle", lambda: bench.idle(10 if arguments.quick else 45))
+        if "restart" in arguments.phases:
+            phases.run("restart", lambda: bench.restart(after_restart))
+        if "soak" in arguments.phases:
+            minutes = 0.5 if arguments.quick else arguments.soak
+            task = progress.add_task("weeks in minutes", total=minutes * 60)
+            phases.run("soak", lambda: bench.soak(minutes, lambda seconds: progress.advance(task, seconds)))
     return {**results, "failed": phases.failed, "targets": judged(results)}
+
+
+def _step(
+    bench: Bench,
+    stepped: list[dict[str, float]],
+    phases: _Phases,
+    told: list[dict[str, Any]],
+    progress: Progress,
+) -> None:
+    for grams_per_kwh in progress.track(stepped, description="steps of intensity"):
+        step = bench.step(grams_per_kwh)
+        told.append(step)
+        phases.show(f"step: {json.dumps(step)}")
+        if "failed" in step:
+            phases.fail(f"step {len(told)}: {step['failed']}")
 
 
 @contextmanager
@@ -114,6 +129,13 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=5, help="steps of intensity (5)")
     parser.add_argument(
         "--soak", type=float, default=2.0, help="minutes of the soak, a simulated week each (2)"
+    )
+    parser.add_argument(
+        "--phases",
+        nargs="+",
+        choices=_PHASES,
+        default=_PHASES,
+        help="what is measured after the first plan (all of it)",
     )
     arguments = parser.parse_args()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -25,7 +25,9 @@ _BEGINNINGS = 8
 _MOST_ROUNDS = 100
 """Replicas of a way; blocks that need more have ways with larger ones, or none here."""
 _NOTHING = 1e-9
-_RELATIVE_GAP = 0.001
+_LEAST_GAP = 0.001
+_GAP_SHARE = 0.5
+"""Of the gap asked of a plan, for the choice of ways: that the ways are few costs as much again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -225,7 +227,7 @@ def _chosen(blocks: Blocks, ways: _Ways, objective: Vector, seconds: float) -> F
     found = solve_mixed(
         builder.program(),
         np.append(costs, objective[[formulation.nodes[pool.name] for pool in spec.pools]]),
-        relative_gap=_RELATIVE_GAP,
+        relative_gap=max(_LEAST_GAP, _GAP_SHARE * spec.relative_gap),
         time_limit_seconds=seconds,
     )
     return None if found.point is None else found.point[:size] > 0.5

@@ -7,6 +7,7 @@ The bound is that of replicas chosen anew, so nothing better is overlooked by mo
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import inf
 
 from ecoserve.api.llmserving import Objective
 from ecoserve.fleet.assemble import with_intensity
@@ -25,7 +26,10 @@ _NOTHING = 1e-12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Followed:
-    """The plan in figures under new intensities, and how far it is above their bound, as a share of that."""
+    """The plan in figures under new intensities, and how far it is above their bound, as a share of that.
+
+    Where it is farther than what is accepted the share is at most this, and the bound one of several.
+    """
 
     plan: Plan
     excess: float
@@ -78,11 +82,14 @@ class KeptPlan:
             and replace(snapshot, zones=known.zones, taken_at=known.taken_at, held=known.held) == known
         )
 
-    def at(self, snapshot: Snapshot) -> Followed:
-        """Return the plan at a snapshot's intensities; raises SolverError where the replicas can't serve the load."""
+    def at(self, snapshot: Snapshot, accepted: float = inf) -> Followed:
+        """Return the plan at a snapshot's intensities; raises SolverError where the replicas can't serve the load.
+
+        The bound is looked for until it tells whether the plan is within the `accepted` share of it.
+        """
         intensities = _intensities(snapshot)
         moved = self._held.reroute(intensities)
-        bound = self._held.lower_bound(intensities)
+        bound = self._held.lower_bound(intensities, moved.objective / (1.0 + accepted))
         shaped = replace(
             with_intensity(self._solved.snapshot, intensities),
             zones=snapshot.zones,

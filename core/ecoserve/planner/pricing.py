@@ -91,10 +91,11 @@ class PricedSession:
         self._copies = np.array(counts)
         self._fresh = True
 
-    def solve(self, enough: float = inf, tolerance: float = TOLERANCE) -> Solution:
+    def solve(self, enough: float = inf, tolerance: float = TOLERANCE, hopeless: float = -inf) -> Solution:
         """Minimise over all options that the program leaves open.
 
-        Options come in until the bound is `enough`, or within a relative tolerance of the least.
+        Options come in until the bound is `enough`, within a relative tolerance of the least, or sure to end below
+        `hopeless`.
         """
         offered = self.formulation.offered
         left = offered.within(self.session.program.open) & ~self.active
@@ -112,7 +113,8 @@ class PricedSession:
             costs = offered.within(self.session.program.reduced_costs(self.session.objective, duals))
             short = self._shortfall(np.where(left, costs, 0.0))
             bound = solution.objective - short
-            if bound >= enough or short <= tolerance * abs(solution.objective) + 1e-12:
+            near = short <= tolerance * abs(solution.objective) + 1e-12
+            if bound >= enough or near or solution.objective < hopeless:
                 return replace(solution, bound=bound)
             added = _most_wanted(self._groups, costs, left, self._per_round)
             left[added] = False

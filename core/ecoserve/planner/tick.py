@@ -9,6 +9,7 @@ made anew could save at most.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import inf
 
 import numpy as np
 
@@ -71,9 +72,9 @@ class HeldPlan:
         flows = flows_of(self._routes, np.where(shares > _NOISE, shares, 0.0))
         return Rerouted(solution.objective, split_flows(self._merged, flows))
 
-    def lower_bound(self, intensities: Mapping[str, float]) -> float:
-        """Return gCO2e/h that no plan under these intensities can be below."""
-        return self._solved(self._bound, intensities, _LOOSE).bound
+    def lower_bound(self, intensities: Mapping[str, float], hopeless: float = -inf) -> float:
+        """Return gCO2e/h that no plan under these intensities can be below; no good bound once it is below `hopeless`."""
+        return self._solved(self._bound, intensities, _LOOSE, hopeless).bound
 
     def marginals(self, intensities: Mapping[str, float]) -> MarginalsResult | None:
         """Return prices at the margin of replicas chosen anew under these intensities."""
@@ -88,7 +89,11 @@ class HeldPlan:
         return marginals(self._merged, self._formulation, prices + metrics["embodied"], own)
 
     def _solved(
-        self, priced: PricedSession, intensities: Mapping[str, float], tolerance: float = TOLERANCE
+        self,
+        priced: PricedSession,
+        intensities: Mapping[str, float],
+        tolerance: float = TOLERANCE,
+        hopeless: float = -inf,
     ) -> Solution:
         """Solve one of the programs under the zones' intensities; the others learn them when they are asked."""
         for name, grams in intensities.items():
@@ -98,7 +103,7 @@ class HeldPlan:
                 raise InvalidInputError(f"intensity of {name}", grams, "grams per kWh from zero up")
             self._zones[name] = grams
         priced.session.reprice(dict(enumerate(self._zones.values(), priced.formulation.program.columns)))
-        return priced.solve(tolerance=tolerance)
+        return priced.solve(tolerance=tolerance, hopeless=hopeless)
 
 
 def _priced(

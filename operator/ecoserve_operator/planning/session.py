@@ -13,6 +13,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from math import inf
 
 from ecoserve.errors import EcoserveError
 from ecoserve.fleet.snapshot import Snapshot
@@ -123,7 +124,7 @@ class PlanningSession:
             return None
         try:
             accepted = self._kept.accepted_excess + limits.fraction
-            followed = self._kept.at(snapshot)
+            followed = self._kept.at(snapshot, accepted)
         except EcoserveError:
             return None  # a plan made anew tells what is wrong
         if followed.plan.unserved:
@@ -153,15 +154,20 @@ class PlanningSession:
         gains = own_gains(held, best, snapshot)
         movers = self._patience.movers(gains, snapshot.taken_at, limits)
         due = self._patience.due(limits)
-        if not movers:
-            if followed is not None and self._kept is not None:
-                held = self._kept.completed(followed)
-            detail = f"the replicas stay: no serving's own change would gain {_worth(limits)}"
-            return Answer(plan=_priced(held, best), route=Route.KEPT, detail=detail, review_at=due)
-        if movers == gains.keys():
+        if movers and movers == gains.keys():
             return Answer(plan=best, route=Route.PLANNED, detail="planned anew")
-        mixed = _moved(snapshot, held, best, movers, limits)
-        if not near(mixed, best, snapshot, limits.at_once_fraction):
+        mixed = _moved(snapshot, held, best, movers, gains, limits) if movers else None
+        if mixed is None and (not movers or _may_stay(held, best, snapshot, movers, gains, limits)):
+            if followed is not None and self._kept is not None:
+                held = self._kept.completed(
+                    self._kept.at(snapshot).plan
+                )  # whose bound was not looked for to its end
+            why = f"no serving's own change would gain {_worth(limits)}"
+            why = "what some would gain is lost on nodes that others are left on" if movers else why
+            return Answer(
+                plan=_priced(held, best), route=Route.KEPT, detail=f"the replicas stay: {why}", review_at=due
+            )
+        if mixed is None or not near(mixed, best, snapshot, limits.at_once_fraction):
             self._patience.forget()
             detail = "planned anew: the changes that pay are possible only together with others"
             return Answer(plan=best, route=Route.PLANNED, detail=detail)
@@ -171,10 +177,18 @@ class PlanningSession:
         return Answer(plan=_priced(mixed, best), route=Route.PLANNED, detail=detail, review_at=due)
 
 
-def _moved(snapshot: Snapshot, held: Plan, best: Plan, movers: Set[str], limits: Hysteresis) -> Plan:
+def _moved(
+    snapshot: Snapshot,
+    held: Plan,
+    best: Plan,
+    movers: Set[str],
+    gains: Mapping[str, float],
+    limits: Hysteresis,
+) -> Plan | None:
     """Return the plan of movers as in the best plan and the others as they run; it is searched for only where that disappoints.
 
-    Of a large cluster, whose search would not come to an end, it may disappoint as far as a searched one may.
+    Of a large cluster, whose search would not come to an end, it may disappoint as far as a searched one may. None where it
+    does so by more, or is no better than what runs though nobody has to move.
     """
     stays = {
         item.configuration: snapshot.held[item.configuration]
@@ -185,10 +199,26 @@ def _moved(snapshot: Snapshot, held: Plan, best: Plan, movers: Set[str], limits:
     plan = pinned_plan(snapshot, best, Pinned(replicas=stays | moves))
     if keeps_promise(plan, held, best, snapshot, movers, limits.fraction):
         return plan
-    large = any(len(part.spec.options) > SEARCHED_OPTIONS for part in best.instances)
-    if large and near(plan, best, snapshot, limits.at_once_fraction) and near(plan, held, snapshot, 0.0):
-        return plan
-    return pinned_plan(snapshot, best, Pinned(replicas=snapshot.held, free=movers))
+    if not any(len(part.spec.options) > SEARCHED_OPTIONS for part in best.instances):
+        return pinned_plan(snapshot, best, Pinned(replicas=snapshot.held, free=movers))
+    of_use = _must(movers, gains) or near(plan, held, snapshot, 0.0)
+    return plan if of_use and near(plan, best, snapshot, limits.at_once_fraction) else None
+
+
+def _may_stay(
+    held: Plan,
+    best: Plan,
+    snapshot: Snapshot,
+    movers: Set[str],
+    gains: Mapping[str, float],
+    limits: Hysteresis,
+) -> bool:
+    """Whether all may stay though some would gain by themselves: nobody has to move, and moving all gains next to nothing."""
+    return not _must(movers, gains) and near(held, best, snapshot, limits.fraction)
+
+
+def _must(movers: Set[str], gains: Mapping[str, float]) -> bool:
+    return any(gains[name] == inf for name in movers)
 
 
 def _look_once_for_garbage() -> None:

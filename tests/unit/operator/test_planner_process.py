@@ -5,12 +5,16 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ecoserve_operator.planning.child import encode
 from ecoserve_operator.planning.process import PlannerFailedError, PlannerProcess
+
+AUTOGROUP = Path("/proc/self/autogroup")
+GROUPED = AUTOGROUP.exists() and bool(AUTOGROUP.read_text())
 
 
 def _played(*calls: Any, limit_seconds: float = 20.0) -> list[Any]:
@@ -75,6 +79,21 @@ def test_what_nobody_waits_for_leaves_the_processor_to_plans() -> None:
 
     plans, reports = (asyncio.run(niceness(PlannerProcess(60.0, yields=yields))) for yields in (False, True))
     assert reports == min(19, plans + 10)
+
+
+@pytest.mark.skipif(not GROUPED, reason="this kernel does not share processors out by sessions")
+def test_what_nobody_waits_for_yields_to_other_sessions_too() -> None:
+    """Its session is its own, and niceness counts within a session only."""
+
+    async def group(process: PlannerProcess) -> str:
+        try:
+            return await process.call(Path.read_text, AUTOGROUP)
+        finally:
+            await process.close()
+
+    plans, reports = (asyncio.run(group(PlannerProcess(60.0, yields=yields))) for yields in (False, True))
+    assert plans.endswith("nice 0\n")
+    assert reports.endswith("nice 10\n")
 
 
 def _orphaned(sent: bytes) -> tuple[int, str]:

@@ -17,8 +17,11 @@ from ecoserve.fleet.nodes import NodeFacts, Resources
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.planner.build import SearchEffort
 from ecoserve.planner.instance import parse_instance
+from ecoserve.planner.pinned import pinned_plan
+from ecoserve.planner.pinning import Pinned
 from ecoserve.planner.plan import Plan, make_plan
 from ecoserve.planner.solver import solve
+from ecoserve_operator.planning.hysteresis import own_gains
 from ecoserve_operator.planning.session import Answer, PlanningSession, Route
 from ecoserve_operator.settings import Settings
 
@@ -253,3 +256,48 @@ def test_replicas_that_stay_are_added_to_or_go_where_the_load_could_not_be_serve
     moved = PlanningSession().answer(replace(asked(0.95 * most_of_all), **stays), HYSTERESIS).plan
     assert not moved.unserved
     assert replicas(moved).get(small, 0) < 6
+
+
+@pytest.mark.parametrize(("elsewhere", "route"), [(300.0, Route.PLANNED), (6_000.0, Route.KEPT)])
+def test_in_a_large_cluster_nobody_leaves_a_node_to_others_at_a_loss(
+    monkeypatch: pytest.MonkeyPatch, elsewhere: float, route: Route
+) -> None:
+    """Two servings share a node, and the gain of one alone is above what moves at once: it would turn on a second one.
+
+    So both move, or none where that gains next to nothing beside what a third one emits.
+    """
+    monkeypatch.setattr("ecoserve_operator.planning.session.SEARCHED_OPTIONS", 0)
+    (demand,) = world().servings
+    assert demand.online is not None
+    buckets = (replace(demand.online.buckets[0], share=1.0),)
+    places: tuple[tuple[str, float, dict[str, str]], ...] = (
+        ("n/a", 0.1, {"place": "shared"}),
+        ("n/b", 3.0, {"place": "shared"}),
+        ("n/c", 3.0, {"place": "north"}),
+    )
+    west, east = (replace(pool, selector=(("place", "shared"),)) for pool in world().pools)
+    north = replace(west, name="north", zone="north", selector=(("place", "north"),))
+    first = replace(
+        world(),
+        pools=(west, east, north),
+        zones=(*world().zones, replace(world().zones[0], name="north")),
+        servings=tuple(
+            replace(
+                demand,
+                name=name,
+                node_selector=selector,
+                online=replace(demand.online, rate_per_second=rate, buckets=buckets),
+            )
+            for name, rate, selector in places
+        ),
+    )
+    planned = make_plan(with_intensity(first, {"west": 300.0, "east": 330.0, "north": elsewhere}))
+    now = after(first, planned, west=300.0, east=280.0, north=elsewhere)
+    best = make_plan(now)
+    held = pinned_plan(now, best, Pinned(replicas=now.held))
+    less, more = sorted(own_gains(held, best, now).values())
+    assert HYSTERESIS.fraction < less < more
+    answer = PlanningSession().answer(now, replace(HYSTERESIS, at_once_fraction=(less + more) / 2))
+    assert answer.route is route
+    assert replicas(answer.plan) == (now.held if route is Route.KEPT else replicas(best))
+    assert answer.plan.grams_per_hour <= held.grams_per_hour * (1.0 + 1e-9)
