@@ -23,6 +23,8 @@ from ecoserve.workload.slices import ServingDemand, Slice, slices_of
 
 _SERVINGS_AT_FIRST = 4
 """Few enough that a piece is done within the time of a plan on a small part of a core, too."""
+_SERVINGS_AT_MOST = 16
+"""More are hardly quicker together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +107,7 @@ class Learner:
             if now - began > seconds:
                 self._servings_at_once = max(1, self._servings_at_once // 2)
             elif count_capacities() != known:  # what is known tells nothing of how long a search takes
-                self._servings_at_once += 1
+                self._servings_at_once = min(_SERVINGS_AT_MOST, 2 * self._servings_at_once)
             if now > ends:
                 return next(servings, None) is None
         return True

@@ -278,14 +278,14 @@ def test_capacities_are_learned_in_pieces() -> None:
 def test_a_piece_is_of_as_many_servings_as_the_time_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock that is a second later at each look, a piece of any size takes a second."""
     monkeypatch.setattr(learning, "monotonic", itertools.count().__next__)
-    learner, four, five = Learner(), servings(4, 400), servings(5, 500)
+    learner, four, twelve = Learner(), servings(4, 400), servings(12, 500)
     assert learner.learn(four, 1.5)
-    assert learner.learn(five, 1.5), "one more, as the piece before took less"
-    assert not Learner().learn(five, 1.5)
-    assert learner.learn(five, 1.5)
-    assert not learner.learn(servings(7, 600), 1.5), "that five are known already tells nothing"
-    assert learner.learn(five, 0.5)
-    assert not learner.learn(four, 0.5), "half as many, as the piece before took longer"
+    assert learner.learn(four, 1.5)
+    assert not learner.learn(twelve, 1.5), "eight may be tried, and not more for what was known already"
+    assert learner.learn(twelve, 1.5), "twice as many, as the piece before took less"
+    assert not Learner().learn(twelve, 1.5)
+    assert learner.learn(twelve, 0.5)
+    assert not learner.learn(twelve, 0.5), "half as many, as the piece before took longer"
 
 
 def test_a_replica_leaves_a_zone_that_turned_though_a_single_one_is_far_above_any_bound() -> None:
