@@ -2,10 +2,15 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models import units
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from ecoserve_extender.metrics import Metrics as ExtenderMetrics
 from ecoserve_operator.monitoring.alerts import build_alert_rules
@@ -69,6 +74,29 @@ def test_panels_lie_side_by_side() -> None:
         taken |= cells
     ids = [panel["id"] for panel in build_dashboard()["panels"]]
     assert len(set(ids)) == len(ids)
+
+
+def not_in(there: Any, given: Any, path: str) -> Iterator[str]:
+    """Fields and values of what was given that are not in what came of it."""
+    if isinstance(given, dict) and isinstance(there, dict):
+        for name, child in given.items():
+            yield from not_in(there.get(name, KeyError), child, f"{path}.{name}")
+    elif isinstance(given, list) and isinstance(there, list) and len(given) == len(there):
+        for place, child in enumerate(given):
+            yield from not_in(there[place], child, f"{path}[{place}]")
+    elif given != there:
+        yield path
+
+
+def test_grafana_knows_every_field_of_the_dashboard() -> None:
+    """Read by the types that Grafana publishes, which leave out what they do not know, and written again."""
+    register_default_plugins()
+    given = build_dashboard()
+    there = json.loads(JSONEncoder(sort_keys=True).encode(Dashboard.from_json(given)))
+    assert list(not_in(there, given, "dashboard")) == []
+    panels = [panel for panel in given["panels"] if panel["type"] != "row"]
+    known = {unit for unit in vars(units).values() if isinstance(unit, str)}
+    assert {panel["fieldConfig"]["defaults"]["unit"] for panel in panels} <= known
 
 
 def test_the_documentation_lists_each_metric_with_its_type() -> None:
