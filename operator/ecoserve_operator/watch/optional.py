@@ -25,13 +25,15 @@ from ecoserve_operator.watch.world import World
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 5.0
+_FORBIDDEN = 403
 _KINDS = (SCALED_OBJECT, HTTP_ROUTE, INFERENCE_POOL)
 
 
 class OptionalKinds:
     """Follows which of them are served; `changed` is told of each that has come or gone since the first look.
 
-    `seen` is set after the first look: before it, what KEDA scales would be taken for ours to scale.
+    `seen` is set after the first look, also where that is forbidden: before it, what KEDA scales would be taken for
+    ours to scale.
     """
 
     def __init__(self, api: KubeApi, world: World, changed: Callable[[Kind], None]) -> None:
@@ -50,6 +52,8 @@ class OptionalKinds:
                 await self.look()
             except (ApiRefusedError, ApiUnreachableError) as error:
                 problem = str(error)
+                if isinstance(error, ApiRefusedError) and error.status == _FORBIDDEN:
+                    self.seen.set()  # no waiting helps: the autoscalers of KEDA have to do
             if problem and problem != told:
                 logger.warning("kinds of other projects are left as they were last seen: %s", problem)
             told = problem

@@ -11,15 +11,15 @@ from ecoserve_operator.watch.world import Nudges, World
 
 
 class _Api:
-    """An API server that knows these kinds, with their objects, or refuses all."""
+    """An API server that knows these kinds, with their objects, or refuses all with a status."""
 
     def __init__(self) -> None:
         self.kinds: dict[Kind, list[dict[str, Any]]] = {}
-        self.refuses = False
+        self.refuses = 0
 
     async def serves(self, kind: Kind) -> bool:
         if self.refuses:
-            raise ApiRefusedError(503, "not yet")
+            raise ApiRefusedError(self.refuses, "not yet")
         return kind in self.kinds
 
     async def list(self, kind: Kind) -> list[dict[str, Any]]:
@@ -73,6 +73,20 @@ def test_what_is_there_at_the_first_look_has_not_come() -> None:
     asyncio.run(play())
 
 
+def test_where_looking_is_forbidden_nothing_waits_for_it(caplog: pytest.LogCaptureFixture) -> None:
+    async def play() -> None:
+        api = _Api()
+        api.refuses = 403
+        kinds = OptionalKinds(api, World(nudges=Nudges(0.0)), lambda _: None)  # type: ignore[arg-type]
+        task = asyncio.create_task(kinds.run())
+        async with asyncio.timeout(30):
+            await kinds.seen.wait()
+        task.cancel()
+
+    asyncio.run(play())
+    assert "left as they were last seen" in caplog.text
+
+
 def test_while_the_api_server_does_not_answer_what_was_seen_last_counts(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -82,21 +96,21 @@ def test_while_the_api_server_does_not_answer_what_was_seen_last_counts(
         api, world = _Api(), World(nudges=Nudges(0.0))
         kinds = OptionalKinds(api, world, lambda _: None)  # type: ignore[arg-type]
         api.kinds = {SCALED_OBJECT: [scaled("a")]}
-        api.refuses = True
+        api.refuses = 503
         task = asyncio.create_task(kinds.run())
         async with asyncio.timeout(30):
             while not caplog.records:
                 await asyncio.sleep(0.01)
             assert not kinds.seen.is_set()
-            api.refuses = False
+            api.refuses = 0
             await kinds.seen.wait()
             assert targets(world) == {("n", "a-scales")}
             caplog.clear()
-            api.refuses = True
+            api.refuses = 503
             while not caplog.records:
                 await asyncio.sleep(0.01)
             assert targets(world) == {("n", "a-scales")}
-            api.refuses, api.kinds = False, {}
+            api.refuses, api.kinds = 0, {}
             while world.scaled_objects:
                 await asyncio.sleep(0.01)
         task.cancel()
