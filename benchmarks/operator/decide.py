@@ -73,9 +73,11 @@ def main() -> int:
         replicas = {item.configuration: item.replicas for item in answer.plan.placements}
         moved = {key for key in replicas.keys() | held.keys() if replicas.get(key) != held.get(key)}
         held = replicas
+        explaining, _ = _timed(session.explained)
         afterwards, _ = _timed(session.export)
         row: dict[str, Any] = {
             "answer_cpu_seconds": round(seconds, 2),
+            "explaining_cpu_seconds": round(explaining, 2),
             "afterwards_cpu_seconds": round(afterwards, 2),
             "route": answer.route,
             "deployments_changed": len(moved),

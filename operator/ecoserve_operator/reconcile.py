@@ -81,6 +81,8 @@ class Reconciler:
         await self.reporter.report_plan(decision, self.comparer.latest)
         selectors = {pool.name: pool.selector for pool in decision.snapshot.pools}
         acted = await self.actor.act(decision.choices, selectors)
+        decision = await self.planner.explain(decision)
+        await self.reporter.report_plan(decision, self.comparer.latest)
         if is_new:
             self.metrics.plan_seconds.observe(planned_at - since)
             self.metrics.plans.labels("failed" if decision.failure else decision.route.name.lower()).inc()

@@ -39,7 +39,8 @@ def placement_plan_spec(
 ) -> PlacementPlanSpec:
     """Return the spec of a plan, or of what was taken of it where `placements` says so.
 
-    The id is a digest of all but the time and the design points: equal decisions are recognised by it.
+    The id is a digest of what was decided, without the time, the design points and the reasons: equal decisions are recognised
+    by it, and it is the same before a plan's reasons are known.
     """
     taken = plan.placements if placements is None else placements
     operational = _rounded(sum(item.operational_grams_per_hour for item in taken))
@@ -90,11 +91,22 @@ def placement_plan_spec(
     unnamed = PlacementPlanSpec(id="", planned_at="", **content)
     return unnamed.model_copy(
         update={
-            "id": f"plan-{hashlib.sha256(unnamed.model_dump_json().encode()).hexdigest()[:10]}",
+            "id": _identity(unnamed),
             "planned_at": written_utc(plan.taken_at),
             "design_points": tuple(design_points),
         }
     )
+
+
+def _identity(spec: PlacementPlanSpec) -> str:
+    """Return the id of a plan by what it decides."""
+    decided = spec.model_copy(
+        update={
+            **dict.fromkeys(("reuse", "slices", "margins", "binding"), ()),
+            "placements": tuple(item.model_copy(update={"reason": ""}) for item in spec.placements),
+        }
+    )
+    return f"plan-{hashlib.sha256(decided.model_dump_json().encode()).hexdigest()[:10]}"
 
 
 def design_point_rows(design_points: DesignPoints) -> tuple[DesignPoint, ...]:

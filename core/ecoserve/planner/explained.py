@@ -2,9 +2,14 @@
 
 from dataclasses import replace
 
-from ecoserve.planner.margins import explain
+from ecoserve.planner.margins import explain, outline
 from ecoserve.planner.plan import Plan
 from ecoserve.planner.slo_limits import slo_limits
+
+
+def outlined(plan: Plan) -> Plan:
+    """Return the plan with that part of its explanation that takes no time, which is what pods are steered by."""
+    return replace(plan, explanation=outline(plan.solved))
 
 
 def explained(plan: Plan) -> Plan:

@@ -6,8 +6,8 @@ Prices and values are duals of the linear relaxation (see `planner.marginals`). 
 carbon, gCO2e per 1,000 requests and gCO2e/h.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from ecoserve.api.llmserving import Objective
 from ecoserve.planner.configurations import Configuration
@@ -99,45 +99,58 @@ _Way = tuple[float, tuple[str, ...]]
 """What a whole slice costs on one configuration, or on one per phase, and which these are."""
 
 
-def explain(parts: Iterable[Solved]) -> Explanation:
-    """Return the margins of everything that was solved."""
-    solved = [
-        (part, part.instance, part.result)
-        for part in parts
-        if part.instance is not None and part.result is not None
-    ]
+def outline(parts: Iterable[Solved]) -> Explanation:
+    """Return what the solver told itself, in no time: objectives and what nodes are worth, no slices, servings and constraints."""
     objectives: list[SolvedObjective] = []
+    node_values: dict[str, float] = {}
+    for part in parts:
+        if part.instance is None or part.result is None:
+            continue
+        objectives.append(
+            SolvedObjective(
+                objective=Objective(part.instance.spec.objective),
+                value=part.result.objective,
+                lower_bound=part.result.lower_bound,
+                instance=part.instance.metadata.name,
+            )
+        )
+        if part.result.marginals is not None:
+            left_over = _left_over(part)
+            for name, value in part.result.marginals.nodes.items():
+                if name not in left_over:
+                    node_values[name] = max(value, node_values.get(name, 0.0))
+    return Explanation(
+        objectives=tuple(objectives), slices=(), servings=(), node_values=node_values, binding=()
+    )
+
+
+def explain(parts: Sequence[Solved]) -> Explanation:
+    """Return the margins of everything that was solved."""
     slices: list[SliceMargin] = []
     servings: list[ServingMargin] = []
     binding: list[Binding] = []
-    node_values: dict[str, float] = {}
-    for part, instance, result in solved:
-        objectives.append(
-            SolvedObjective(
-                objective=Objective(instance.spec.objective),
-                value=result.objective,
-                lower_bound=result.lower_bound,
-                instance=instance.metadata.name,
-            )
-        )
-        own = tuple(_Slices(part, result).margins())
+    for part in parts:
+        if part.instance is None or part.result is None:
+            continue
+        own = tuple(_Slices(part, part.result).margins())
         slices += own
-        servings += _servings(own, Objective(instance.spec.objective))
-        if result.marginals is not None:
-            rest = {
-                pool.name for pool in part.snapshot.pools if pool.part_of is not None
-            }  # nobody can buy those
-            for name, value in result.marginals.nodes.items():
-                if name not in rest:
-                    node_values[name] = max(value, node_values.get(name, 0.0))
-            binding += [_binding(part, item) for item in result.marginals.binding if item.name not in rest]
-    return Explanation(
-        objectives=tuple(objectives),
+        servings += _servings(own, Objective(part.instance.spec.objective))
+        if part.result.marginals is not None:
+            left_over = _left_over(part)
+            binding += [
+                _binding(part, item) for item in part.result.marginals.binding if item.name not in left_over
+            ]
+    return replace(
+        outline(parts),
         slices=tuple(sorted(slices, key=lambda item: (item.serving, -item.requests_per_second, item.slice))),
         servings=tuple(sorted(servings, key=lambda item: (item.serving, item.traffic_class))),
-        node_values=node_values,
         binding=tuple(sorted(binding, key=lambda item: (-item.value, item.kind, item.name))),
     )
+
+
+def _left_over(part: Solved) -> set[str]:
+    """Return the pools that are what others left on nodes in use: nobody can buy those."""
+    return {pool.name for pool in part.snapshot.pools if pool.part_of is not None}
 
 
 class _Slices:

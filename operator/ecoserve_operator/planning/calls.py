@@ -70,6 +70,11 @@ def plan_snapshot(snapshot: Snapshot, hysteresis: Hysteresis) -> Answer:
     return _session.answer(snapshot, hysteresis)
 
 
+def explain_plan() -> Plan | None:
+    """The plan of the last answer of this process with its reasons; None where there is none, as it began anew."""
+    return _session.explained()
+
+
 def export_instances() -> Exported:
     """The instances behind the last answer of this process."""
     return _session.export()

@@ -6,7 +6,7 @@ trouble never changes what another gets.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from ecoserve.fleet.snapshot import Snapshot
@@ -68,6 +68,17 @@ def hold(choice: Choice | None, serving: str, reason: str, problem: str) -> Choi
     """Keep what a serving has, whatever the reason."""
     placements = choice.placements if choice is not None else ()
     return Choice(serving=serving, taken=Taken.HELD, placements=placements, reason=reason, problem=problem)
+
+
+def with_reasons_of(plan: Plan, choice: Choice) -> Choice:
+    """The choice with the sentences of the plan that it was taken from, which had only figures then."""
+    if choice.taken is Taken.HELD:
+        return choice
+    reasons = {item.configuration: item.reason for item in plan.of_serving(choice.serving)}
+    placements = tuple(
+        replace(item, reason=reasons.get(item.configuration, "")) for item in choice.placements
+    )
+    return replace(choice, placements=placements)
 
 
 def missing_pool(choices: Iterable[Choice], snapshot: Snapshot) -> str | None:

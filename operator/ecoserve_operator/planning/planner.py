@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.planner.plan import Plan
-from ecoserve_operator.planning.calls import export_instances, plan_snapshot, warm_up
+from ecoserve_operator.planning.calls import explain_plan, export_instances, plan_snapshot, warm_up
 from ecoserve_operator.planning.capacities import Capacities
-from ecoserve_operator.planning.decision import Choice, choose, hold
+from ecoserve_operator.planning.decision import Choice, choose, hold, with_reasons_of
 from ecoserve_operator.planning.process import PlannerFailedError, PlannerProcess
 from ecoserve_operator.planning.session import Exported, Route
 from ecoserve_operator.planning.snapshot import View, same_question, what_changed
@@ -26,7 +26,8 @@ class Decision:
     """A plan, the snapshot it answers, and what each serving gets; `plan` is None before the first one.
 
     `route` and `detail` tell how the plan was found; `changes` say what was new in the question, `failure` why it
-    went without an answer of its own, `review_at` when the same question is asked again.
+    went without an answer of its own, `review_at` when the same question is asked again. Until it is `explained`, a plan has
+    figures only.
     """
 
     snapshot: Snapshot
@@ -38,6 +39,7 @@ class Decision:
     review_at: datetime | None = None
     changes: tuple[str, ...] = ()
     failure: str = ""
+    explained: bool = True
 
 
 class Planner:
@@ -87,6 +89,21 @@ class Planner:
         self._carried_out = self._carried_out and not is_new
         return decision, not self._carried_out
 
+    async def explain(self, decision: Decision) -> Decision:
+        """Return the last decision with the reasons of its plan; where they can't be had it is left without."""
+        if decision.explained:
+            return decision
+        try:
+            plan = await self._process.call(explain_plan)
+        except PlannerFailedError as error:
+            logger.warning("the plan is told without reasons: %s", error)
+            plan = None
+        self._last = replace(decision, explained=True)
+        if plan is not None:
+            choices = {name: with_reasons_of(plan, choice) for name, choice in decision.choices.items()}
+            self._last = replace(self._last, plan=plan, choices=choices)
+        return self._last
+
     def note_carried_out(self) -> None:
         """Take down that a pass over the last decision has ended well: until then its retries are as the first."""
         self._carried_out = True
@@ -131,6 +148,7 @@ class Planner:
             detail=answer.detail,
             review_at=answer.review_at,
             changes=what_changed(self._last.snapshot if self._last is not None else None, snapshot),
+            explained=False,
         )
 
     def _with_refused(self, choices: Mapping[str, Choice], view: View) -> dict[str, Choice]:

@@ -17,13 +17,12 @@ from math import inf
 
 from ecoserve.errors import EcoserveError
 from ecoserve.fleet.snapshot import Snapshot
-from ecoserve.planner.explained import explained
+from ecoserve.planner.explained import explained, outlined
 from ecoserve.planner.follow import KeptPlan
 from ecoserve.planner.pinned import pinned_plan
 from ecoserve.planner.pinning import Pinned
 from ecoserve.planner.plan import Plan, make_plan
 from ecoserve.planner.reasons import with_reasons
-from ecoserve.planner.solved import Solved
 from ecoserve.planner.solver import SEARCHED_OPTIONS
 from ecoserve_operator.planning.hysteresis import Hysteresis, Patience, keeps_promise, near, own_gains
 
@@ -44,7 +43,7 @@ class Route(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A plan with its explanation, without what was solved; how it was found, in an enum and a sentence.
+    """A plan in figures, without what was solved, and how it was found, in an enum and a sentence; its reasons come later.
 
     `review_at` is when the same question is to be asked again, as a gain will have lasted by then.
     """
@@ -78,7 +77,7 @@ class PlanningSession:
         self._patience = Patience()
         self._kept: KeptPlan | None = None
         self._searched_at: datetime | None = None
-        self._solved: tuple[Solved, ...] = ()
+        self._taken: Plan | None = None
 
     def answer(self, snapshot: Snapshot, limits: Hysteresis) -> Answer:
         """Return the plan of a snapshot."""
@@ -89,9 +88,15 @@ class PlanningSession:
             follows = KeptPlan.can_follow(found.plan)
             self._kept = KeptPlan(snapshot, found.plan) if follows else None
             self._searched_at = snapshot.taken_at
-        self._solved = found.plan.solved
-        plan = replace(explained(with_reasons(found.plan)), solved=())
-        return replace(found, plan=plan)
+        self._taken = found.plan
+        return replace(found, plan=replace(outlined(found.plan), solved=()))
+
+    def explained(self) -> Plan | None:
+        """Return the plan of the last answer with its reasons; None before there was one.
+
+        It takes a quarter of the answer's time again, and to act on a plan its figures are enough.
+        """
+        return None if self._taken is None else replace(explained(with_reasons(self._taken)), solved=())
 
     def export(self) -> Exported:
         """Return the instances of the last answer, one per objective, each its JSON in xz.
@@ -102,7 +107,7 @@ class PlanningSession:
             _ = self._kept.accepted_excess
         _look_once_for_garbage()
         files = {}
-        for part in self._solved:
+        for part in self._taken.solved if self._taken is not None else ():
             if part.instance is not None:
                 spec = part.instance.spec
                 limit = max(spec.time_limit_seconds, _REPLAY_SECONDS)

@@ -16,7 +16,9 @@ from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot, serving_dema
 from ecoserve.fleet.nodes import NodeFacts, Resources
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.planner.build import SearchEffort
+from ecoserve.planner.document import placement_plan_spec
 from ecoserve.planner.instance import parse_instance
+from ecoserve.planner.margins import Explanation
 from ecoserve.planner.pinned import pinned_plan
 from ecoserve.planner.pinning import Pinned
 from ecoserve.planner.plan import Plan, make_plan
@@ -84,6 +86,13 @@ def replicas(plan: Plan) -> dict[str, int]:
     return {item.configuration: item.replicas for item in plan.placements}
 
 
+def explanation(session: PlanningSession) -> Explanation:
+    plan = session.explained()
+    assert plan is not None
+    assert plan.explanation is not None
+    return plan.explanation
+
+
 def exported(session: PlanningSession) -> dict[str, Any]:
     files = session.export().files
     return {name: json.loads(lzma.decompress(content)) for name, content in files.items()}
@@ -93,7 +102,7 @@ def test_a_small_move_of_the_grid_is_followed_with_the_same_replicas() -> None:
     session, first = PlanningSession(), world()
     planned = session.answer(first, HYSTERESIS)
     assert planned.route is Route.PLANNED
-    assert planned.plan.explanation is not None
+    before = explanation(session)
     answer = session.answer(after(first, planned.plan, west=301.0, east=319.0), HYSTERESIS)
     assert answer.route is Route.REROUTED
     assert "only intensities changed" in answer.detail
@@ -101,10 +110,26 @@ def test_a_small_move_of_the_grid_is_followed_with_the_same_replicas() -> None:
     assert {zone.name: zone.carbon_intensity for zone in answer.plan.zones} == {"west": 301.0, "east": 319.0}
     assert answer.plan.grams_per_hour > planned.plan.grams_per_hour
     assert sum(item.share for item in answer.plan.placements) == pytest.approx(1.0)
-    assert answer.plan.explanation is not None
-    assert answer.plan.explanation.servings[0].marginal > planned.plan.explanation.servings[0].marginal
+    assert explanation(session).servings[0].marginal > before.servings[0].marginal
     assert answer.plan.bounds is not None
     assert answer.plan.bounds.fluid <= answer.plan.bounds.lp <= answer.plan.grams_per_hour + 1e-9
+
+
+def test_an_answer_has_the_figures_of_its_plan_and_the_reasons_come_when_they_are_asked_for() -> None:
+    session = PlanningSession()
+    assert session.explained() is None
+    for asked in (world(), world("carbon", "cost")):
+        plan = session.answer(asked, HYSTERESIS).plan
+        whole = session.explained()
+        assert whole is not None
+        assert all(item.reason for item in whole.placements)
+        assert explanation(session).slices
+        bare = tuple(replace(item, reason="") for item in whole.placements)
+        assert replace(whole, placements=bare, reuse=(), explanation=plan.explanation) == plan
+        one, other = placement_plan_spec(plan), placement_plan_spec(whole)
+        assert one.id == other.id
+        assert one.pools == other.pools, "what a node is worth is told at once"
+        assert one.objectives == other.objectives
 
 
 def test_a_rerouted_plan_is_that_of_its_replicas_solved_anew() -> None:
