@@ -24,7 +24,7 @@ from ecoserve_operator.planning.calls import compare_objectives, learn_capacitie
 from ecoserve_operator.planning.capacities import Capacities
 from ecoserve_operator.planning.decision import Choice, Taken, choose, hold, missing_pool
 from ecoserve_operator.planning.emission import emissions
-from ecoserve_operator.planning.planner import Planner
+from ecoserve_operator.planning.planner import Decision, Planner
 from ecoserve_operator.planning.process import PlannerProcess
 from ecoserve_operator.planning.session import PlanningSession, Route, same_replicas
 from ecoserve_operator.planning.snapshot import View, same_question
@@ -240,6 +240,27 @@ def test_a_decision_is_a_new_one_until_a_pass_over_it_has_ended_well() -> None:
         return new
 
     assert asyncio.run(run()) == [True, True, False]
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_decision_gets_its_reasons_once_and_goes_without_where_its_process_has_died(*, dies: bool) -> None:
+    async def run() -> tuple[Decision, Decision, Decision]:
+        planner, view = Planner(Settings(), Capacities()), View(snapshot=snapshot(), refused={})
+        decided, _ = await planner.decide(view, {})
+        if dies:
+            await planner.close()
+        told = await planner.explain(decided)
+        again, _ = await planner.decide(view, {})
+        await planner.close()
+        return decided, told, again
+
+    decided, told, again = asyncio.run(run())
+    (before,), (after,) = (each.choices["n/chat"].placements for each in (decided, told))
+    assert (decided.explained, told.explained, before.reason) == (False, True, "")
+    assert bool(after.reason) is not dies
+    assert replace(after, reason="") == before
+    assert again.plan == told.plan
+    assert again.explained
 
 
 def test_what_one_process_found_about_replicas_is_known_to_the_next() -> None:
