@@ -3,7 +3,7 @@
 The client library brings credentials, TLS and connections. Its informer is not used: it holds every object whole
 (generated models of 50,000 pods are gigabytes), and its watch doesn't notice a connection that went silent.
 
-The list is read in pages, each asked for while the one before is taken in, and ended by pruning what is gone; the watch then
+The list is read in pages, of pods and nodes as protobuf, each asked for while the one before is taken in, and ended by pruning what is gone; the watch then
 goes on from the list's version. A watch that ends or breaks is resumed from the last version seen; 410 Gone lists anew. Bookmarks arrive about every minute:
 a watch that stays silent for longer is dead, however healthy its socket looks.
 """
@@ -23,11 +23,13 @@ from kubernetes.aio.client import ApiClient
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from ecoserve.errors import InvalidInputError
+from ecoserve_extender.cache import protobuf
 from ecoserve_extender.cache.objects import ObjectMeta
 from ecoserve_extender.cache.server_clock import ServerClock
 
 logger = logging.getLogger(__name__)
 
+_JSON = "application/json"
 _PAGE = 2_000
 """Objects per page, a few megabytes of pods: the API server pays for each page beside what is on it."""
 _AT_ONCE = 50  # objects, about a millisecond
@@ -100,6 +102,8 @@ class Resource(Generic[T]):
     path: str
     kind: type[T]
     field_selector: str | None = None
+    from_protobuf: Callable[[bytes], protobuf.ListPart[T]] | None = None
+    """How a list of built-in objects is read where the API server sends it as protobuf; custom ones are JSON only."""
     optional: bool = False
     """Whether the kind may not be installed: then it counts as an empty list, looked for again and again."""
 
@@ -166,36 +170,41 @@ class Reflector(Generic[T]):
         version = ""
         async with aclosing(self._pages()) as pages:
             async for page in pages:
-                for count, item in enumerate(page.items or ()):
+                for count, item in enumerate(page.items):
                     keys.add(self._put(item))
                     if count % _AT_ONCE == 0:
                         await asyncio.sleep(
                             0
                         )  # questions are answered, and the next page is asked for, in between
-                version = page.metadata.resource_version
+                version = page.version
         self._sink.keep_only(keys)
         logger.info("listed", extra={"resource": self.resource.name, "count": len(keys)})
         return version
 
-    async def _pages(self) -> AsyncGenerator[_Page[T]]:
+    async def _pages(self) -> AsyncGenerator[protobuf.ListPart[T]]:
         """Give out the pages of the list; the API server makes the next one meanwhile."""
-        asked: asyncio.Task[_Page[T]] | None = asyncio.create_task(self._page(""))
+        asked: asyncio.Task[protobuf.ListPart[T]] | None = asyncio.create_task(self._page(""))
         try:
             while asked is not None:
                 page = await asked
-                token = page.metadata.continue_token
-                asked = asyncio.create_task(self._page(token)) if token else None
+                asked = asyncio.create_task(self._page(page.more)) if page.more else None
                 yield page
         finally:
             if asked is not None:
                 asked.cancel()
 
-    async def _page(self, token: str) -> _Page[T]:
+    async def _page(self, token: str) -> protobuf.ListPart[T]:
         query = {"limit": str(_PAGE)} | ({"continue": token} if token else {})
-        async with self._get(query) as response:
-            page = self._page_decoder.decode(await response.read())
-        self._heard = monotonic()
-        return page
+        read = self.resource.from_protobuf
+        accept = f"{protobuf.MEDIA_TYPE},{_JSON}" if read is not None else _JSON
+        async with self._get(query, accept) as response:
+            body = await response.read()
+            self._heard = monotonic()
+            if read is not None and response.content_type == protobuf.MEDIA_TYPE:
+                return read(body)
+        page = self._page_decoder.decode(body)
+        about = page.metadata
+        return protobuf.ListPart(about.resource_version, about.continue_token, iter(page.items or ()))
 
     async def _watch(self) -> None:
         query = {
@@ -233,14 +242,14 @@ class Reflector(Generic[T]):
             return item.metadata.name
 
     @asynccontextmanager
-    async def _get(self, query: dict[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _get(self, query: dict[str, str], accept: str = _JSON) -> AsyncIterator[aiohttp.ClientResponse]:
         if self.resource.field_selector is not None:
             query = query | {"fieldSelector": self.resource.field_selector}
         method, url, headers, body, _ = await self._client.param_serialize(
             "GET",
             self.resource.path,
             query_params=list(query.items()),
-            header_params={"Accept": "application/json", "Accept-Encoding": "identity"},
+            header_params={"Accept": accept, "Accept-Encoding": "identity"},
             auth_settings=["BearerToken"],
         )
         answer = await self._client.call_api(method, url, headers, body, _request_timeout=self._timeout)
@@ -259,7 +268,14 @@ class Reflector(Generic[T]):
         )
 
 
-_TRANSIENT = (ApiStatusError, aiohttp.ClientError, TimeoutError, OSError, msgspec.MsgspecError)
+_TRANSIENT = (
+    ApiStatusError,
+    aiohttp.ClientError,
+    TimeoutError,
+    OSError,
+    msgspec.MsgspecError,
+    protobuf.UnreadableListError,
+)
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

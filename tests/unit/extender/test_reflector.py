@@ -12,6 +12,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from ecoserve.errors import InvalidInputError
 from ecoserve_extender.cache.objects import Node
+from ecoserve_extender.cache.protobuf import MEDIA_TYPE, read_nodes
 from ecoserve_extender.cache.reflector import Reflector, Resource
 from ecoserve_extender.cache.server_clock import ServerClock
 
@@ -57,6 +58,9 @@ class Server:
         answer = scripts.pop(0) if scripts else "hang"
         if isinstance(answer, int):
             return web.Response(status=answer, text="no such page")
+        if isinstance(answer, bytes):
+            assert request.headers["Accept"].startswith(MEDIA_TYPE)
+            return web.Response(body=answer, content_type=MEDIA_TYPE)
         if verb == "list":
             return web.json_response(answer)
         response = web.StreamResponse()
@@ -77,7 +81,9 @@ def follow(server, reached, *, silence_seconds=30.0, optional=False, clock=None)
         app.router.add_get("/api/v1/nodes", server.handle)
         sink, restarts = Sink(), []
         async with TestServer(app) as running, _client(running) as client:
-            resource = Resource(name="nodes", path="/api/v1/nodes", kind=Node, optional=optional)
+            resource = Resource(
+                name="nodes", path="/api/v1/nodes", kind=Node, from_protobuf=read_nodes, optional=optional
+            )
             reflector = Reflector(
                 client,
                 resource,
@@ -126,6 +132,31 @@ def test_pages_then_events_of_any_size_then_resumption():
         ("watch", "8", None),
         ("watch", "20", None),
     ]
+
+
+def test_pages_in_protobuf_and_an_answer_that_is_none():
+    def page_of(
+        name, more
+    ):  # envelope, list, its metadata and one node with a name, as Kubernetes numbers their fields
+        body = b"\x0a" + bytes([len(more) + 6]) + b"\x12\x02" + b"17" + b"\x1a" + bytes([len(more)]) + more
+        body += (
+            b"\x12"
+            + bytes([len(name) + 4])
+            + b"\x0a"
+            + bytes([len(name) + 2])
+            + b"\x0a"
+            + bytes([len(name)])
+            + name
+        )
+        return b"k8s\x00\x12" + bytes([len(body)]) + body
+
+    server = Server(
+        [b"garbage", page_of(b"a", b"next"), page_of(b"b", b"")], [[event("ADDED", node("c", 18))]]
+    )
+    sink, restarts = follow(server, lambda sink, _: "c" in sink.held)
+    assert sink.held == {"a", "b", "c"}
+    assert restarts == 1
+    assert server.asked[1:4] == [("list", None, None), ("list", None, "next"), ("watch", "17", None)]
 
 
 @pytest.mark.parametrize(
