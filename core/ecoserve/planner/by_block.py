@@ -25,6 +25,8 @@ _BEGINNINGS = 8
 _MOST_ROUNDS = 100
 """Replicas of a way; blocks that need more have ways with larger ones, or none here."""
 _NOTHING = 1e-9
+_MOST_NODES = 500
+"""So many, not so much time: plans of one question are to be the same on a busy machine."""
 _LEAST_GAP = 0.001
 _GAP_SHARE = 0.5
 """Of the gap asked of a plan, for the choice of ways: that the ways are few costs as much again."""
@@ -229,5 +231,6 @@ def _chosen(blocks: Blocks, ways: _Ways, objective: Vector, seconds: float) -> F
         np.append(costs, objective[[formulation.nodes[pool.name] for pool in spec.pools]]),
         relative_gap=max(_LEAST_GAP, _GAP_SHARE * spec.relative_gap),
         time_limit_seconds=seconds,
+        most_nodes=_MOST_NODES,
     )
     return None if found.point is None else found.point[:size] > 0.5

@@ -46,6 +46,8 @@ _STATUS: dict[int, Status] = {
 _QUICK = 80_000
 """Open columns up to which a mixed program goes to SCIP first, for this share of the time."""
 _QUICK_SHARE = 0.5
+_QUICK_NODES = 10
+"""Nodes that SCIP looks into in about the time that HiGHS takes for one, which it prepares for and cuts."""
 _SIMPLEX = {
     dual: parameters_pb2.SolveParametersProto(
         presolve=parameters_pb2.EMPHASIS_OFF,  # it would forget the basis
@@ -180,8 +182,11 @@ def solve_mixed(
     relative_gap: float,
     time_limit_seconds: float,
     hint: Sequence[float] | Vector = (),
+    most_nodes: int | None = None,
 ) -> Solution:
-    """Minimise to the gap or until the time is up.
+    """Minimise to the gap or until the time is up, or SCIP has looked into `most_nodes` and HiGHS into a tenth of them.
+
+    Where nodes run out before the time does, the answer is the same however busy the machine is.
 
     A hint is a point by column; HiGHS fails on one outside the columns' bounds, so such a hint is not given.
     Where it fails all the same it is asked again without, and then answers `unknown`.
@@ -196,7 +201,7 @@ def solve_mixed(
     limit = max(time_limit_seconds, 0.05)
     known: Solution | None = None
     if len(columns) <= _QUICK:
-        quick = _parameters(relative_gap, limit * _QUICK_SHARE)
+        quick = _parameters(relative_gap, limit * _QUICK_SHARE, most_nodes)
         quick.threads = 1
         quick.presolve = quick.cuts = parameters_pb2.EMPHASIS_OFF
         quick.heuristics = parameters_pb2.EMPHASIS_LOW
@@ -206,7 +211,7 @@ def solve_mixed(
         limit *= 1 - _QUICK_SHARE
         if known is not None and known.point is not None:
             hinted = _hinted(columns, np.clip(known.point, program.lower, program.upper))
-    parameters = _parameters(relative_gap, limit)
+    parameters = _parameters(relative_gap, limit, most_nodes and -(-most_nodes // _QUICK_NODES))
     plain = model_parameters_pb2.ModelSolveParametersProto()
     for start in (hinted, plain) if hinted.solution_hints else (plain,):
         found = _mixed("HIGHS", program, columns, model, parameters, start)
@@ -258,8 +263,10 @@ def _mixed(
     return _solution(result, program, columns)
 
 
-def _parameters(relative_gap: float, seconds: float) -> parameters_pb2.SolveParametersProto:
-    parameters = parameters_pb2.SolveParametersProto(relative_gap_tolerance=relative_gap)
+def _parameters(
+    relative_gap: float, seconds: float, nodes: int | None
+) -> parameters_pb2.SolveParametersProto:
+    parameters = parameters_pb2.SolveParametersProto(relative_gap_tolerance=relative_gap, node_limit=nodes)
     parameters.time_limit.FromTimedelta(timedelta(seconds=seconds))
     return parameters
 

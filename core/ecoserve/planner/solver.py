@@ -47,8 +47,8 @@ _PROMISING = (0.0001, 0.0003, 0.001)
 """Columns are searched first whose reduced cost is at most this share of the bound, then more of them."""
 SEARCHED_OPTIONS = 20_000
 """Plans of more options that were made block by block are not searched further: that takes minutes to gain a little."""
-_LEAST_CHOICE_SECONDS = 5.0
-"""To choose among ways of blocks takes tenths of a second; on a busy machine the same choice should come out."""
+_LEAST_CHOICE_SECONDS = 10.0
+"""Enough for a choice among ways of blocks to end by its nodes, not by its time: the same comes out on a busy machine."""
 _MAX_CUT_ROUNDS = 8
 _SMALL_COLUMNS = 400
 """Below, the whole search takes a moment and needs no better start than the rounded plan."""

@@ -1,11 +1,13 @@
 import random
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ecoserve.planner.formulation import formulate
 from ecoserve.planner.instance import PlanningInstance, parse_instance
-from ecoserve.planner.mathopt_backend import solve_mixed
+from ecoserve.planner.mathopt_backend import Solution, solve_mixed
+from ecoserve.planner.program import ProgramBuilder
 from ecoserve.planner.solver import solve
 
 
@@ -244,6 +246,24 @@ def test_stages_lose_nothing_against_the_whole_program(seed: int, objective: str
     assert staged.objective <= plain.objective * 1.0101
     assert staged.bounds.mip <= plain.objective * (1 + 1e-9)
     assert solve(problem).objective == pytest.approx(staged.objective, rel=1e-9)
+
+
+def test_a_search_ends_when_its_nodes_are_used_up() -> None:
+    """Which of these numbers come nearest to half their sum can only be tried."""
+    numbers = [3137, 4999, 5923, 6481, 7727, 8461, 9103, 9871, 10433, 11119, 12007, 13003]
+    builder = ProgramBuilder()
+    builder.block(np.ones(len(numbers)), integer=True)
+    missing = builder.block(np.array([float(sum(numbers))]))
+    builder.row([*enumerate(map(float, numbers)), (missing, 1.0)], sum(numbers) / 2, sum(numbers) / 2)
+
+    def found(most_nodes: int | None) -> Solution:
+        return solve_mixed(
+            builder.program(), {missing: 1.0}, relative_gap=0.0, time_limit_seconds=60, most_nodes=most_nodes
+        )
+
+    assert found(None).status == "optimal"
+    assert found(10).status == "feasible"
+    assert found(10).objective == found(10).objective >= found(None).objective > 0
 
 
 @pytest.mark.parametrize("divisible", [True, False])
