@@ -61,7 +61,8 @@ class AnnotationWriter:
     ) -> None:
         self._client = client
         self._outcomes = outcomes
-        self._pace = AsyncLimiter(per_second, time_period=1.0)
+        # Less than one per second is one in more than a second: the limiter takes no fractions.
+        self._pace = AsyncLimiter(max(1.0, per_second), time_period=max(1.0, 1 / per_second))
         self._gives_way = gives_way
         self._most_seconds = most_seconds
         self._queue: asyncio.Queue[tuple[float, Annotation]] = asyncio.Queue(queue_size)

@@ -1,4 +1,4 @@
-"""Lists of pods and nodes as protobuf, which costs the API server less than half of what JSON does: most of a restart is its work.
+"""Lists of pods and nodes as protobuf, which costs the API server less than JSON does: most of a restart is its work.
 
 Declared is what `objects.py` reads, by the field numbers of Kubernetes' generated.proto (k8s.io/api/core/v1 and
 k8s.io/apimachinery, stable for good); everything else is skipped by the library. Watches stay JSON: an event is one object.

@@ -19,6 +19,7 @@ def write(
     annotations: Sequence[Annotation],
     answers: Callable[[int], int] = lambda _: 200,
     *,
+    per_second: float = 1_000,
     queue_size: int = 10,
     gives_way: Callable[[], bool] = lambda: False,
 ) -> tuple[Sent, dict[str, float]]:
@@ -37,7 +38,7 @@ def write(
             writer = AnnotationWriter(
                 client,
                 metrics.decisions,
-                per_second=1_000,
+                per_second=per_second,
                 queue_size=queue_size,
                 gives_way=gives_way,
                 most_seconds=1.0,
@@ -85,6 +86,11 @@ def test_what_cannot_be_written_is_counted_and_not_tried_again(status, outcome):
 def test_what_may_pass_is_tried_again(status):
     sent, outcomes = write([annotation()], lambda number: status if number < 3 else 200)
     assert (len(sent), outcomes) == (3, {"written": 1})
+
+
+def test_a_pace_below_one_per_second_is_kept_and_not_tripped_over():
+    sent, outcomes = write([annotation()], per_second=0.2)
+    assert (len(sent), outcomes) == (1, {"written": 1})
 
 
 def test_writes_wait_while_pods_are_scheduled():
