@@ -238,7 +238,7 @@ def explain_pod(name: str, namespace: NamespaceOption = "", output: OutputOption
         raise InvalidInputError(f"annotation {DECISION}", text, "the JSON that the extender writes") from None
     if output is Output.JSON:
         seen = (
-            {key: remembered[key] for key in ("candidates", "leftOut", "rejected", "onlineLoadFrom")}
+            {key: remembered.get(key) for key in ("candidates", "leftOut", "rejected", "onlineLoadFrom")}
             if remembered
             else {}
         )
@@ -270,7 +270,7 @@ def _print_candidates(remembered: Body) -> None:
         more = len(remembered["candidates"]) - _CANDIDATES_SHOWN
         if more > 0:
             show(f"and {more} more")
-    if left_out := remembered["leftOut"]:
+    if left_out := remembered.get("leftOut"):  # an older extender does not say
         show(f"left out: {left_out['count']} nodes that could take it; {_with_examples(left_out)}")
     for item in remembered["rejected"]:
         show(f"refused: {item['count']} {_with_examples(item)}")

@@ -70,6 +70,13 @@ def test_candidates_and_refusals_stand_beside_the_decision(explain):
     assert told == DECIDED | {key: value for key, value in REMEMBERED.items() if key != "decision"}
 
 
+def test_an_older_extender_that_leaves_no_node_out_is_understood(explain):
+    remembered = {key: value for key, value in REMEMBERED.items() if key != "leftOut"}
+    answers = {PROXY: remembered, "--selector": {"items": [EXTENDER]}, "get pods job": pod()}
+    assert explain(answers).exit_code == 0
+    assert json.loads(explain(answers, "-o", "json").output)["leftOut"] is None
+
+
 def test_a_pod_that_waits_is_explained_by_what_the_extender_remembers(explain):
     shown = explain({PROXY: REMEMBERED, "--selector": {"items": [EXTENDER]}, "get pods job": pod()})
     assert shown.exit_code == 0
