@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from math import inf
 
 from ecoserve.api.accounts import ForecastAccuracy
 from ecoserve.api.llmserving import Mode
@@ -40,6 +41,8 @@ _PLAN_RETRY_SECONDS = 5.0
 _FOLLOW_UP_SECONDS = 30.0
 """So long at most a plan's instances and comparisons, which keep processors busy, wait until its replicas are ready."""
 _APPLYING = "Applying"
+_STATUSES_AMID_A_CHANGE = 32
+"""Of servings in one pass: hundreds take seconds, for which what got ready would wait to be gone on with."""
 _LEAST_WAIT_SECONDS = 0.05  # a step of simulated time may be due at once, again and again
 
 
@@ -95,9 +98,12 @@ class Reconciler:
         follows_up = self._is_to_follow_up(decision, phase)
         if follows_up:
             self.comparer.want(decision)
+        self.reporter.limit(_STATUSES_AMID_A_CHANGE if phase == _APPLYING else inf)
         await self._report(
             decision, is_new, acted, readings, now, calm=phase != _APPLYING and not self.comparer.pending
         )
+        if self.reporter.behind:
+            self.world.nudges.give("statuses that wait")
         if follows_up:
             await self.reporter.report_instances(await self.planner.export())
             self.planner.note_followed_up()
@@ -164,7 +170,7 @@ class Reconciler:
         }
         running, ready = self._running(), {}
         told = []
-        for record in list(self.world.servings.values()):
+        for record in self.reporter.longest_waiting(self.world.servings.values()):
             name = record.full_name
             result = acted.get(name)
             if result is None:

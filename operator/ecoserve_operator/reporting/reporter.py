@@ -6,9 +6,10 @@ requests. An object that has gone meanwhile needs no status.
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import inf
 from typing import Any
 
 from ecoserve.api.accounts import Account, ForecastAccuracy
@@ -70,6 +71,9 @@ class Reporter:
         self._restored = False
         self._told_at: dict[Key, float] = {}
         self._waiting_since: dict[Key, float] = {}
+        self._most_servings = inf
+        self.behind = False
+        """Whether news of servings is left to be written since `limit` was called."""
         self._account_told_at = 0.0
         self._store = InstanceStore(api, namespace)
         self._export = PlanInstances()
@@ -161,11 +165,19 @@ class Reporter:
             await self._api.apply(PLACEMENT_PLAN, manifest, subresource="status")
             self._plan_status, self._account_told_at = manifest["status"], time.monotonic()
 
+    def limit(self, most_servings: float) -> None:
+        """Write the statuses of so many servings at most, until the next call."""
+        self._most_servings, self.behind = most_servings, False
+
+    def longest_waiting(self, records: Iterable[ServingRecord]) -> list[ServingRecord]:
+        """Return servings in the order in which their news is to be written."""
+        return sorted(records, key=lambda record: self._waiting_since.get(record.key, inf))
+
     async def report_serving(self, facts: ServingFacts, *, calm: bool) -> str:
         """Write an LLMServing's status and the events of what changed in it; returns what the decision meant for it.
 
         Figures alone wait until all is `calm`, or for a minute: a step of intensity changes those of every serving,
-        and a comparison does so again.
+        and a comparison does so again. What exceeds the `limit` waits for a later pass.
         """
         record, before = facts.record, self._world.reported.get(facts.record.key, Reported())
         facts = replace(facts, before=before.body)
@@ -178,6 +190,10 @@ class Reporter:
             may_wait = not calm and not is_urgent(status, before.body)
             if may_wait and time.monotonic() - since < _FIGURES_SECONDS:
                 return outcome
+            if self._most_servings <= 0:
+                self.behind = True
+                return outcome
+            self._most_servings -= 1
         elif not self._account_is_due(record, status):
             return outcome
         self._waiting_since.pop(record.key, None)

@@ -171,13 +171,14 @@ def status_of(choice: Choice, ready: int) -> dict[str, Any]:
 
 
 class _Api:
-    """The part of KubeApi that tells of servings: how many statuses were written."""
+    """The part of KubeApi that tells of servings: whose statuses were written."""
 
-    statuses = 0
+    def __init__(self) -> None:
+        self.told: list[str] = []
 
-    async def apply(self, kind: Kind, _: Mapping[str, Any], *, subresource: str) -> None:
+    async def apply(self, kind: Kind, manifest: Mapping[str, Any], *, subresource: str) -> None:
         assert (kind, subresource) == (LLM_SERVING, "status")
-        self.statuses += 1
+        self.told.append(manifest["metadata"]["name"])
 
     async def create(self, kind: Kind, _: Mapping[str, Any]) -> None:
         assert kind is EVENT
@@ -191,9 +192,26 @@ def statuses_for(*told: tuple[Choice, bool]) -> int:
         telling = Reporter(api, World(nudges=Nudges(0.0)), "system")  # type: ignore[arg-type]  # a fake of two methods
         for choice, calm in told:
             await telling.report_serving(facts_of(choice, ready=1), calm=calm)
-        return api.statuses
+        return len(api.told)
 
     return asyncio.run(tell())
+
+
+def test_what_a_pass_may_not_write_any_more_comes_first_in_the_next(choice_of: ChoiceOf) -> None:
+    """Though there is something new of the first one in each pass."""
+
+    async def tell() -> tuple[list[str], list[bool]]:
+        api, behind = _Api(), []
+        telling = Reporter(api, World(nudges=Nudges(0.0)), "system")  # type: ignore[arg-type]  # a fake of two methods
+        for ready in range(4):
+            telling.limit(2)
+            for mine in telling.longest_waiting(replace(record(), name=name) for name in "abcde"):
+                now = facts_of(choice_of(), min(2, ready) if mine.name == "a" else 1)
+                await telling.report_serving(replace(now, record=mine), calm=False)
+            behind.append(telling.behind)
+        return api.told, behind
+
+    assert asyncio.run(tell()) == (list("abcdea"), [True, True, False, False])
 
 
 def test_a_status_is_what_the_schema_says_and_carries_the_figures(choice_of: ChoiceOf) -> None:
