@@ -72,8 +72,7 @@ class Reporter:
         self._told_at: dict[Key, float] = {}
         self._waiting_since: dict[Key, float] = {}
         self._most_servings = inf
-        self.behind = False
-        """Whether news of servings is left to be written since `limit` was called."""
+        self._left_out = self._wrote = False
         self._account_told_at = 0.0
         self._store = InstanceStore(api, namespace)
         self._export = PlanInstances()
@@ -167,7 +166,12 @@ class Reporter:
 
     def limit(self, most_servings: float) -> None:
         """Write the statuses of so many servings at most, until the next call."""
-        self._most_servings, self.behind = most_servings, False
+        self._most_servings, self._left_out, self._wrote = most_servings, False, False
+
+    @property
+    def behind(self) -> bool:
+        """Whether news of servings was left out since `limit` was called, and is worth a pass: some was taken."""
+        return self._left_out and self._wrote
 
     def longest_waiting(self, records: Iterable[ServingRecord]) -> list[ServingRecord]:
         """Return servings in the order in which their news is to be written."""
@@ -191,7 +195,7 @@ class Reporter:
             if may_wait and time.monotonic() - since < _FIGURES_SECONDS:
                 return outcome
             if self._most_servings <= 0:
-                self.behind = True
+                self._left_out = True
                 return outcome
             self._most_servings -= 1
         elif not self._account_is_due(record, status):
@@ -199,6 +203,7 @@ class Reporter:
         self._waiting_since.pop(record.key, None)
         if await self._write(LLM_SERVING, record, status):
             self._told_at[record.key] = time.monotonic()
+            self._wrote = True
             changed = transition_events(record, "LLMServing", transitions(conditions, before.conditions))
             moves = moves_between(before.body.get("pools", ()), status.get("pools", ()))
             await self._post(*changed, *([placement_event(record, moves)] if moves else []))

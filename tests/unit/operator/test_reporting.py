@@ -18,7 +18,7 @@ from ecoserve.fleet.pools import UnknownNode
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.planner.placement import Placement
 from ecoserve.planner.plan import Plan
-from ecoserve_operator.kube import EVENT, LLM_SERVING, Kind
+from ecoserve_operator.kube import EVENT, LLM_SERVING, ApiRefusedError, Kind
 from ecoserve_operator.planning.decision import Choice, Taken
 from ecoserve_operator.planning.planner import Decision
 from ecoserve_operator.planning.session import Route
@@ -173,11 +173,14 @@ def status_of(choice: Choice, ready: int) -> dict[str, Any]:
 class _Api:
     """The part of KubeApi that tells of servings: whose statuses were written."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, refuses: bool = False) -> None:
         self.told: list[str] = []
+        self._refuses = refuses
 
     async def apply(self, kind: Kind, manifest: Mapping[str, Any], *, subresource: str) -> None:
         assert (kind, subresource) == (LLM_SERVING, "status")
+        if self._refuses:
+            raise ApiRefusedError(403, "the namespace is frozen")
         self.told.append(manifest["metadata"]["name"])
 
     async def create(self, kind: Kind, _: Mapping[str, Any]) -> None:
@@ -212,6 +215,18 @@ def test_what_a_pass_may_not_write_any_more_comes_first_in_the_next(choice_of: C
         return api.told, behind
 
     assert asyncio.run(tell()) == (list("abcdea"), [True, True, False, False])
+
+
+def test_statuses_that_are_refused_are_not_tried_again_at_once(choice_of: ChoiceOf) -> None:
+    async def tell() -> bool:
+        telling = Reporter(_Api(refuses=True), World(nudges=Nudges(0.0)), "system")  # type: ignore[arg-type]  # a fake of two methods
+        telling.limit(1)
+        for name in "ab":
+            facts = replace(facts_of(choice_of(), 1), record=replace(record(), name=name))
+            await telling.report_serving(facts, calm=False)
+        return telling.behind
+
+    assert not asyncio.run(tell())
 
 
 def test_a_status_is_what_the_schema_says_and_carries_the_figures(choice_of: ChoiceOf) -> None:
