@@ -32,7 +32,7 @@ def main() -> None:
         "--quick", action="store_true", help="every seventh cell with few requests, without mixes"
     )
     parser.add_argument("--every", type=int, default=1, help="check every so many-th cell only (1)")
-    parser.add_argument("--requests", type=int, default=100_000, help="requests per cell (100,000)")
+    parser.add_argument("--requests", type=int, default=3_000_000, help="at most per cell (3,000,000)")
     parser.add_argument("--data", default=os.environ.get("ECOSERVE_DATA"), help="folder that holds traces/")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--write", type=Path, help="file between whose markers the table goes")
@@ -43,7 +43,7 @@ def main() -> None:
         print(json.dumps(fitted(arguments.fit, arguments.jobs, progress), indent=2))
         return
     chosen = list(cells())[:: 7 if arguments.quick else arguments.every]
-    requests = 10_000 if arguments.quick else arguments.requests
+    requests = 0 if arguments.quick else arguments.requests
     traces = Path(arguments.data) / "traces" if arguments.data else None
     if traces is None:
         progress.print("no folder of data (--data, ECOSERVE_DATA): the traces' own lengths are left out")
@@ -76,6 +76,7 @@ def _totals(outcomes: list[Outcome]) -> dict[str, float]:
         "cells": len(outcomes),
         "feasible": len(feasible),
         "within_2_points": sum(item.within for item in feasible) / count,
+        "check_error_points": 100 * max((item.half_width for item in feasible), default=0.0),
         "within_2_points_or_noise": sum(item.within_noise for item in feasible) / count,
         "simpy_apart_points": 100
         * max((abs(item.apart) for item in feasible if item.apart is not None), default=0.0),

@@ -38,7 +38,7 @@ LEAST_KV_TOKENS = 30_000  # the fewest devices that hold the model and this much
 POINTS = 0.02
 _STEP = 0.01
 _LEAST_SLOPE = 1e-3
-_SIMPY_REQUESTS = 4000
+_SIMPY_REQUESTS = 2000
 _CROSS_CHECKED_EVERY = 11
 
 
@@ -131,14 +131,16 @@ def checked(chosen: Sequence[Cell], requests: int) -> list[Outcome]:
         replace(item, requests_per_second=item.requests_per_second * (1 - _STEP)) for item in asked.values()
     ]
     met = dict(zip(asked, shares(list(asked.values()), requests), strict=True))
-    met_below = dict(zip(asked, shares(below, requests), strict=True))
+    # On the same streams, of which few tell what a step of the rate does.
+    fewer = dict(zip(asked, zip(shares(below, 0), shares(list(asked.values()), 0), strict=True), strict=True))
     outcomes = []
     for cell, capacity in zip(chosen, found, strict=True):
         if not isinstance(capacity, ReplicaCapacity):
             outcomes.append(Outcome(cell=cell, capacity=None))
             continue
         share = met[cell].share
-        slope = (met_below[cell].share - share) / -log(1 - _STEP)
+        lower, here = fewer[cell]
+        slope = (lower.share - here.share) / -log(1 - _STEP)
         outcomes.append(
             Outcome(
                 cell=cell,

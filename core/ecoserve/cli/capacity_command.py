@@ -16,13 +16,16 @@ from ecoserve.errors import InvalidInputError
 from ecoserve.performance import (
     CapacityLimit,
     Engine,
+    Question,
     Rejection,
     ReplicaCapacity,
     Role,
     Slo,
-    replica_capacity,
+    capacity_range,
+    replica_capacities,
 )
 from ecoserve.performance.capacity import MOST_ARRIVAL_CV
+from ecoserve.performance.expected_error import expected_error
 from ecoserve.performance.points import engine_on_gpu
 from ecoserve.simulation.arrivals import Stream
 from ecoserve.simulation.attainment import ReplicaRun, Share, simulate_replica
@@ -39,6 +42,15 @@ _IN_WORDS = {
     CapacityLimit.CHUNKED_PREFILL: "chunked prefill: steps have no room for more prompts",
     CapacityLimit.SATURATION: "saturation: the objective would hold beyond it",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Expected:
+    """The relative error to expect of step times, and the rates if they are so much too short or too long."""
+
+    step_times: float
+    lowest: float
+    highest: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,19 +84,37 @@ def run_capacity(request: CapacityRequest, *, simulate: bool, as_json: bool, con
         raise InvalidInputError("--requests", request.requests, f"1000 to {_MOST_REQUESTS}")
     if not 0 <= request.burstiness <= MOST_ARRIVAL_CV:
         raise InvalidInputError("--burstiness", request.burstiness, f"0 to {MOST_ARRIVAL_CV:g}")
-    found = replica_capacity(
-        engine, request.input_tokens, request.output_tokens, slo, arrival_cv=request.burstiness
+    question = Question(
+        engine=engine,
+        input_tokens=request.input_tokens,
+        output_tokens=request.output_tokens,
+        slo=slo,
+        arrival_cv=request.burstiness,
     )
+    [found] = replica_capacities([question])
+    if isinstance(found, Rejection):
+        _refuse(found, as_json=as_json, console=console)
+        return _UNSERVED
+    expected = _expected(question)
     run = None
-    if simulate and isinstance(found, ReplicaCapacity):
+    if simulate:
         with nullcontext() if as_json else spinner(f"simulating {request.requests:,} requests"):
             run = _simulated(request, engine, found)
     if as_json:
-        json.dump(_document(found, run, slo), sys.stdout, indent=2)
+        json.dump(_document(found, expected, run, slo), sys.stdout, indent=2)
         print()
     else:
-        _show(request, found, run, slo, console)
-    return _UNSERVED if isinstance(found, Rejection) else 0
+        _show(request, found, expected, run, slo, console)
+    return 0
+
+
+def _refuse(found: Rejection, *, as_json: bool, console: Console) -> None:
+    if as_json:
+        refused = {"feasible": False, "reason": found.reason.value, "detail": found.detail}
+        json.dump(refused, sys.stdout, indent=2)
+        print()
+    else:
+        console.print(f"No rate meets the objective: {found.detail} ({found.reason}).")
 
 
 def _engine(request: CapacityRequest) -> Engine:
@@ -104,6 +134,12 @@ def _seconds(option: str, text: str) -> float:
         raise InvalidInputError(option, text, error.accepted) from None
 
 
+def _expected(question: Question) -> _Expected:
+    error = expected_error(question.engine)
+    lowest, highest = capacity_range(question, error)
+    return _Expected(step_times=error, lowest=lowest, highest=highest)
+
+
 def _simulated(request: CapacityRequest, engine: Engine, found: ReplicaCapacity) -> ReplicaRun:
     stream = Stream(
         requests_per_second=found.max_requests_per_second,
@@ -113,9 +149,9 @@ def _simulated(request: CapacityRequest, engine: Engine, found: ReplicaCapacity)
     return simulate_replica(engine, stream, requests=request.requests, seed=request.seed)
 
 
-def _document(found: ReplicaCapacity | Rejection, run: ReplicaRun | None, slo: Slo) -> dict[str, Any]:
-    if isinstance(found, Rejection):
-        return {"feasible": False, "reason": found.reason.value, "detail": found.detail}
+def _document(
+    found: ReplicaCapacity, expected: _Expected, run: ReplicaRun | None, slo: Slo
+) -> dict[str, Any]:
     document: dict[str, Any] = {
         "feasible": True,
         "requestsPerSecond": found.max_requests_per_second,
@@ -125,6 +161,14 @@ def _document(found: ReplicaCapacity | Rejection, run: ReplicaRun | None, slo: S
         "ttftSeconds": found.ttft_seconds,
         "tpotSeconds": found.tpot_seconds,
         "joulesPerRequest": found.energy_per_request_joules,
+        "standardError": {
+            "requestsPerSecond": found.rate_error * found.max_requests_per_second,
+            "percentOfRequests": 100 * found.share_error,
+        },
+        "expectedError": {
+            "stepTimes": expected.step_times,
+            "requestsPerSecond": [expected.lowest, expected.highest],
+        },
     }
     if run is not None:
         met = run.attainment(slo)
@@ -147,14 +191,12 @@ def _percent(share: Share) -> dict[str, float]:
 
 def _show(
     request: CapacityRequest,
-    found: ReplicaCapacity | Rejection,
+    found: ReplicaCapacity,
+    expected: _Expected,
     run: ReplicaRun | None,
     slo: Slo,
     console: Console,
 ) -> None:
-    if isinstance(found, Rejection):
-        console.print(f"No rate meets the objective: {found.detail} ({found.reason}).")
-        return
     table = Table(
         title=f"One replica of {request.model} on {request.tensor_parallel} × {request.gpu}",
         box=box.SIMPLE_HEAD,
@@ -174,6 +216,14 @@ def _show(
             f"{found.tpot_seconds * 1000:.1f} ms of {slo.tpot_seconds * 1000:.1f} ms",
         ),
         ("energy", f"{found.energy_per_request_joules:.3g} J per request above idle"),
+        (
+            "error of the search",
+            f"± {found.rate_error:.1%} of the rate, ± {100 * found.share_error:.1f} points of requests (standard error)",
+        ),
+        (
+            f"step times ± {expected.step_times:.0%}",
+            f"{expected.lowest:.3g} to {expected.highest:.3g} requests/s: the error to expect of them (models.md)",
+        ),
     ]
     if run is not None:
         met = run.attainment(slo)

@@ -11,19 +11,21 @@ bucket count by their means alone.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import blake2b
 
 from ecoserve.errors import InvalidInputError
 from ecoserve.performance.engine import Engine, Rejection, RejectionReason, Role, Slo
-from ecoserve.performance.search import Case, Found, in_closed_form, needs_search, search_all
+from ecoserve.performance.search import Case, Found, in_closed_form
+from ecoserve.performance.searches import search_all
 from ecoserve.performance.steps import Steps, engine_steps
 from ecoserve.performance.work import SlotLimit, Work, work_of
 
 _LEAST_BATCH = 0.05  # a replica that may be in use a twentieth of the time only is no option worth offering
-_MOST_LOAD = 0.98  # of saturation: closer to it, queues outlive what is simulated
+_MOST_LOAD = 0.99  # of saturation: closer to it, queues outlive what is simulated
+_MOST_LOAD_OF_MEMORY = 0.98  # where KV memory bounds the batch: what preemptions cost is estimated
 MOST_ARRIVAL_CV = 5.0
 """Burstier arrivals than this have not been simulated."""
 _FULL = 0.6  # of the slots in use on average: from here it is them that requests wait for
@@ -54,6 +56,9 @@ class ReplicaCapacity:
     percentile (means, offline), 0 for a role that doesn't produce them. `energy_per_request_joules` is dynamic
     energy above loaded idle at this batch. `latency_seconds` is the time of a whole request in this role. `load` is
     the rate over the one with all slots in use; `limit` is what keeps it from being higher.
+
+    `rate_error` and `share_error` are the search's own standard errors: relative of the rate, and of the share of requests
+    that meet the objective at it. They say nothing of the step times' error (`capacity_range`).
     """
 
     max_requests_per_second: float
@@ -64,6 +69,8 @@ class ReplicaCapacity:
     latency_seconds: float
     load: float
     limit: CapacityLimit
+    rate_error: float = 0.0
+    share_error: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,11 +121,36 @@ def replica_capacities(questions: Sequence[Question]) -> list[Answer]:
 
 
 def estimated_capacities(questions: Sequence[Question]) -> list[Answer]:
-    """What the closed form tells of many replicas: the answer where nothing is searched, elsewhere the guess of a search.
+    """What the closed form tells of many replicas: the guess of a search.
 
     What only a search would refuse is given the lowest rate: an estimate refuses nothing that might be of use.
     """
     return _found(questions, searched=False)
+
+
+def capacity_range(question: Question, error: float) -> tuple[float, float]:
+    """The capacities, in requests/s, if all step times are longer or shorter by a share `error`; 0 where no rate would do.
+
+    A replica that takes k times as long for everything serves within an objective what one serves k times as fast within times
+    that are k times as short, so that both are searches of the same engine.
+    """
+    if not 0.0 <= error < 1.0:
+        raise InvalidInputError("error", error, "a share from 0 to below 1")
+    factors = 1.0 + error, 1.0 - error
+    found = replica_capacities([_times_shorter(question, factor) for factor in factors])
+    slower, faster = (
+        answer.max_requests_per_second / factor if isinstance(answer, ReplicaCapacity) else 0.0
+        for answer, factor in zip(found, factors, strict=True)
+    )
+    return slower, faster
+
+
+def _times_shorter(question: Question, factor: float) -> Question:
+    slo = question.slo
+    if slo is None:
+        return question
+    times = {"ttft_seconds": slo.ttft_seconds / factor, "tpot_seconds": slo.tpot_seconds / factor}
+    return replace(question, slo=replace(slo, **times))
 
 
 def asked_capacities() -> Known:
@@ -166,13 +198,10 @@ def _found(questions: Sequence[Question], *, searched: bool) -> list[Answer]:
     for question in new:
         answer = _taken_over.get(keys[question]) or _without_search(question)
         if isinstance(answer, Case):
-            worth_it = needs_search(answer)
-            if searched and worth_it:
+            if searched:
                 left.append((question, answer))
                 continue
-            found = in_closed_form(answer)
-            refused = None if worth_it else _refused(answer, found)
-            answer = refused or _sustained(question, answer, found)
+            answer = _sustained(question, answer, in_closed_form(answer))
         _known[keys[question]] = answer
     for (question, case), found in zip(left, search_all([case for _, case in left]), strict=True):
         _known[keys[question]] = _refused(case, found) or _sustained(question, case, found)
@@ -201,7 +230,7 @@ def _without_search(question: Question) -> ReplicaCapacity | Rejection | Case:
     if work.role is not Role.PREFILL and work.step_at(1.0) > slo.tpot_seconds:
         return _unreachable(work, slo, late=0.0, slow=1.0)
     lone = work.prefill_seconds + work.decode_steps * work.step_at(1.0) * (work.role is not Role.PREFILL)
-    highest = _MOST_LOAD * work.saturation
+    highest = _most_load(work) * work.saturation
     lowest = min(_LEAST_BATCH / lone, 0.9 * highest)
     return Case(
         steps=steps,
@@ -267,6 +296,8 @@ def _sustained(question: Question, case: Case, found: Found) -> ReplicaCapacity:
         latency_seconds=ttft + work.decode_steps * tpot,
         load=found.requests_per_second / work.saturation,
         limit=_limit(case, found),
+        rate_error=found.rate_error,
+        share_error=found.error,
     )
 
 
@@ -275,7 +306,7 @@ def _limit(case: Case, found: Found) -> CapacityLimit:
     work = case.work
     load = found.requests_per_second / work.saturation
     missed = 1.0 - case.target
-    if load > _MOST_LOAD * (1.0 - 1e-3) and max(found.late, found.slow) < _NEARLY * missed:
+    if load > _most_load(work) * (1.0 - 1e-3) and max(found.late, found.slow) < _NEARLY * missed:
         return CapacityLimit.SATURATION
     full = work.role is not Role.PREFILL and found.batch > _FULL * work.slots
     if work.role is Role.DECODE:
@@ -284,6 +315,10 @@ def _limit(case: Case, found: Found) -> CapacityLimit:
     if found.late > found.slow:
         return _of_slots(work) if full else CapacityLimit.TTFT
     return CapacityLimit.TPOT
+
+
+def _most_load(work: Work) -> float:
+    return _MOST_LOAD_OF_MEMORY if work.slot_limit is SlotLimit.KV_MEMORY else _MOST_LOAD
 
 
 def _of_slots(work: Work) -> CapacityLimit:

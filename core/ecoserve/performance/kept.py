@@ -25,6 +25,8 @@ _FIGURES = (
     "energy_per_request_joules",
     "latency_seconds",
     "load",
+    "rate_error",
+    "share_error",
 )
 _MOST_BYTES = 16 << 20
 """Decompressed: a hundred thousand answers."""

@@ -67,6 +67,12 @@ class LanePool:
         running = 0 if self._run is None else len(self._run.base)
         return running + sum(len(group.arrivals) for _, group in self._new)
 
+    @property
+    def requests(self) -> int:
+        """Requests of all groups that are not done."""
+        groups = [*self._groups, *self._new]
+        return sum(entry[1].arrivals.size for entry in groups if entry is not None)
+
     def add(self, key: int, group: Lanes) -> None:
         """Let lanes join; `key` tells them from others in what is told."""
         self._new.append((key, group))
@@ -229,7 +235,7 @@ class _Run:
         while len(came):
             self._next_arrives(came, following)
             came = came[following[came] <= self.time[came]]
-        idle = np.flatnonzero((self.arrived == self.finished) & (following < math.inf))
+        idle = ((self.arrived == self.finished) & (following < math.inf)).nonzero()[0]
         if len(idle):
             self.time[idle] = following[idle]
             self._next_arrives(idle, following)
@@ -284,8 +290,8 @@ class _Run:
 
     def _join(self, lanes: Integers, count: Integers) -> None:
         """The next `count` prompts of each lane are complete: they have their first token, unless they had it, and decode."""
-        each, ends = np.repeat(lanes, count), np.cumsum(count)
-        places = (self.base + self.prefilled)[each] + np.arange(len(each)) - np.repeat(ends - count, count)
+        each, ends = lanes.repeat(count), count.cumsum()
+        places = (self.base + self.prefilled)[each] + np.arange(len(each)) - (ends - count).repeat(count)
         new = np.isnan(self.first[places])
         self.first[places[new]] = self.time[each[new]]
         again = self.extra[places]
@@ -339,12 +345,12 @@ class _Run:
             )
         self.time += spent
         self.done = rest
-        joining = np.flatnonzero(complete)
+        joining = complete.nonzero()[0]
         if len(joining):
             self._join(joining, complete[joining])
 
     def _finish(self) -> None:
-        lanes = np.flatnonzero(self.until.take(self.base + self.finished) <= self.step)
+        lanes = (self.until.take(self.base + self.finished) <= self.step).nonzero()[0]
         while len(lanes):
             places = self.base[lanes] + self.finished[lanes]
             self.finish[places] = self.time[lanes]

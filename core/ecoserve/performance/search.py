@@ -3,16 +3,12 @@
 Three rates around a guess are run together; a line through their shares crosses the target at the rate that is
 sought, or says where to look next. Once it is found, streams as long as the scatter of lanes asks for confirm it: most
 are spent where little of the rate is much of the share. What a stream shows is weighed by how common it is in the long
-run (`strata`). The guess is the closed form's (`load`), and so is the answer where the closed form is as good as what
-can be simulated in some hundredths of a second: Poisson arrivals, a percentile away from the median, and so many
-requests beside each other that chance hardly shows. A search asks for lanes and is sent what they did; many searches
-run in step, because an iteration over thousands of lanes costs little more than one over a hundred.
+run (`strata`). The guess is the closed form's (`load`). A search asks for lanes and is sent what they did (`searches`).
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import NormalDist
 
@@ -20,27 +16,30 @@ import numpy as np
 
 from ecoserve.performance.engine import Role, Slo
 from ecoserve.performance.load import LoadedReplica
-from ecoserve.performance.lockstep import LanePool, Lanes, Times
+from ecoserve.performance.lockstep import Lanes, Times
 from ecoserve.performance.step_table import Floats, StepTable, step_table
 from ecoserve.performance.steps import Steps
 from ecoserve.performance.strata import Weighing, strata_of
 from ecoserve.performance.streams import LEAST_CV, arrivals, gaps, ring
-from ecoserve.performance.work import SlotLimit, Work
+from ecoserve.performance.work import Work
 
 _NORMAL = NormalDist()
 _OFFSETS = np.array([-1.0, 0.0, 1.0])
-_FIRST_REQUESTS, _MOST_REQUESTS = 4000.0, 28_000.0  # at each rate
+_FIRST_REQUESTS, _MOST_REQUESTS = 4000.0, 60_000.0  # at each rate
 _GOAL, _GOAL_OF_MISSES = 0.008, 0.4  # standard error of a share, and at most of those that may miss
 _LEAST_OF_MISSES = 0.1  # of those that may miss: a share nearer to all or none is taken to be there
 _WORTH_IT = 0.25  # of the requests spent: for fewer no stream is run
-_THERE = 1.5  # widths from the middle of three rates, at most
+_THERE = 1.1  # widths from the middle of three rates, at most
 _CLEARLY = 3.0  # standard errors
 _LONG_ENOUGH = 0.4  # of the most requests at a rate so far
 _LEAST_LANES = 12  # fewer don't tell their scatter
-_MEMORIES, _WARM_UP = 8.0, 1.5  # of a lane, in what it takes to forget
-_LONGEST, _LONGEST_WARM_UP = 2400.0, 1000.0  # requests of one lane
+_MEMORIES, _LEAST_MEMORIES, _WARM_UP = 8.0, 3.0, 1.5  # of a lane, in what it takes to forget
+_LEAST_VARIATION = 0.5  # squared, of gaps: evener ones are forgotten no sooner
+_LONGEST, _LONGEST_WARM_UP = 1200.0, 800.0  # requests of one lane
 _APART = 0.2  # shares of neighbouring rates, in normal deviates
-_NEAR = 0.7  # in normal deviates: shares that are nearly on a line
+_NEAR = 0.7  # in normal deviates: shares further off say little of where the target is crossed
+_STRAIGHT = 0.5  # in normal deviates: shares further off count little, as they need not be on a line
+_LEAST_WEIGHT = 0.02
 _LEAST_WIDTH, _MOST_WIDTH = 0.004, 0.4  # logarithm of the ratio of neighbouring rates
 _LEAST_SLOPE = 0.01
 _SAME = 1e-9
@@ -48,16 +47,10 @@ _MOST_MOVES = 8
 _BISECTIONS = 12  # of a factor of at most some 10,000: to 0.2 %
 _STEP = 0.02
 _QUANTILE_POINTS = 129
-# Where the closed form was within some 2 points of what lanes did, over the grid of `make check-capacity` at p90.
-_FAR_FROM_MEDIAN = 75.0
-_LONG_MEMORY = 40.0
-_FREE_LOAD, _FREE_MEMORY = 0.95, 0.85
-_LANES_AT_ONCE = 3000  # more leave the processor's cache
-_REFILL_BELOW = 0.7  # of the lanes of a pool: others join when so many are left
-_MOST_GROUPS = 8  # that a search asks for at once
 
 Asked = list[Lanes]
 Told = list[Times]
+"""What lanes that were asked for did, in order."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,16 +79,23 @@ class Case:
         """Logarithm of the rate at which the share is about what it should be, and how fast the share falls there."""
         return _guess(self)
 
+    @property
+    def memory(self) -> float:
+        """Requests after which a replica has forgotten how it was: a search takes the longer, the more they are."""
+        return _memory(self, math.exp(self.guess[0]))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """A rate and what requests meet there.
 
-    `share` meets both times with a standard error of `error`, `late` misses the TTFT and `slow` the TPOT.
+    `share` meets both times with a standard error of `error`, `late` misses the TTFT and `slow` the TPOT. `rate_error` is the
+    relative standard error of the rate: 0 where it is a bound of the search, or an estimate.
     `ttft_seconds` and `tpot_seconds` are at the objective's percentile, `batch` is the mean number in decode.
     """
 
     requests_per_second: float
+    rate_error: float
     share: float
     error: float
     late: float
@@ -105,57 +105,8 @@ class Found:
     batch: float
 
 
-def search_all(cases: Sequence[Case]) -> list[Found]:
-    """Search all cases together. Where the share at the lowest rate is below the target, that rate is what is found."""
-    return _Searches(cases).found()
-
-
-class _Searches:
-    """Searches that share two pools of lanes, tight ones and others; as many are under way as keep the pools full."""
-
-    def __init__(self, cases: Sequence[Case]) -> None:
-        self._cases = cases
-        self._begun: list[Generator[Asked, Told, Found]] = []
-        self._missing: list[int] = []  # by search: groups whose times aren't told yet
-        self._told: list[list[Times | None]] = []
-        self._found: dict[int, Found] = {}
-        self._pools: dict[bool, LanePool] = defaultdict(LanePool)
-
-    def found(self) -> list[Found]:
-        """Search, and return what is found."""
-        while len(self._found) < len(self._cases):
-            self._begin()
-            fullest = max(self._pools.values(), key=len)
-            for key, times in fullest.advance(int(_REFILL_BELOW * len(fullest))):
-                search, place = divmod(key, _MOST_GROUPS)
-                self._told[search][place] = times
-                self._missing[search] -= 1
-                if not self._missing[search]:
-                    self._go_on(search)
-        return [self._found[search] for search in range(len(self._cases))]
-
-    def _begin(self) -> None:
-        while len(self._begun) < len(self._cases) and sum(map(len, self._pools.values())) < _LANES_AT_ONCE:
-            self._begun.append(_search(self._cases[len(self._begun)]))
-            self._missing.append(0)
-            self._told.append([])
-            self._go_on(len(self._begun) - 1)
-
-    def _go_on(self, search: int) -> None:
-        """Tell a search what its lanes did, and take in those it asks for next."""
-        told = [times for times in self._told[search] if times is not None]
-        try:
-            asked = self._begun[search].send(told) if told else next(self._begun[search])
-        except StopIteration as end:
-            self._found[search] = end.value
-            self._told[search] = []
-            return
-        self._missing[search], self._told[search] = len(asked), [None] * len(asked)
-        for place, group in enumerate(asked):
-            self._pools[group.table.tight].add(search * _MOST_GROUPS + place, group)
-
-
-def _search(case: Case) -> Generator[Asked, Told, Found]:
+def search(case: Case) -> Generator[Asked, Told, Found]:
+    """Search: yield the lanes to be run, be sent what they did. Where the share at the lowest rate is below the target, that is found."""
     low, high = math.log(case.lowest), math.log(case.highest)
     scale = _density(case.target)
     goal = min(_GOAL, _GOAL_OF_MISSES * (1.0 - case.target)) / scale
@@ -184,25 +135,22 @@ def _search(case: Case) -> Generator[Asked, Told, Found]:
         requests = max(lacking, requests) if there else requests  # shorter ones would not count beside these
         centre = min(max(root, centre - 3.0 * width), centre + 3.0 * width)
         width = min(max(_APART / max(crossing.slope, _APART / _MOST_WIDTH), _LEAST_WIDTH), 2.0 * width)
-    return _between(last, logs, min(max(root, logs[0] - width, low), logs[-1] + width, high))
-
-
-def needs_search(case: Case) -> bool:
-    """Whether streams that can be simulated in some hundredths of a second tell more than the closed form."""
-    rate = math.exp(case.guess[0])
-    memory = _memory(case, rate)
-    free = _FREE_MEMORY if case.work.slot_limit is SlotLimit.KV_MEMORY else _FREE_LOAD
-    plain = case.arrival_cv == 1.0 and case.slo.percentile >= _FAR_FROM_MEDIAN
-    return not (plain and memory > _LONG_MEMORY and rate < free * case.work.saturation)
+    found = _between(last, logs, min(max(root, logs[0] - width, low), logs[-1] + width, high))
+    return (
+        found
+        if at_end
+        else replace(found, rate_error=crossing.error / crossing.slope, error=crossing.error * scale)
+    )
 
 
 def in_closed_form(case: Case) -> Found:
-    """What the closed form finds: the answer, or the first guess of a search."""
+    """What the closed form finds: an estimate, and the first guess of a search."""
     rate = math.exp(case.guess[0])
     replica = LoadedReplica(case.work, rate, case.arrival_cv)
     ttft, tpot = case.slo.ttft_seconds, case.slo.tpot_seconds
     return Found(
         requests_per_second=rate,
+        rate_error=0.0,
         share=replica.within_both(ttft, tpot),
         error=0.0,
         late=1.0 - float(replica.within_ttft(ttft)),
@@ -255,8 +203,8 @@ class _Crossing:
 def _crossing(seen: Sequence[_Seen], target: float) -> _Crossing:
     """Where a line through the shares near the target crosses it; shares as normal deviates, which bends them least.
 
-    Short streams leave warm-up in the share: they don't count beside long ones. Far from the target the last three
-    are all there is. Wherever the line points, the crossing lies between rates that were clearly above the target and
+    The nearer to the target, the more a share counts. Short streams leave warm-up in the share: they don't count beside
+    long ones. Far from the target the last three are all there is. Wherever the line points, the crossing lies between rates that were clearly above the target and
     rates that were clearly below it.
     """
     least = _LEAST_OF_MISSES * (1.0 - target)
@@ -268,17 +216,15 @@ def _crossing(seen: Sequence[_Seen], target: float) -> _Crossing:
         near = np.arange(len(seen))[-len(_OFFSETS) :]
     away = away[near]
     logs, errors = (np.array([getattr(item, name) for item in seen])[near] for name in ("log", "error"))
-    total = requests[near].sum()
-    weights = requests[near] / total
+    weights = requests[near] * np.maximum(np.exp(-((away / _STRAIGHT) ** 2)), _LEAST_WEIGHT)
+    weights /= weights.sum()
     middle = float(weights @ logs)
     spread = float(weights @ (logs - middle) ** 2)
     slope = min(float(weights @ ((logs - middle) * away)) / spread, -_LEAST_SLOPE)
     lower, upper = _bracket(seen, target)
     beyond = min(max(-float(weights @ away) / slope, lower - middle), upper - middle)
-    each = float(weights @ (errors**2 * weights)) * total / _density(target) ** 2
-    return _Crossing(
-        log=middle + beyond, slope=-slope, error=math.sqrt(each / total * (1.0 + beyond**2 / spread))
-    )
+    each = float(weights**2 @ errors**2) / _density(target) ** 2
+    return _Crossing(log=middle + beyond, slope=-slope, error=math.sqrt(each * (1.0 + beyond**2 / spread)))
 
 
 def _bracket(seen: Sequence[_Seen], target: float) -> tuple[float, float]:
@@ -303,10 +249,9 @@ def _sample(
 ) -> Generator[Asked, Told, list[Found]]:
     """Run streams at several rates, about `requests` at each, independent of each other."""
     memory = _memory(case, float(rates[1]))
-    variation = max(case.arrival_cv**2, 0.5)
-    each = int(
-        min(max(_MEMORIES * memory, 24.0 * variation, 64.0), _LONGEST, max(requests / _LEAST_LANES, 64.0))
-    )
+    variation = max(case.arrival_cv**2, _LEAST_VARIATION)
+    longest = max(_MEMORIES * memory, 24.0 * variation, 64.0)
+    each = int(min(longest, _LONGEST, max(requests / _LEAST_LANES, _LEAST_MEMORIES * memory, 64.0)))
     lanes = 2 * max(math.ceil(requests / each / 2), _LEAST_LANES // 2)
     before = int(min(_WARM_UP * memory + 8.0 * variation, each, _LONGEST_WARM_UP))
     asked, drawn = [], []
@@ -340,10 +285,10 @@ def _memory(case: Case, rate: float) -> float:
     A stay's worth, and more the closer a change of the batch comes to bringing itself about; where prompts or slots are what is
     waited for, the relaxation of such a queue.
     """
-    work = case.work
+    work, variation = case.work, max(case.arrival_cv**2, _LEAST_VARIATION)
     if work.role is Role.PREFILL:
         busy = min(rate / work.saturation, 0.95)
-        return 1.0 / (1.0 - busy) ** 2
+        return variation / (1.0 - busy) ** 2
     batch = work.batch_at(rate)
     near = batch * np.array([0.95, 1.05])
     tpot = np.interp(near, np.arange(1, work.slots + 1), work.tpot_seconds)
@@ -354,7 +299,7 @@ def _memory(case: Case, rate: float) -> float:
         else 0.0
     )
     full = min(rate / work.saturation, 0.97)
-    return max(batch / (1.0 - gain), 0.5 / (1.0 - busy) ** 2, 0.5 / (1.0 - full) ** 2)
+    return max(batch / (1.0 - gain), 0.5 * variation / (1.0 - busy) ** 2, 0.5 * variation / (1.0 - full) ** 2)
 
 
 def _found(case: Case, rate: float, group: Lanes, weighing: Weighing, times: tuple[Floats, Floats]) -> Found:
@@ -372,6 +317,7 @@ def _found(case: Case, rate: float, group: Lanes, weighing: Weighing, times: tup
         batch = rate * case.work.prefill_seconds
     return Found(
         requests_per_second=rate,
+        rate_error=0.0,
         share=share,
         error=max(error, math.sqrt(share * (1.0 - share) / first.size)),
         late=weighing.share(late)[0],
@@ -390,6 +336,7 @@ def _between(seen: list[Found], logs: Floats, root: float) -> Found:
 
     return Found(
         requests_per_second=math.exp(root),
+        rate_error=0.0,
         **{
             name: at(name)
             for name in ("share", "error", "late", "slow", "ttft_seconds", "tpot_seconds", "batch")

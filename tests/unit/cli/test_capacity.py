@@ -21,6 +21,21 @@ def test_the_rate_what_bounds_it_and_the_simulation_in_json(capsys: pytest.Captu
     assert found["simulation"]["both"]["percent"] <= found["simulation"]["ttft"]["percent"]
 
 
+def test_what_to_expect_of_the_rate(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*ASKED, "--output", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    rate, error = found["requestsPerSecond"], found["standardError"]
+    assert 0 < error["requestsPerSecond"] < 0.02 * rate
+    assert 0.1 < error["percentOfRequests"] < 2
+    expected = found["expectedError"]
+    low, high = expected["requestsPerSecond"]
+    assert low < rate * (1 - expected["stepTimes"] / 2)
+    assert high > rate * (1 + expected["stepTimes"] / 2)
+    # A step alone takes 8 ms: 6 % more, and no rate would do.
+    assert run([*ASKED, "--tpot", "8.2ms", "--output", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["expectedError"]["requestsPerSecond"][0] == 0
+
+
 def test_bursts_cost_rate(capsys: pytest.CaptureFixture[str]) -> None:
     rates = []
     for burstiness in ("1", "3"):
@@ -33,6 +48,8 @@ def test_the_table_fits_and_says_what_bounds_the_rate(capsys: pytest.CaptureFixt
     assert run([*ASKED, "--simulate", "--requests", "1000"]) == 0
     out = capsys.readouterr().out
     assert "TPOT: steps grow" in out
+    assert "error of the search" in out
+    assert "step times ± 6%" in out
     assert "of requests" in out
     assert max(len(line) for line in out.splitlines()) <= 100
 

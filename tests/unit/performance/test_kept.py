@@ -82,13 +82,13 @@ def test_no_content_makes_reading_fail(content: object) -> None:
 @pytest.mark.parametrize(
     "row",
     [
-        ["Ttft", float("nan"), 1, 1, 1, 1, 1, 1],
-        ["Ttft", 1, 1, 1, float("inf"), 1, 1, 1],
-        ["Ttft", 1, 1, 1, 1, 1, -1, 1],
-        ["Ttft", 0, 1, 1, 1, 1, 1, 1],
-        ["Ttft", 1, 1, 1, 1, 1, 1],
-        ["Ttft", 1, 1, 1, 1, 1, 1, "1"],
-        ["Elsewhere", 1, 1, 1, 1, 1, 1, 1],
+        ["Ttft", float("nan"), *[1] * 8],
+        ["Ttft", 1, 1, 1, float("inf"), *[1] * 5],
+        ["Ttft", 1, 1, 1, 1, 1, -1, 1, 1, 1],
+        ["Ttft", 0, *[1] * 8],
+        ["Ttft", *[1] * 8],
+        ["Ttft", *[1] * 8, "1"],
+        ["Elsewhere", *[1] * 9],
         ["Elsewhere", "it does not fit"],
         [],
     ],
@@ -98,7 +98,7 @@ def test_figures_that_no_replica_has_are_not_taken(row: list[Any]) -> None:
 
 
 def test_what_another_model_found_is_not_taken() -> None:
-    row = ["Ttft", 1, 1, 1, 1, 1, 1, 1]
+    row = ["Ttft", *[1] * 9]
     assert len(kept.decode(document({"00": row}))) == 1
     assert kept.decode(document({"00": row}, model="another")) == {}
 
