@@ -43,9 +43,9 @@ def encode(known: Known) -> bytes:
 def decode(document: bytes) -> dict[bytes, Answer]:
     """Return the answers of a document; none of one that is broken, or of another model."""
     try:
-        text = zlib.decompressobj().decompress(document, _MOST_BYTES)
-        content = json.loads(text)
-        if content["model"] != model_fingerprint():
+        whole = zlib.decompressobj()
+        content = json.loads(whole.decompress(document, _MOST_BYTES))
+        if not whole.eof or content["model"] != model_fingerprint():
             return {}
         return {bytes.fromhex(key): _answer(row) for key, row in content["answers"].items()}
     except (zlib.error, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):

@@ -71,6 +71,13 @@ def test_a_document_cut_or_changed_is_as_good_as_none(known: kept.Known, data: s
     assert kept.decode(bytes(changed)) in ({}, known)
 
 
+def test_a_document_without_its_last_byte_is_as_good_as_none() -> None:
+    known = {bytes(16): Rejection(reason=RejectionReason.MEMORY_TOO_SMALL, detail="too small")}
+    whole = kept.encode(known)
+    assert kept.decode(whole) == known
+    assert kept.decode(whole[:-1]) == {}
+
+
 @given(content=JSON)
 def test_no_content_makes_reading_fail(content: object) -> None:
     for found in (kept.decode(document(content)), kept.decode(document({"00": content}))):
