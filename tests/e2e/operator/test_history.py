@@ -24,6 +24,13 @@ def is_complete(plan: Any) -> bool:
     return bool(plan["spec"].get("designPoints")) and exported.get("plan") == plan["spec"]["id"]
 
 
+def explained_other_than(world: Any, before: Any) -> Any:
+    """The plan that came after another, once it has its reasons, which are written after it was acted on."""
+    plan = world.plan()
+    is_new = plan["spec"]["id"] != before["spec"]["id"]
+    return plan if is_new and all(item["reason"] for item in plan["spec"]["placements"]) else None
+
+
 def test_a_plan_that_others_follow_is_kept_once_and_for_all(
     world: Any, ecoserve: Callable[..., Any], operator: Process
 ) -> None:
@@ -31,8 +38,7 @@ def test_a_plan_that_others_follow_is_kept_once_and_for_all(
     world.eventually(world.has_condition("chat", "Ready", "True"))
     first = world.plan()
     world.intensity(west=52, east=600)
-    world.eventually(lambda: world.plan()["spec"]["id"] != first["spec"]["id"])
-    routed = world.plan()
+    routed = world.eventually(lambda: explained_other_than(world, first))
     names = {item["metadata"]["name"] for item in past_plans(world)}
 
     world.intensity(west=800, east=20)

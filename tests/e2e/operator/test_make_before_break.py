@@ -39,9 +39,9 @@ def test_where_the_new_does_not_fit_beside_the_old_room_is_made_step_by_step(wor
     world.eventually(world.has_condition("chat", "Ready", "True", "Placed"))
     assert shapes(world) == {"tp2": 3}
     with world.watched("chat") as samples:
-        world.serve("chat", online=online(3.3, "60ms"), placement=west)
+        world.serve("chat", online=online(3.0, "60ms"), placement=west)
         world.eventually(lambda: shapes(world) == {"tp4": 1})
-    assert min(samples) >= 3.3 * 0.999
+    assert min(samples) >= 3.0 * 0.999
 
 
 def test_an_operator_that_dies_in_the_middle_of_a_change_goes_on_where_it_stood(
