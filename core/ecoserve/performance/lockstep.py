@@ -53,7 +53,7 @@ def run_lanes(groups: Sequence[Lanes]) -> list[Times]:
 class LanePool:
     """Lanes that run together, all tight or none: others take the places of those that have ended.
 
-    An iteration over a hundred lanes takes a third of the time of one over a thousand, and lanes of different engines end after
+    An iteration over few lanes takes nearly as long as one over many, and lanes of different engines end after
     different numbers of them: whoever has many lanes adds some whenever some are done.
     """
 
