@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import numpy as np
 import yaml
 from performance.fitting import group_of
 from performance.measurements import JOULES, PREFILL, QUANTITIES, RATE, TPOT, Measured
@@ -39,13 +40,13 @@ def error_tables(outcomes: Sequence[Outcome]) -> str:
     """Return the tables of docs/models.md, in Markdown."""
     of_family = [o for o in outcomes if o.kind == "family"]
     of_device = [o for o in outcomes if o.kind == "device"]
-    summary = [
+    ways = (("family kept out", "family"), ("accelerator kept out", "device"), ("fitted", "fitted"))
+    summary = [_line(f"all, {label}", [o for o in outcomes if o.kind == kind]) for label, kind in ways]
+    summary += [
         _line(f"{source}, {label}", [o for o in outcomes if o.kind == kind and o.row.source == source])
         for source in ("ML.ENERGY", "Splitwise", "aiconfigurator")
-        for label, kind in (
-            ("family kept out", "family"), ("accelerator kept out", "device"), ("fitted", "fitted"),
-        )
-    ]  # fmt: skip
+        for label, kind in ways
+    ]
     summary.append(
         _line("aiconfigurator, fitted, the host's time added", [o for o in outcomes if o.kind == "with host"])
     )
@@ -184,7 +185,7 @@ def _line(name: str, outcomes: Sequence[Outcome]) -> list[str]:
 def _cell(errors: list[float], quantity: str) -> str:
     if not errors:
         return "–"
-    median, worst = statistics.median(errors), _percentile(errors, 0.9)
+    median, worst = np.percentile(errors, [50, 90])
     missed = median > (0.15 if quantity in (JOULES, PREFILL) else 0.10) or worst > 0.30
     text = f"{median:.0%} ({worst:.0%})"
     return f"**{text}**" if missed else text
@@ -200,8 +201,3 @@ def _table(heads: Sequence[str], lines: Iterable[list[str]]) -> list[str]:
 
 def _absolute(log_errors: Iterable[float]) -> list[float]:
     return [abs(math.expm1(error)) for error in log_errors]
-
-
-def _percentile(values: list[float], share: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)]
