@@ -102,6 +102,12 @@ class Watcher:
         return {zone["name"]: zone["carbonIntensity"] for zone in zones} == dict(grams_per_kwh)
 
     @property
+    def is_followed_up(self) -> bool:
+        """Whether the instances behind the current plan have been written, which comes last but for comparisons."""
+        told = self._plan.get("status", {}).get("instances", {}).get("plan")
+        return told is not None and told == self._plan["spec"]["id"]
+
+    @property
     def problem(self) -> str:
         """What the current plan's status says, for whoever waited for something else."""
         status = self._plan.get("status", {})

@@ -68,6 +68,10 @@ class Bench:
     def step(self, grams_per_kwh: Mapping[str, float]) -> dict[str, Any]:
         """Step once; return when what happened, what was written, and who used how much of the CPU."""
         cluster = self.scene.cluster
+        try:
+            self._until(lambda: self.watcher.is_followed_up, "what follows the step before")
+        except TimeoutError as error:
+            return {"failed": str(error), **_timed(Moments(), 0.0)}
         self.watcher.take()
         writes, cpu, began = writes_so_far(cluster), cpu_seconds(cluster), time.monotonic()
         self.scene.step(grams_per_kwh)

@@ -15,9 +15,7 @@ from ecoserve_devcluster.kubelet_metrics import kubelet_metrics
 SERVING_LABEL = "ecoserve.dev/serving"
 DURATION_ANNOTATION = "ecoserve.dev/simulated-duration"
 
-_HEARTBEAT_MILLISECONDS = (
-    300_000  # the kubelet's own interval; what decides liveness is the lease, which kwok renews
-)
+_HEARTBEAT_MILLISECONDS = 300_000  # the kubelet's own interval, by up to a half more or less; what decides liveness is the lease, which kwok renews
 
 # Kwok fills in no defaults beside options that are given, so all that matter are. Its own 4 workers, and 1 that looks
 # for the pods of a new node, make hundreds of nodes wait for each other.
@@ -102,8 +100,8 @@ def stages(serving_start_seconds: float, job_seconds: float) -> str:
         "durationFrom": {"expressionFrom": f'.metadata.annotations["{DURATION_ANNOTATION}"]'},
     }
     heartbeat = {
-        "durationMilliseconds": _HEARTBEAT_MILLISECONDS,
-        "jitterDurationMilliseconds": _HEARTBEAT_MILLISECONDS * 11 // 10,
+        "durationMilliseconds": _HEARTBEAT_MILLISECONDS // 2,
+        "jitterDurationMilliseconds": _HEARTBEAT_MILLISECONDS * 3 // 2,
     }
     loading = {"durationMilliseconds": round(serving_start_seconds * 1000)}
     documents = [

@@ -152,7 +152,7 @@ async def serve(settings: Settings) -> None:
             metrics.serve(settings.listen_host, settings.metrics_port)
         capacities = Capacities()
         comparer = Comparer(settings, capacities, lambda: world.nudges.give("design points"))
-        planner = Planner(settings, capacities)
+        planner = Planner(settings, capacities, lambda: world.nudges.give("reasons and instances"))
         keys = SecretKeys(api, settings.namespace)
         providers = Providers(api=api, keys=keys, client=client)
         followers = Followers(
@@ -213,6 +213,7 @@ async def serve(settings: Settings) -> None:
         tasks = [
             asyncio.create_task(leadership.run(), name="lease"),
             asyncio.create_task(act(), name="loop"),
+            asyncio.create_task(planner.run(), name="reasons and instances"),
             asyncio.create_task(comparer.run(), name="design points"),
             asyncio.create_task(scheduler.run(), name="offline schedules"),
             asyncio.create_task(hold(), name="held jobs"),

@@ -21,6 +21,7 @@ from ecoserve_operator.planning.planner import Decision, Planner
 from ecoserve_operator.planning.snapshot import View, mode_of, view_world
 from ecoserve_operator.reporting.accounts import WHOLE, Accounts
 from ecoserve_operator.reporting.accuracy import IntensityAccuracy
+from ecoserve_operator.reporting.allowance import Allowance
 from ecoserve_operator.reporting.load import load_verdicts
 from ecoserve_operator.reporting.metrics import Metrics
 from ecoserve_operator.reporting.outcomes import shortened
@@ -38,11 +39,9 @@ from ecoserve_operator.watch.world import World
 logger = logging.getLogger(__name__)
 
 _PLAN_RETRY_SECONDS = 5.0
-_FOLLOW_UP_SECONDS = 30.0
-"""So long at most a plan's instances and comparisons, which keep processors busy, wait until its replicas are ready."""
+_FOLLOW_UP_SECONDS = 15.0
+"""So long at most a plan's reasons, instances and comparisons, which keep processors busy, wait until its replicas are ready."""
 _APPLYING = "Applying"
-_STATUSES_AMID_A_CHANGE = 32
-"""Of servings in one pass: hundreds take seconds, for which what got ready would wait to be gone on with."""
 _LEAST_WAIT_SECONDS = 0.05  # a step of simulated time may be due at once, again and again
 
 
@@ -84,8 +83,6 @@ class Reconciler:
         await self.reporter.report_plan(decision, self.comparer.latest)
         selectors = {pool.name: pool.selector for pool in decision.snapshot.pools}
         acted = await self.actor.act(decision.choices, selectors)
-        decision = await self.planner.explain(decision)
-        await self.reporter.report_plan(decision, self.comparer.latest)
         if is_new:
             self.metrics.plan_seconds.observe(planned_at - since)
             self.metrics.plans.labels("failed" if decision.failure else decision.route.name.lower()).inc()
@@ -95,33 +92,35 @@ class Reconciler:
         self._log(causes, decision, acted, planned_at - since if is_new else None, time.monotonic() - since)
         self._count(decision, readings, now)
         phase = _phase(decision, acted)
-        follows_up = self._is_to_follow_up(decision, phase)
-        if follows_up:
-            self.comparer.want(decision)
-        self.reporter.limit(_STATUSES_AMID_A_CHANGE if phase == _APPLYING else inf)
-        await self._report(
-            decision, is_new, acted, readings, now, calm=phase != _APPLYING and not self.comparer.pending
-        )
-        if self.reporter.behind:
-            self.world.nudges.give("statuses that wait")
-        if follows_up:
-            await self.reporter.report_instances(await self.planner.export())
-            self.planner.note_followed_up()
+        await self._follow_up(decision, phase)
         await self.reporter.report_plan_status(
             phase, decision, self.comparer.latest, self.accounts.account(WHOLE)
         )
+        allowance = Allowance(amid_change=phase == _APPLYING, comparing=self.comparer.pending)
+        await self._report(decision, is_new, acted, readings, now, allowance)
+        if allowance.behind:
+            self.world.nudges.give("statuses that wait")
         self.planner.note_carried_out()
-        until_due = self._seconds_until_due(now, readings, decision)
+        until_due = min(self._seconds_until_due(now, readings, decision), allowance.until_due)
         return min(until_due, _PLAN_RETRY_SECONDS) if decision.failure else until_due
 
-    def _is_to_follow_up(self, decision: Decision, phase: str) -> bool:
-        """Whether a decision is to be compared and its instances written: once, when it has been carried out or takes long to be."""
+    async def _follow_up(self, decision: Decision, phase: str) -> None:
+        """Have a decision explained, exported and compared, once: when it has been carried out or takes long to be.
+
+        What came of that is written by a later pass.
+        """
+        if self.planner.exported is not None:
+            await self.reporter.report_instances(self.planner.exported)
+            self.planner.exported = None
+        wanted = self.planner.follow_up_since is not None and not decision.failure
+        if wanted and (phase != _APPLYING or self._until_followed_up() <= 0):
+            self.comparer.want(decision)
+            self.planner.follow_up()
+
+    def _until_followed_up(self) -> float:
+        """Seconds until the last decision is followed up though it is not carried out; never where it has been."""
         since = self.planner.follow_up_since
-        return (
-            since is not None
-            and not decision.failure
-            and (phase != _APPLYING or time.monotonic() - since > _FOLLOW_UP_SECONDS)
-        )
+        return inf if since is None else since + _FOLLOW_UP_SECONDS - time.monotonic()
 
     def _read_loads(self, now: datetime) -> None:
         records = list(self.world.servings.values())
@@ -159,8 +158,7 @@ class Reconciler:
         acted: Mapping[str, Acted],
         readings: Mapping[str, Reading],
         now: datetime,
-        *,
-        calm: bool,
+        allowance: Allowance,
     ) -> None:
         stale = {
             zone: readings[record.name].message
@@ -192,7 +190,7 @@ class Reconciler:
                 order=self.deferral.orders.get(name),
                 account=self.accounts.account(name),
             )
-            told.append(partial(self.reporter.report_serving, facts, calm=calm))
+            told.append(partial(self.reporter.report_serving, facts, allowance))
         for outcome in await side_by_side(told):
             if is_new:
                 self.metrics.decisions.labels(outcome).inc()
@@ -245,6 +243,7 @@ class Reconciler:
         until = [self.clock.real_seconds_until(moment) for moment in (next_load, *steps)]
         waiting = self.actor.seconds_until_timeout()
         until += [] if waiting is None else [waiting]
+        until += [] if decision.failure else [self._until_followed_up()]
         return max(_LEAST_WAIT_SECONDS, min(self.settings.resync_seconds, *until))
 
     def _log(

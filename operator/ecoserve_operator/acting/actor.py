@@ -216,6 +216,8 @@ class Actor:
         )
         for written in done.applied:
             self._world.note_written(written)
+        for deleted in done.deleted:
+            self._world.note_deleted(deleted)
         gone = {each.key for each in done.deleted}
         running = {**observed, **{each.key: each for each in done.applied}}
         left = {key: each for key, each in running.items() if key not in gone}

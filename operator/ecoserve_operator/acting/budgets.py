@@ -1,6 +1,7 @@
 """PodDisruptionBudgets: no eviction takes what online traffic needs; a drained node's replicas move first.
 
-Each Deployment of online replicas has a budget of as many as the plan wants. Where some of them are on a node that
+Each Deployment of online replicas has a budget of as many as the plan wants, from when one of them is ready: before, there is
+nothing to protect, and in a change of hundreds of Deployments other writes are more urgent. Where some of them are on a node that
 is cordoned, that many more are started (`order.next_steps`), and a drain goes on as they get ready. Where they find
 no room for long, one at a time may be evicted nevertheless: a node that can never be drained is worse.
 """
@@ -21,13 +22,14 @@ def build_budgets(
     *,
     waited_too_long: bool,
 ) -> list[dict[str, Any]]:
-    """The budgets of a serving's Deployments; one that others scale keeps one replica."""
+    """The budgets of a serving's Deployments that have replicas ready; one that others scale keeps one replica."""
     planned = {each.key: each.replicas for each in wanted}
     made = []
     for key, record in sorted(running.items()):
         least = planned.get(key, record.replicas) - (1 if waited_too_long else 0)
         least = min(least, 1) if key in scaled else least
-        if record.traffic_class == CLASS_ONLINE and (planned.get(key, record.replicas) > 0):
+        wants = planned.get(key, record.replicas) > 0
+        if record.traffic_class == CLASS_ONLINE and wants and record.ready > 0:
             made.append(_budget(record, max(0, least)))
     return made
 

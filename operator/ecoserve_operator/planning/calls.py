@@ -75,6 +75,11 @@ def explain_plan() -> Plan | None:
     return _session.explained()
 
 
+def make_ready() -> None:
+    """Work out what the next answer of this process will need, as nobody waits."""
+    _session.make_ready()
+
+
 def export_instances() -> Exported:
     """The instances behind the last answer of this process."""
     return _session.export()

@@ -1,14 +1,21 @@
 """Decisions: a plan where the question is a new one, the last one where it is not or no plan can be had."""
 
+import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.planner.plan import Plan
-from ecoserve_operator.planning.calls import explain_plan, export_instances, plan_snapshot, warm_up
+from ecoserve_operator.planning.calls import (
+    explain_plan,
+    export_instances,
+    make_ready,
+    plan_snapshot,
+    warm_up,
+)
 from ecoserve_operator.planning.capacities import Capacities
 from ecoserve_operator.planning.decision import Choice, choose, hold, with_reasons_of
 from ecoserve_operator.planning.process import PlannerFailedError, PlannerProcess
@@ -43,16 +50,25 @@ class Decision:
 
 
 class Planner:
-    """Keeps the last decision and the planner's process."""
+    """Keeps the last decision and the planner's process.
 
-    def __init__(self, settings: Settings, capacities: Capacities) -> None:
+    What only tells of a decision (reasons, the instances behind it) is made beside the loop, and `done` is told of it: it takes
+    as long again as the decision, and whoever acts on that needs none of it.
+    """
+
+    def __init__(self, settings: Settings, capacities: Capacities, done: Callable[[], None]) -> None:
         self._capacities = capacities
         self._hysteresis = settings.hysteresis
         self._process = PlannerProcess(settings.plan_limit_seconds)
+        self._done = done
+        self._wanted = asyncio.Event()
         self._last: Decision | None = None
         self._carried_out = True
+        self.exported: Exported | None = None
+        """The instances behind the last plan, until they are written."""
         self.follow_up_since: float | None = None
-        """Since when there are decisions not compared and exported yet, by the monotonic clock; None where there are none."""
+        """Since when there are decisions not compared, explained and exported yet, by the monotonic clock; None where there
+        are none."""
 
     async def start(self) -> None:
         """Have the child import the planner before the first question."""
@@ -81,40 +97,61 @@ class Planner:
         )
         if last is None or is_new:
             decision = await self._answer(view, running)
+            self.exported = None
             if self.follow_up_since is None:
                 self.follow_up_since = time.monotonic()
         else:
-            decision = replace(last, choices=self._with_refused(last.choices, view))
+            choices = self._with_refused(last.choices, view)
+            decision = last if choices == last.choices else replace(last, choices=choices)
         self._last = decision
         self._carried_out = self._carried_out and not is_new
         return decision, not self._carried_out
 
-    async def explain(self, decision: Decision) -> Decision:
-        """Return the last decision with the reasons of its plan; where they can't be had it is left without."""
-        if decision.explained:
-            return decision
-        try:
-            plan = await self._process.call(explain_plan)
-        except PlannerFailedError as error:
-            logger.warning("the plan is told without reasons: %s", error)
-            plan = None
-        self._last = replace(decision, explained=True)
-        if plan is not None:
-            choices = {name: with_reasons_of(plan, choice) for name, choice in decision.choices.items()}
-            self._last = replace(self._last, plan=plan, choices=choices)
-        return self._last
+    async def run(self) -> None:
+        """Explain and export what is to be followed up, for ever."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            await self._explain()
+            self._done()
+            asked = self._last
+            exported = await self._export()
+            if _of_one_question(asked, self._last):
+                self.exported = exported
+                self._done()
+
+    def follow_up(self) -> None:
+        """Have the last decision explained and its instances exported; it is for the caller to have it compared."""
+        self.follow_up_since = None
+        self._wanted.set()
 
     def note_carried_out(self) -> None:
         """Take down that a pass over the last decision has ended well: until then its retries are as the first."""
         self._carried_out = True
 
-    def note_followed_up(self) -> None:
-        """Take down that the last decision is being compared, and its instances were written."""
-        self.follow_up_since = None
-
-    async def export(self) -> Exported:
-        """The instances behind the last plan."""
+    async def _explain(self) -> None:
+        """Give the last decision the reasons of its plan; where they can't be had it is left without."""
+        asked = self._last
+        if asked is None or asked.explained:
+            return
+        plan = None
         try:
+            plan = await self._process.call(explain_plan)
+        except PlannerFailedError as error:
+            logger.warning("the plan is told without reasons: %s", error)
+        last = self._last
+        is_of_it = plan is None or plan.taken_at == asked.snapshot.taken_at
+        if last is None or not _of_one_question(asked, last) or not is_of_it:
+            return  # decided anew meanwhile, and followed up anew
+        choices = dict(last.choices)
+        if plan is not None:
+            choices = {name: with_reasons_of(plan, choice) for name, choice in choices.items()}
+        self._last = replace(last, explained=True, plan=plan or last.plan, choices=choices)
+
+    async def _export(self) -> Exported:
+        """Return the instances behind the last plan."""
+        try:
+            await self._process.call(make_ready)
             return await self._process.call(export_instances)
         except PlannerFailedError as error:
             return Exported(files={}, problem=str(error))
@@ -160,6 +197,11 @@ class Planner:
             for name, refusal in view.refused.items()
         }
         return {**planned, **refused}
+
+
+def _of_one_question(one: Decision | None, other: Decision | None) -> bool:
+    """Whether two decisions are one, whatever was learned of it meanwhile."""
+    return one is not None and other is not None and one.snapshot.taken_at == other.snapshot.taken_at
 
 
 def _held(

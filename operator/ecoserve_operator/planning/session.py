@@ -98,14 +98,14 @@ class PlanningSession:
         """
         return None if self._taken is None else replace(explained(with_reasons(self._taken)), solved=())
 
-    def export(self) -> Exported:
-        """Return the instances of the last answer, one per objective, each its JSON in xz.
-
-        Nobody waits for it, so what the next tick will need is made ready, too.
-        """
+    def make_ready(self) -> None:
+        """Work out what the next tick will need, which else it had to wait for."""
         if self._kept is not None:
             _ = self._kept.accepted_excess
         _look_once_for_garbage()
+
+    def export(self) -> Exported:
+        """Return the instances of the last answer, one per objective, each its JSON in xz."""
         files = {}
         for part in self._taken.solved if self._taken is not None else ():
             if part.instance is not None:

@@ -55,9 +55,22 @@ def moves_between(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[s
     )
 
 
-def placement_event(serving: ServingRecord, moves: str) -> dict[str, Any]:
-    """An event that tells how replicas moved between pools."""
-    return build_event(serving, "LLMServing", "PlacementChanged", moves, warning=False)
+def serving_events(
+    serving: ServingRecord, changed: Iterable[Condition], moves: str
+) -> tuple[dict[str, Any], ...]:
+    """The events of what a status says anew: how replicas moved, and each condition that changed.
+
+    That replicas which move are awaited, or are there by now, goes without an event of its own: one transition is one event.
+    """
+    if not moves:
+        return transition_events(serving, "LLMServing", changed)
+    told = [
+        condition
+        for condition in changed
+        if condition.type != Aspect.APPLIED or condition.reason not in (Reason.PROGRESSING, Reason.PLACED)
+    ]
+    moved = build_event(serving, "LLMServing", "PlacementChanged", moves, warning=False)
+    return (moved, *transition_events(serving, "LLMServing", told))
 
 
 def _replicas(pools: Iterable[Mapping[str, Any]]) -> dict[str, int]:

@@ -7,7 +7,7 @@ requests. An object that has gone meanwhile needs no status.
 import logging
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf
 from typing import Any
@@ -28,8 +28,9 @@ from ecoserve_operator.planning.calls import Comparison
 from ecoserve_operator.planning.planner import Decision
 from ecoserve_operator.planning.session import Exported
 from ecoserve_operator.reporting import placement_plan as plans
+from ecoserve_operator.reporting.allowance import Allowance, FigureRate
 from ecoserve_operator.reporting.conditions import Verdict, settle, transitions
-from ecoserve_operator.reporting.events import moves_between, placement_event, transition_events
+from ecoserve_operator.reporting.events import moves_between, serving_events, transition_events
 from ecoserve_operator.reporting.history import PlanHistory, replicas_of
 from ecoserve_operator.reporting.instance_store import InstanceStore
 from ecoserve_operator.reporting.status import (
@@ -51,8 +52,16 @@ _ACCOUNT_SECONDS = 55.0
 _SERVING_ACCOUNT_SECONDS = 3600.0
 """The same of one serving's, without other news: hundreds of servings must not write all the time."""
 
-_FIGURES_SECONDS = 60.0
-"""Figures that changed alone wait so long to be written: with the next look at everything, if nothing else comes up."""
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """Since when news of a serving waits to be written, and whether it is more than figures."""
+
+    since: float
+    urgent: bool = False
+
+
+_NOT_WAITING = _Waiting(since=inf)
 
 
 class Reporter:
@@ -69,10 +78,12 @@ class Reporter:
         self._plan_status: dict[str, Any] = {}
         self._since = ""
         self._restored = False
+        self._built_of: tuple[Decision, Comparison | None] | None = None
         self._told_at: dict[Key, float] = {}
-        self._waiting_since: dict[Key, float] = {}
-        self._most_servings = inf
-        self._left_out = self._wrote = False
+        self._waiting: dict[Key, _Waiting] = {}
+        self._decision: Decision | None = None
+        self._nothing_new: dict[Key, tuple[ServingFacts, str]] = {}
+        self._figures = FigureRate()
         self._account_told_at = 0.0
         self._store = InstanceStore(api, namespace)
         self._export = PlanInstances()
@@ -90,13 +101,17 @@ class Reporter:
     async def report_plan(self, decision: Decision, comparison: Comparison | None) -> None:
         """Write PlacementPlan `current` where it has changed; before acting, as the extender steers by it."""
         await self._restore()
-        if decision.plan is None:
+        built_of = self._built_of
+        if decision.plan is None or (
+            built_of is not None and built_of[0] is decision and built_of[1] is comparison
+        ):
             return
         points = comparison.whole if comparison is not None else ()
         spec = plans.build_plan_spec(decision.plan, decision.choices.values(), points)
         if comparison is None:  # as after a restart: what was compared last holds until it is compared anew
             spec["designPoints"] = self._plan.get("designPoints", [])
         if {**spec, "plannedAt": ""} == {**self._plan, "plannedAt": ""}:
+            self._built_of = (decision, comparison)
             return
         others = replicas_of(spec) != replicas_of(self._plan)
         if others and replicas_of(self._plan):
@@ -104,6 +119,7 @@ class Reporter:
         written = await self._api.apply(PLACEMENT_PLAN, plans.build_plan_manifest(spec))
         self._since = spec["plannedAt"] if others or not self._since else self._since
         self._take_down(written, spec)
+        self._built_of = (decision, comparison)
 
     async def _restore(self) -> None:
         """Go on from the plan that is there, once: a restart neither files it as past nor forgets since when it is."""
@@ -164,55 +180,58 @@ class Reporter:
             await self._api.apply(PLACEMENT_PLAN, manifest, subresource="status")
             self._plan_status, self._account_told_at = manifest["status"], time.monotonic()
 
-    def limit(self, most_servings: float) -> None:
-        """Write the statuses of so many servings at most, until the next call."""
-        self._most_servings, self._left_out, self._wrote = most_servings, False, False
-
-    @property
-    def behind(self) -> bool:
-        """Whether news of servings was left out since `limit` was called, and is worth a pass: some was taken."""
-        return self._left_out and self._wrote
-
     def longest_waiting(self, records: Iterable[ServingRecord]) -> list[ServingRecord]:
         """Return servings in the order in which their news is to be written."""
-        return sorted(records, key=lambda record: self._waiting_since.get(record.key, inf))
+        return sorted(records, key=lambda record: self._waiting.get(record.key, _NOT_WAITING).since)
 
-    async def report_serving(self, facts: ServingFacts, *, calm: bool) -> str:
+    async def report_serving(self, facts: ServingFacts, allowance: Allowance) -> str:
         """Write an LLMServing's status and the events of what changed in it; returns what the decision meant for it.
 
-        Figures alone wait until all is `calm`, or for a minute: a step of intensity changes those of every serving,
-        and a comparison does so again. What exceeds the `limit` waits for a later pass.
+        What the pass's allowance does not let through waits for a later one.
         """
         record, before = facts.record, self._world.reported.get(facts.record.key, Reported())
         facts = replace(facts, before=before.body)
+        account_due = self._account_is_due(facts)
+        if facts.decision is not self._decision:
+            self._decision, self._nothing_new = facts.decision, {}
+        known, outcome = self._nothing_new.get(record.key, (None, ""))
+        if not account_due and replace(facts, account=None) == known:
+            return outcome
         verdicts = serving_verdicts(record, facts.choice, facts.fresh, facts.applied, facts.load)
         conditions = settle(verdicts, before.conditions, record.generation, datetime.now(UTC))
         status = build_status(facts, conditions, self.plan_id)
         outcome = str(status["decision"]["reason"])
-        if is_news(status, before.body):
-            since = self._waiting_since.setdefault(record.key, time.monotonic())
-            may_wait = not calm and not is_urgent(status, before.body)
-            if may_wait and time.monotonic() - since < _FIGURES_SECONDS:
-                return outcome
-            if self._most_servings <= 0:
-                self._left_out = True
-                return outcome
-            self._most_servings -= 1
-        elif not self._account_is_due(record, status):
+        news = is_news(status, before.body)
+        if news and not self._may_be_told(facts, status, allowance):
             return outcome
-        self._waiting_since.pop(record.key, None)
+        self._waiting.pop(record.key, None)
+        if not news and not account_due:
+            self._nothing_new[record.key] = (replace(facts, account=None), outcome)
+            return outcome
         if await self._write(LLM_SERVING, record, status):
             self._told_at[record.key] = time.monotonic()
-            self._wrote = True
-            changed = transition_events(record, "LLMServing", transitions(conditions, before.conditions))
+            allowance.wrote = True
             moves = moves_between(before.body.get("pools", ()), status.get("pools", ()))
-            await self._post(*changed, *([placement_event(record, moves)] if moves else []))
+            await self._post(*serving_events(record, transitions(conditions, before.conditions), moves))
         return outcome
 
-    def _account_is_due(self, record: ServingRecord, status: Mapping[str, Any]) -> bool:
+    def _may_be_told(self, facts: ServingFacts, status: Mapping[str, Any], allowance: Allowance) -> bool:
+        """Whether a serving's news may be written in this pass; what may not is waiting from now on, if it is not yet."""
+        key, now = facts.record.key, time.monotonic()
+        urgent = is_urgent(status, facts.before)
+        waiting = self._waiting.get(key)
+        if waiting is None or (urgent and not waiting.urgent):
+            waiting = self._waiting[key] = _Waiting(since=now, urgent=urgent)
+        waited = now - waiting.since
+        if not urgent:
+            return allowance.lets_figures(waited) and self._figures.take()
+        spec_is_new = facts.before.get("observedGeneration") != facts.record.generation
+        return allowance.lets_news(waited, at_once=spec_is_new)
+
+    def _account_is_due(self, facts: ServingFacts) -> bool:
         """Whether what an account says is old enough to be written without other news."""
-        told_at = self._told_at.setdefault(record.key, time.monotonic())
-        return "account" in status and time.monotonic() - told_at >= _SERVING_ACCOUNT_SECONDS
+        told_at = self._told_at.setdefault(facts.record.key, time.monotonic())
+        return facts.account is not None and time.monotonic() - told_at >= _SERVING_ACCOUNT_SECONDS
 
     async def report_zone(
         self,

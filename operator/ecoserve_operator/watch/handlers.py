@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 Body = Mapping[str, Any]
 
+_PODS_SECONDS = 1.0
+"""Pods come and go in crowds; their Deployments tell at once what is ready, and nothing else about them is urgent."""
 _OURS = {"labelSelector": SERVING}
 _BOUND = {"fieldSelector": "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"}
 
@@ -52,12 +54,14 @@ class Watched:
     reports: bool = False
     """Whether its status is written by us, and remembered."""
     selectors: Mapping[str, str] = field(default_factory=dict)
+    within_seconds: float = 0.0
+    """So long a change may wait to be looked at."""
 
     def forget(self, world: World, key: Key) -> None:
         """Take note that an object has gone."""
         if self.reports:
             world.reported.pop(key, None)
-        world.put(self.table, key, None, self.reason(key))
+        world.put(self.table, key, None, self.reason(key), self.within_seconds)
 
     def reason(self, key: Key) -> str:
         """What the log calls a change; pods and Deployments by kind only, as they come in crowds."""
@@ -110,7 +114,7 @@ def watched_kinds(world: World) -> tuple[Watched, ...]:
         Watched(GRID_ZONE, world.zones, records.zone_record, "GridZone", reports=True),
         Watched(HARDWARE_PROFILE, world.profiles, records.profile_record, "HardwareProfile"),
         Watched(NODE, world.nodes, node_facts, "node"),
-        Watched(POD, world.pods, records.pod_record, "pods", selectors=_BOUND),
+        Watched(POD, world.pods, records.pod_record, "pods", selectors=_BOUND, within_seconds=_PODS_SECONDS),
         Watched(DEPLOYMENT, world.deployments, records.deployment_record, "deployments", selectors=_OURS),
         Watched(AUTOSCALER, world.autoscalers, scalers.autoscaler_record, "HorizontalPodAutoscaler"),
     )
@@ -153,7 +157,7 @@ def _register(
         except InvalidInputError as error:
             logger.warning("%s %s is left out: %s", watched.label, metadata["name"], error)
             record = None
-        world.put(watched.table, key, record, watched.reason(key))
+        world.put(watched.table, key, record, watched.reason(key), watched.within_seconds)
 
     async def index(body: Body, **_: Any) -> None:
         store(body)

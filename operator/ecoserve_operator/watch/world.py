@@ -32,6 +32,7 @@ class Nudges:
     def __init__(self, debounce_seconds: float) -> None:
         self._debounce_seconds = debounce_seconds
         self._reasons: dict[str, None] = {}
+        self._patient: set[str] = set()
         self._event = asyncio.Event()
         self.since = time.monotonic()
         """When the oldest reason not yet taken was given, by the monotonic clock."""
@@ -42,6 +43,18 @@ class Nudges:
             self.since = time.monotonic()
         self._reasons[reason] = None
         self._event.set()
+
+    def give_within(self, seconds: float, reason: str) -> None:
+        """Leave a reason that has time, for itself and for what comes up like it meanwhile."""
+        if seconds <= 0.0:
+            self.give(reason)
+        elif reason not in self._patient:
+            self._patient.add(reason)
+            asyncio.get_running_loop().call_later(seconds, self._give_patient, reason)
+
+    def _give_patient(self, reason: str) -> None:
+        self._patient.discard(reason)
+        self.give(reason)
 
     async def take(self, timeout_seconds: float) -> tuple[str, ...]:
         """Wait for a reason, gather what comes with it, and return all; none after the timeout."""
@@ -77,15 +90,22 @@ class World:
     last_event: float = field(default_factory=time.monotonic)
     """When the watches last said anything, by the monotonic clock."""
 
-    def put(self, table: dict[Key, RecordT], key: Key, record: RecordT | None, reason: str) -> None:
-        """Store a record, or drop it when it is None; nudge if that changed anything."""
+    def put(
+        self,
+        table: dict[Key, RecordT],
+        key: Key,
+        record: RecordT | None,
+        reason: str,
+        within_seconds: float = 0.0,
+    ) -> None:
+        """Store a record, or drop it when it is None; if that changed anything, nudge within so many seconds."""
         before = table.get(key)
         if record is None:
             table.pop(key, None)
         else:
             table[key] = record
         if before != record:
-            self.nudges.give(reason)
+            self.nudges.give_within(within_seconds, reason)
 
     def nodes_with_foreign_load(self, paused: Container[Key]) -> tuple[NodeFacts, ...]:
         """All nodes, each with what pods request there that no plan may move.
@@ -106,6 +126,12 @@ class World:
         known = self.deployments.get(record.key)
         if known is None or known.uid != record.uid or _version(known) < _version(record):
             self.deployments[record.key] = record
+
+    def note_deleted(self, record: DeploymentRecord) -> None:
+        """Forget a Deployment that the API server has deleted for us, before a watch tells so."""
+        known = self.deployments.get(record.key)
+        if known is not None and known.uid == record.uid:
+            del self.deployments[record.key]
 
     def leaving(self) -> dict[Key, int]:
         """How many pods of each of our Deployments are on nodes that are cordoned, and so about to be drained."""

@@ -19,11 +19,12 @@ ARGS = ["${model} ${tensorParallelSize}"]
 
 
 class _Api:
-    """The part of KubeApi that acting uses: Deployments that never become ready; `refuses` names servings."""
+    """The part of KubeApi that acting uses: Deployments that have so many ready at once; `refuses` names servings."""
 
-    def __init__(self, refuses: str = "", *, refuses_budgets: bool = False) -> None:
+    def __init__(self, refuses: str = "", *, refuses_budgets: bool = False, ready: int = 0) -> None:
         self.fence = Fence()
         self.refuses, self.refuses_budgets = refuses, refuses_budgets
+        self._status = {"readyReplicas": ready, "observedGeneration": 1}
         self.applied: list[str] = []
         self.kinds: list[str] = []
 
@@ -38,7 +39,8 @@ class _Api:
         if self.refuses and manifest["metadata"]["name"].startswith(self.refuses):
             raise ApiRefusedError(422, "image is required")
         self.applied.append(manifest["metadata"]["name"])
-        return {**manifest, "metadata": {**manifest["metadata"], "uid": "d", "generation": 1}}
+        metadata = {**manifest["metadata"], "uid": "d", "generation": 1}
+        return {**manifest, "metadata": metadata, "status": self._status}
 
 
 def placement(serving: str) -> Placement:
@@ -131,11 +133,11 @@ def test_waiting_that_takes_too_long_says_what_is_awaited() -> None:
 
 
 def test_the_deployments_of_all_come_before_anybodys_budgets() -> None:
-    api = _Api()
+    api = _Api(ready=1)
     play(*((f"s{number}", "Enforce", ARGS, Taken.PLAN) for number in range(40)), api=api)
     assert api.kinds == ["deployments"] * 40 + ["poddisruptionbudgets"] * 40
 
 
 def test_a_refused_budget_is_told_and_what_was_written_counts() -> None:
-    acted = play(("good", "Enforce", ARGS, Taken.PLAN), api=_Api(refuses_budgets=True))["n/good"]
+    acted = play(("good", "Enforce", ARGS, Taken.PLAN), api=_Api(refuses_budgets=True, ready=1))["n/good"]
     assert (acted.applied.reason, acted.writes) == ("ApplyRefused", 1)

@@ -34,6 +34,11 @@ def test_what_is_no_longer_wanted_keeps_what_a_change_has_left_of_it(wanted_on: 
     }
 
 
+def test_a_budget_comes_with_the_first_ready_replica(wanted_on: WantedOn, runs: Runs) -> None:
+    a, b = wanted_on("a", 3), wanted_on("b", 3)
+    assert least(a, b, state=dict([runs(a, 0, 3), runs(b, 1, 3)])) == {"s-b-both-tp1": 3}
+
+
 def test_where_no_room_is_found_for_long_one_at_a_time_may_go(wanted_on: WantedOn, runs: Runs) -> None:
     a = wanted_on("a", 3)
     assert least(a, state=dict([runs(a, 4, 4)]), waited_too_long=True) == {"s-a-both-tp1": 2}

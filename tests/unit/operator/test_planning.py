@@ -2,8 +2,11 @@
 
 import asyncio
 import itertools
+import json
+import lzma
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -33,6 +36,7 @@ from ecoserve_operator.watch.records import DeploymentRecord
 
 NOW = datetime(2024, 7, 1, 12, tzinfo=UTC)
 LIMITS = Settings().hysteresis
+HOUR = timedelta(hours=1)
 FROZEN = replace(LIMITS, fraction=10.0, at_once_fraction=10.0)
 EAGER = replace(LIMITS, fraction=0.0, at_once_fraction=0.0)
 
@@ -231,7 +235,7 @@ def test_a_decision_is_a_new_one_until_a_pass_over_it_has_ended_well() -> None:
     """A pass that the API server interrupts is made again; what it was to tell and to ask for must not be lost."""
 
     async def run() -> list[bool]:
-        planner, view, new = Planner(Settings(), Capacities()), View(snapshot=snapshot(), refused={}), []
+        planner, view, new = a_planner(), View(snapshot=snapshot(), refused={}), []
         for carried_out in (False, True, False):
             new.append((await planner.decide(view, {}))[1])
             if carried_out:
@@ -242,25 +246,63 @@ def test_a_decision_is_a_new_one_until_a_pass_over_it_has_ended_well() -> None:
     assert asyncio.run(run()) == [True, True, False]
 
 
+def a_planner(done: Callable[[], None] = lambda: None) -> Planner:
+    return Planner(Settings(), Capacities(), done)
+
+
 @pytest.mark.parametrize("dies", [False, True])
 def test_a_decision_gets_its_reasons_once_and_goes_without_where_its_process_has_died(*, dies: bool) -> None:
-    async def run() -> tuple[Decision, Decision, Decision]:
-        planner, view = Planner(Settings(), Capacities()), View(snapshot=snapshot(), refused={})
+    async def run() -> tuple[Decision, Decision]:
+        done = asyncio.Event()
+        planner, view = a_planner(done.set), View(snapshot=snapshot(), refused={})
         decided, _ = await planner.decide(view, {})
         if dies:
             await planner.close()
-        told = await planner.explain(decided)
+        follows = asyncio.create_task(planner.run())
+        planner.follow_up()
+        await done.wait()
+        follows.cancel()
         again, _ = await planner.decide(view, {})
         await planner.close()
-        return decided, told, again
+        return decided, again
 
-    decided, told, again = asyncio.run(run())
-    (before,), (after,) = (each.choices["n/chat"].placements for each in (decided, told))
-    assert (decided.explained, told.explained, before.reason) == (False, True, "")
+    decided, again = asyncio.run(run())
+    (before,), (after,) = (each.choices["n/chat"].placements for each in (decided, again))
+    assert (decided.explained, again.explained, before.reason) == (False, True, "")
     assert bool(after.reason) is not dies
     assert replace(after, reason="") == before
-    assert again.plan == told.plan
-    assert again.explained
+
+
+def test_reasons_that_take_long_hold_up_nothing_and_are_those_of_the_last_decision() -> None:
+    """The instances, too: whatever a process was asked before it was asked anew belongs to nobody."""
+
+    async def run() -> tuple[bool, Decision, str]:
+        done = asyncio.Event()
+        planner, view = a_planner(done.set), View(snapshot=snapshot(), refused={})
+        first, _ = await planner.decide(view, {})
+        follows = asyncio.create_task(planner.run())
+        planner.follow_up()
+        await asyncio.sleep(0)  # it is being asked for reasons
+        meanwhile, _ = await planner.decide(view, {})
+        at_once = meanwhile is first
+        dirtier = View(snapshot=replace(snapshot(west=5.0), taken_at=snapshot().taken_at + HOUR), refused={})
+        await planner.decide(dirtier, {})
+        done.clear()
+        planner.follow_up()
+        while planner.exported is None:
+            await done.wait()
+            done.clear()
+        exported = json.loads(lzma.decompress(planner.exported.files["carbon.json.xz"]))
+        last, _ = await planner.decide(dirtier, {})
+        follows.cancel()
+        await planner.close()
+        return at_once, last, exported["metadata"]["name"]
+
+    at_once, last, exported = asyncio.run(run())
+    assert at_once
+    assert last.explained
+    assert all(item.reason for choice in last.choices.values() for item in choice.placements)
+    assert f"{last.snapshot.taken_at:%Y%m%dT%H%M%SZ}" in exported
 
 
 def test_what_one_process_found_about_replicas_is_known_to_the_next() -> None:

@@ -112,6 +112,19 @@ def test_a_burst_is_one_reason() -> None:
     assert asyncio.run(play()) == ("pods", "node n1")
 
 
+def test_reasons_that_have_time_come_together_and_once() -> None:
+    async def given() -> list[tuple[str, ...]]:
+        nudges = Nudges(debounce_seconds=0.0)
+        for _ in range(3):
+            nudges.give_within(0.02, "pods")
+        first = await nudges.take(0.0)
+        later = await nudges.take(10.0)
+        nudges.give_within(0.02, "pods")
+        return [first, later, await nudges.take(10.0)]
+
+    assert asyncio.run(given()) == [(), ("pods",), ("pods",)]
+
+
 @given(st.booleans(), st.booleans())
 def test_foreign_load_is_that_of_unknown_and_paused_servings(known: bool, paused: bool) -> None:
     async def play() -> Resources:

@@ -36,3 +36,14 @@ def test_what_nobody_has_told_of_yet_is_taken_over(
     world = World(nudges=Nudges(0.0))
     world.note_written(record)
     assert world.deployments == {key: record}
+
+
+def test_what_was_deleted_is_gone_at_once_but_not_what_has_its_name_by_now(
+    wanted_on: Callable[..., Wanted], runs: Callable[..., tuple[Key, DeploymentRecord]]
+) -> None:
+    key, record = runs(wanted_on("a", 2), 2)
+    world = World(nudges=Nudges(0.0), deployments={key: record})
+    world.note_deleted(replace(record, uid="before"))
+    assert world.deployments == {key: record}
+    world.note_deleted(record)
+    assert world.deployments == {}
