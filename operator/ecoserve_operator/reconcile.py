@@ -96,7 +96,9 @@ class Reconciler:
         await self.reporter.report_plan_status(
             phase, decision, self.comparer.latest, self.accounts.account(WHOLE)
         )
-        allowance = Allowance(amid_change=phase == _APPLYING, comparing=self.comparer.pending)
+        allowance = Allowance(
+            unfinished=phase == _APPLYING or not decision.explained, comparing=self.comparer.pending
+        )
         await self._report(decision, is_new, acted, readings, now, allowance)
         if allowance.behind:
             self.world.nudges.give("statuses that wait")

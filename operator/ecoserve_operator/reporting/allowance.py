@@ -1,9 +1,9 @@
 """How many statuses of LLMServings may be written, so that telling neither holds up acting nor follows each tick of a grid.
 
-News (replicas, readiness, a condition) is written at once; while replicas are awaited anywhere it waits a little, and that of
-hundreds of servings comes in parts: what gets ready is to be acted on first, and a change that is over soon takes one status and
-not two. A step of intensity changes figures of every serving, mostly without a change of replicas: figures alone are
-brought up to date at a steady rate.
+News (replicas, readiness, a condition) is written at once; while replicas are awaited anywhere, or the reasons of a decision, it
+waits a little, and that of hundreds of servings comes in parts: what gets ready is acted on first, and a change that is over soon
+takes one status and not two. A step of intensity changes figures of every serving, mostly without a change of replicas: figures
+alone are brought up to date at a steady rate.
 """
 
 import time
@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
 
-AMID_A_CHANGE_SECONDS = 5.0
-"""So long news waits while replicas are awaited."""
-AMID_A_CHANGE_SERVINGS = 32
+UNFINISHED_SECONDS = 5.0
+"""So long news waits while there will be more of it soon."""
+UNFINISHED_SERVINGS = 32
 """Of so many news is written in one pass then: hundreds take seconds, in which nobody acts on what gets ready."""
 FIGURES_SECONDS = 60.0
 """So long figures wait for changes and comparisons to be over."""
@@ -26,8 +26,8 @@ _MINUTE_SECONDS = 60.0
 class Allowance:
     """What one pass may write, and what has become of it."""
 
-    amid_change: bool
-    """Whether replicas are awaited."""
+    unfinished: bool
+    """Whether replicas are awaited, or the reasons of what was decided."""
     comparing: bool = False
     """Whether figures are about to change again, as a comparison is being made."""
     until_due: float = inf
@@ -37,12 +37,12 @@ class Allowance:
     _servings: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self._servings = AMID_A_CHANGE_SERVINGS if self.amid_change else inf
+        self._servings = UNFINISHED_SERVINGS if self.unfinished else inf
 
     def lets_news(self, waited_seconds: float, *, at_once: bool) -> bool:
         """Whether a serving's news that has waited so long may be written now; counts it."""
-        if self.amid_change and not at_once and waited_seconds < AMID_A_CHANGE_SECONDS:
-            self.until_due = min(self.until_due, AMID_A_CHANGE_SECONDS - waited_seconds)
+        if self.unfinished and not at_once and waited_seconds < UNFINISHED_SECONDS:
+            self.until_due = min(self.until_due, UNFINISHED_SECONDS - waited_seconds)
             return False
         if self._servings <= 0:
             self.left_out = True
@@ -52,7 +52,7 @@ class Allowance:
 
     def lets_figures(self, waited_seconds: float) -> bool:
         """Whether figures that have waited so long may be written now."""
-        return not (self.amid_change or self.comparing) or waited_seconds >= FIGURES_SECONDS
+        return not (self.unfinished or self.comparing) or waited_seconds >= FIGURES_SECONDS
 
     @property
     def behind(self) -> bool:
@@ -70,10 +70,14 @@ class FigureRate:
 
     def take(self) -> bool:
         """Whether one more may be written now; counts it."""
-        now = self._clock()
-        earned = (now - self._at) * FIGURES_A_MINUTE / _MINUTE_SECONDS
-        self._at, self._left = now, min(float(FIGURES_A_MINUTE), self._left + earned)
-        if self._left < 1.0:
+        if not self.left():
             return False
         self._left -= 1.0
         return True
+
+    def left(self) -> bool:
+        """Whether one more may be written now."""
+        now = self._clock()
+        earned = (now - self._at) * FIGURES_A_MINUTE / _MINUTE_SECONDS
+        self._at, self._left = now, min(float(FIGURES_A_MINUTE), self._left + earned)
+        return self._left >= 1.0

@@ -82,7 +82,8 @@ class Reporter:
         self._told_at: dict[Key, float] = {}
         self._waiting: dict[Key, _Waiting] = {}
         self._decision: Decision | None = None
-        self._nothing_new: dict[Key, tuple[ServingFacts, str]] = {}
+        """The one that `_seen` is of: what was looked at and not written, and what it meant, so as not to build it again."""
+        self._seen: dict[Key, tuple[ServingFacts, str]] = {}
         self._figures = FigureRate()
         self._account_told_at = 0.0
         self._store = InstanceStore(api, namespace)
@@ -193,20 +194,23 @@ class Reporter:
         facts = replace(facts, before=before.body)
         account_due = self._account_is_due(facts)
         if facts.decision is not self._decision:
-            self._decision, self._nothing_new = facts.decision, {}
-        known, outcome = self._nothing_new.get(record.key, (None, ""))
-        if not account_due and replace(facts, account=None) == known:
+            self._decision, self._seen = facts.decision, {}
+        known, outcome = self._seen.get(record.key, (None, ""))
+        waits = record.key in self._waiting and allowance.lets_figures(self._waited(record.key))
+        if not account_due and not (waits and self._figures.left()) and replace(facts, account=None) == known:
             return outcome
         verdicts = serving_verdicts(record, facts.choice, facts.fresh, facts.applied, facts.load)
         conditions = settle(verdicts, before.conditions, record.generation, datetime.now(UTC))
         status = build_status(facts, conditions, self.plan_id)
         outcome = str(status["decision"]["reason"])
         news = is_news(status, before.body)
-        if news and not self._may_be_told(facts, status, allowance):
-            return outcome
-        self._waiting.pop(record.key, None)
-        if not news and not account_due:
-            self._nothing_new[record.key] = (replace(facts, account=None), outcome)
+        urgent = news and is_urgent(status, before.body)
+        may_be_told = self._may_be_told(facts, allowance, urgent=urgent) if news else account_due
+        if not news or may_be_told:
+            self._waiting.pop(record.key, None)
+        if not may_be_told:
+            if not urgent:
+                self._seen[record.key] = (replace(facts, account=None), outcome)
             return outcome
         if await self._write(LLM_SERVING, record, status):
             self._told_at[record.key] = time.monotonic()
@@ -215,18 +219,20 @@ class Reporter:
             await self._post(*serving_events(record, transitions(conditions, before.conditions), moves))
         return outcome
 
-    def _may_be_told(self, facts: ServingFacts, status: Mapping[str, Any], allowance: Allowance) -> bool:
+    def _may_be_told(self, facts: ServingFacts, allowance: Allowance, *, urgent: bool) -> bool:
         """Whether a serving's news may be written in this pass; what may not is waiting from now on, if it is not yet."""
-        key, now = facts.record.key, time.monotonic()
-        urgent = is_urgent(status, facts.before)
+        key = facts.record.key
         waiting = self._waiting.get(key)
         if waiting is None or (urgent and not waiting.urgent):
-            waiting = self._waiting[key] = _Waiting(since=now, urgent=urgent)
-        waited = now - waiting.since
+            self._waiting[key] = _Waiting(since=time.monotonic(), urgent=urgent)
+        waited = self._waited(key)
         if not urgent:
             return allowance.lets_figures(waited) and self._figures.take()
         spec_is_new = facts.before.get("observedGeneration") != facts.record.generation
         return allowance.lets_news(waited, at_once=spec_is_new)
+
+    def _waited(self, key: Key) -> float:
+        return time.monotonic() - self._waiting[key].since
 
     def _account_is_due(self, facts: ServingFacts) -> bool:
         """Whether what an account says is old enough to be written without other news."""

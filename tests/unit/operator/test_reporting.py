@@ -201,8 +201,8 @@ def told_of(*facts: tuple[ServingFacts, bool]) -> _Api:
     async def tell() -> _Api:
         api = _Api()
         telling = a_reporter(api)
-        for each, amid_change in facts:
-            await telling.report_serving(each, Allowance(amid_change=amid_change))
+        for each, unfinished in facts:
+            await telling.report_serving(each, Allowance(unfinished=unfinished))
         return api
 
     return asyncio.run(tell())
@@ -210,7 +210,7 @@ def told_of(*facts: tuple[ServingFacts, bool]) -> _Api:
 
 def statuses_for(*told: tuple[Choice, bool]) -> int:
     """How many statuses are written for these choices of one serving, each told while others change or not."""
-    return len(told_of(*((facts_of(choice, ready=1), amid_change) for choice, amid_change in told)).told)
+    return len(told_of(*((facts_of(choice, ready=1), unfinished) for choice, unfinished in told)).told)
 
 
 def test_what_a_pass_may_not_write_any_more_comes_first_in_the_next(
@@ -218,14 +218,14 @@ def test_what_a_pass_may_not_write_any_more_comes_first_in_the_next(
 ) -> None:
     """Though there is something new of the first one in each pass."""
 
-    monkeypatch.setattr(allowance, "AMID_A_CHANGE_SERVINGS", 2)
-    monkeypatch.setattr(allowance, "AMID_A_CHANGE_SECONDS", 0.0)
+    monkeypatch.setattr(allowance, "UNFINISHED_SERVINGS", 2)
+    monkeypatch.setattr(allowance, "UNFINISHED_SECONDS", 0.0)
 
     async def tell() -> tuple[list[str], list[bool]]:
         api, behind = _Api(), []
         telling = a_reporter(api)
         for ready in range(4):
-            allowed = Allowance(amid_change=True)
+            allowed = Allowance(unfinished=True)
             for mine in telling.longest_waiting(replace(record(), name=name) for name in "abcde"):
                 now = facts_of(choice_of(), min(2, ready) if mine.name == "a" else 1)
                 await telling.report_serving(replace(now, record=mine), allowed)
@@ -238,10 +238,10 @@ def test_what_a_pass_may_not_write_any_more_comes_first_in_the_next(
 def test_statuses_that_are_refused_are_not_tried_again_at_once(
     choice_of: ChoiceOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(allowance, "AMID_A_CHANGE_SERVINGS", 1)
+    monkeypatch.setattr(allowance, "UNFINISHED_SERVINGS", 1)
 
     async def tell() -> tuple[bool, bool]:
-        telling, allowed = a_reporter(_Api(refuses=True)), Allowance(amid_change=True)
+        telling, allowed = a_reporter(_Api(refuses=True)), Allowance(unfinished=True)
         for name in "ab":
             facts = replace(facts_of(choice_of(), 1), record=replace(record(), name=name))
             await telling.report_serving(facts, allowed)
@@ -273,7 +273,7 @@ def test_a_change_is_one_status_and_one_event_where_it_is_over_soon(
     assert both.reasons[-1] == "PlacementChanged"
     anew = tuple((replace(each, record=replace(each.record, generation=4)), amid) for each, amid in quick)
     assert len(told_of((facts(2), False), *anew).told) == 3
-    monkeypatch.setattr(allowance, "AMID_A_CHANGE_SECONDS", 0.0)
+    monkeypatch.setattr(allowance, "UNFINISHED_SECONDS", 0.0)
     assert len(told_of((facts(2), False), *quick).told) == 3
 
 
@@ -282,14 +282,14 @@ def test_a_pass_says_when_a_change_under_way_is_to_be_told(choice_of: ChoiceOf) 
         telling, until = a_reporter(_Api()), []
         applied = verdict(Aspect.APPLIED, "False", Reason.PROGRESSING)
         for mine in (facts_of(choice_of(), 1), replace(facts_of(choice_of(), 0), applied=applied)):
-            allowed = Allowance(amid_change=True)
+            allowed = Allowance(unfinished=True)
             await telling.report_serving(mine, allowed)
             until.append(allowed.until_due)
         return until
 
     at_rest, changing = asyncio.run(tell())
     assert at_rest == inf
-    assert 0 < changing <= allowance.AMID_A_CHANGE_SECONDS
+    assert 0 < changing <= allowance.UNFINISHED_SECONDS
 
 
 def test_figures_of_many_servings_are_written_at_a_steady_rate() -> None:
@@ -320,7 +320,7 @@ def test_figures_alone_are_not_written_of_all_at_once(choice_of: ChoiceOf) -> No
                 is_new = grams == 7.0 and name == names[-1]
                 mine = facts_of(replace(choice, placements=placed), ready=2 if is_new else 1)
                 mine = replace(mine, record=replace(mine.record, name=name))
-                await telling.report_serving(mine, Allowance(amid_change=False))
+                await telling.report_serving(mine, Allowance(unfinished=False))
         return api.told[len(names) :]
 
     told = asyncio.run(tell())
