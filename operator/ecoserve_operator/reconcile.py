@@ -39,8 +39,9 @@ from ecoserve_operator.watch.world import World
 logger = logging.getLogger(__name__)
 
 _PLAN_RETRY_SECONDS = 5.0
-_FOLLOW_UP_SECONDS = 15.0
-"""So long at most a plan's reasons, instances and comparisons, which keep processors busy, wait until its replicas are ready."""
+_FOLLOW_UP_SECONDS = 8.0
+"""So long at most a plan's reasons, instances and comparisons, which keep processors busy, wait until its replicas are ready: a
+little less than statuses do, which tell the reasons."""
 _APPLYING = "Applying"
 _LEAST_WAIT_SECONDS = 0.05  # a step of simulated time may be due at once, again and again
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
 
-UNFINISHED_SECONDS = 5.0
+UNFINISHED_SECONDS = 10.0
 """So long news waits while there will be more of it soon."""
 UNFINISHED_SERVINGS = 32
 """Of so many news is written in one pass then: hundreds take seconds, in which nobody acts on what gets ready."""
