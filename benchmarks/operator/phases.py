@@ -54,10 +54,15 @@ class Bench:
 
         return self._until(settled, what)
 
+    def _followed_up(self) -> None:
+        """Wait until what follows a plan, statuses among it, has been written, too."""
+        self._until(lambda: self.watcher.is_followed_up, "what follows a plan is written")
+
     def first(self, began: float) -> dict[str, Any]:
         """Return how long the first plan took from the operator's start, and how long until all of it was written."""
         planned = self._until(lambda: bool(self.watcher.planned_at), "the first plan")
         self._settled(BASE_GRAMS, "the first plan is carried out")
+        self._followed_up()
         moments = self.watcher.take()
         return {
             "plan_seconds": planned - began,
@@ -68,15 +73,12 @@ class Bench:
     def step(self, grams_per_kwh: Mapping[str, float]) -> dict[str, Any]:
         """Step once; return when what happened, what was written, and who used how much of the CPU."""
         cluster = self.scene.cluster
-        try:
-            self._until(lambda: self.watcher.is_followed_up, "what follows the step before")
-        except TimeoutError as error:
-            return {"failed": str(error), **_timed(Moments(), 0.0)}
         self.watcher.take()
         writes, cpu, began = writes_so_far(cluster), cpu_seconds(cluster), time.monotonic()
         self.scene.step(grams_per_kwh)
         try:
             over = self._settled(grams_per_kwh, "a step is carried out")
+            self._followed_up()
         except TimeoutError as error:
             return {"failed": str(error), **_timed(self.watcher.take(), began)}
         return {
