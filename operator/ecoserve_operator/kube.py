@@ -126,9 +126,10 @@ class KubeApi:
                 return None
             raise
 
-    async def list(self, kind: Kind, label_selector: str = "") -> list[Object]:
-        """All objects of a kind, those with these labels where some are given, in every namespace."""
-        found = await self._request("GET", f"{kind.path()}?{urlencode({'labelSelector': label_selector})}")
+    async def list(self, kind: Kind, label_selector: str = "", field_selector: str = "") -> list[Object]:
+        """All objects of a kind in every namespace; those that selectors pick, where some are given."""
+        query = urlencode({"labelSelector": label_selector, "fieldSelector": field_selector})
+        found = await self._request("GET", f"{kind.path()}?{query}")
         items: list[Object] = found.get("items") or []
         return items
 

@@ -15,6 +15,7 @@ from ecoserve.fleet.snapshot import Snapshot
 from ecoserve_operator.acting.apply import Done, carry_out
 from ecoserve_operator.acting.budgets import build_budgets
 from ecoserve_operator.acting.deployments import Wanted, wanted_of
+from ecoserve_operator.acting.refusals import refused
 from ecoserve_operator.acting.router import Router
 from ecoserve_operator.acting.standstill import Progress, Standstills
 from ecoserve_operator.acting.template import check_templates
@@ -111,7 +112,10 @@ class Actor:
             }
         )
         progress = {name: each.progress for name, each in acted.items() if each.progress is not None}
-        for name in sorted(self._standstills.note(progress, time.monotonic())):
+        ripe = self._standstills.ripe(progress, time.monotonic())
+        for name in sorted(
+            self._standstills.note(await refused(self._api, {name: progress[name] for name in ripe}))
+        ):
             self._world.nudges.give(f"the change of {name} finds no room")
         self._waiting_since = {
             name: since for name, since in self._waiting_since.items() if name in acted and acted[name].waits

@@ -2,13 +2,14 @@
 
 A plan's inventory is that of its end, so it may be one that no order of steps reaches. That shows only as it is
 carried out: pods that no node takes, nothing that loads, nothing that can be taken away, and nobody else about to make room
-where it is needed. After a wait the serving's ready replicas stay for the planner (`Snapshot.stays`): the next
+where it is needed. After a wait, and where those who look for room have said that there is none (`refusals`), the serving's
+ready replicas stay for the planner (`Snapshot.stays`): the next
 plan adds to them, and so can be reached. They stay for an hour, or until there are other nodes or less load. Where a
 change still stands after another wait, as no such plan serves the load, it is stuck: that is told, and what
 is missing meanwhile may be what the serving's policy allows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from ecoserve.fleet.snapshot import Snapshot
@@ -83,8 +84,8 @@ class Standstills:
         """Whether a serving's change stands though its replicas were planned to stay."""
         return name in self._stuck
 
-    def note(self, servings: Mapping[str, Progress], now: float) -> frozenset[str]:
-        """Take down how all changes stand; the servings for which something is to be done that was not before."""
+    def ripe(self, servings: Mapping[str, Progress], now: float) -> frozenset[str]:
+        """Take down how all changes stand; those that have stood for as long as they may, each once in a wait."""
         without = {name for name, each in servings.items() if each.without_room}
         coming = {
             pool
@@ -104,9 +105,13 @@ class Standstills:
         ripe = {name for name, (_, since) in self._standing.items() if now - since >= self._wait_seconds}
         for name in ripe:
             self._standing[name] = (servings[name].state, now)
-        news = frozenset(ripe - self._stuck)
-        self._stuck |= ripe & self._stays.keys()
-        self._found |= ripe - self._stays.keys()
+        return frozenset(ripe)
+
+    def note(self, refused: Set[str]) -> frozenset[str]:
+        """Take down for which of the ripe there is no room; those for which something is to be done that was not before."""
+        news = frozenset(refused - self._stuck)
+        self._stuck |= refused & self._stays.keys()
+        self._found |= refused - self._stays.keys()
         return news
 
     def seconds_until_due(self, now: float) -> float | None:

@@ -82,6 +82,8 @@ class DeploymentRecord:
     """What one replica sustains; None where it does not say."""
     token: int = 0
     """Which leader wrote it last."""
+    denied: bool = False
+    """Whether its pods are refused before there is one: by a quota, or an admission."""
     resource_version: str = field(default="", compare=False)
 
     @property
@@ -198,6 +200,10 @@ def deployment_record(body: Mapping[str, Any]) -> DeploymentRecord:
         traffic_class=configuration.rpartition("/")[2] or CLASS_ONLINE,
         replica_requests_per_second=_number(annotations.get(CAPACITY)),
         token=int(_number(annotations.get(WRITTEN_BY)) or 0),
+        denied=any(
+            condition["type"] == "ReplicaFailure" and condition["status"] == "True"
+            for condition in status.get("conditions") or ()
+        ),
         resource_version=metadata.get("resourceVersion", ""),
     )
 

@@ -77,11 +77,16 @@ def world(rate: float = 6.0, nodes: int = 1) -> Snapshot:
     )
 
 
+def note(found: Standstills, servings: Mapping[str, Progress], now: float) -> frozenset[str]:
+    """Take down how changes stand where all that are ripe are refused room."""
+    return found.note(found.ripe(servings, now))
+
+
 def kept() -> Standstills:
     """A serving's change has stood for as long as it may, and its replicas stay since time 200."""
     found = Standstills(WAIT, LASTING)
-    assert not found.note({NAME: STANDS}, 0.0)
-    assert found.note({NAME: STANDS}, 200.0) == {NAME}
+    assert not note(found, {NAME: STANDS}, 0.0)
+    assert note(found, {NAME: STANDS}, 200.0) == {NAME}
     assert found.stays(world(), 200.0) == {NAME}
     return found
 
@@ -117,22 +122,33 @@ def test_what_stands_still_is_awaited_and_on_no_node(item: Progress, without_roo
 
 def test_replicas_stay_after_the_wait_and_no_earlier() -> None:
     found = Standstills(WAIT, LASTING)
-    assert not found.note({NAME: STANDS}, 0.0)
+    assert not note(found, {NAME: STANDS}, 0.0)
     assert found.seconds_until_due(30.0) == WAIT - 30.0
-    assert not found.note({NAME: STANDS}, WAIT - 1.0)
+    assert not note(found, {NAME: STANDS}, WAIT - 1.0)
     assert not found.stays(world(), WAIT - 1.0)
-    assert found.note({NAME: STANDS}, WAIT) == {NAME}
+    assert note(found, {NAME: STANDS}, WAIT) == {NAME}
     assert found.stays(world(), WAIT) == {NAME}
+
+
+def test_what_nobody_refuses_room_goes_on_and_is_asked_about_again_after_another_wait() -> None:
+    found = Standstills(WAIT, LASTING)
+    assert not found.ripe({NAME: STANDS}, 0.0)
+    assert found.ripe({NAME: STANDS}, WAIT) == {NAME}
+    assert not found.note(frozenset())
+    assert not found.stays(world(), WAIT)
+    assert found.seconds_until_due(WAIT) == WAIT
+    assert not found.ripe({NAME: STANDS}, 2 * WAIT - 1.0)
+    assert found.ripe({NAME: STANDS}, 2 * WAIT) == {NAME}
 
 
 def test_what_moves_begins_to_wait_anew() -> None:
     found = Standstills(WAIT, LASTING)
-    found.note({NAME: STANDS}, 0.0)
+    note(found, {NAME: STANDS}, 0.0)
     moved = replace(
         STANDS, state={**STANDS.state, ("n", "old"): deployment("old", 2, 2)}, placed={("n", "old"): 2}
     )
-    assert not found.note({NAME: moved}, WAIT)
-    assert found.note({NAME: moved}, 2 * WAIT) == {NAME}
+    assert not note(found, {NAME: moved}, WAIT)
+    assert note(found, {NAME: moved}, 2 * WAIT) == {NAME}
 
 
 def test_room_that_another_is_about_to_give_is_waited_for() -> None:
@@ -141,19 +157,19 @@ def test_room_that_another_is_about_to_give_is_waited_for() -> None:
     )
     found = Standstills(WAIT, LASTING)
     for time in (0.0, WAIT, 2 * WAIT):
-        assert not found.note({NAME: STANDS, "n/other": loads}, time)
+        assert not note(found, {NAME: STANDS, "n/other": loads}, time)
     stands = replace(STANDS)
-    assert not found.note({NAME: STANDS, "n/other": stands}, 3 * WAIT), "each waits for the other's room"
-    assert found.note({NAME: STANDS, "n/other": stands}, 4 * WAIT) == {NAME, "n/other"}
+    assert not note(found, {NAME: STANDS, "n/other": stands}, 3 * WAIT), "each waits for the other's room"
+    assert note(found, {NAME: STANDS, "n/other": stands}, 4 * WAIT) == {NAME, "n/other"}
 
 
 def test_room_of_one_that_is_late_is_waited_for_no_longer() -> None:
     fails = progress(deployment("elsewhere", 1, 0), placed={"elsewhere": 1}, lacking="elsewhere")
     found = Standstills(WAIT, LASTING)
-    assert not found.note({NAME: STANDS, "n/other": fails}, WAIT)
+    assert not note(found, {NAME: STANDS, "n/other": fails}, WAIT)
     late = replace(fails, late=True)
-    assert not found.note({NAME: STANDS, "n/other": late}, 2 * WAIT)
-    assert found.note({NAME: STANDS, "n/other": late}, 3 * WAIT) == {NAME}
+    assert not note(found, {NAME: STANDS, "n/other": late}, 2 * WAIT)
+    assert note(found, {NAME: STANDS, "n/other": late}, 3 * WAIT) == {NAME}
 
 
 def test_replicas_stay_for_an_hour_or_until_there_are_other_nodes_or_less_load() -> None:
@@ -166,20 +182,20 @@ def test_replicas_stay_for_an_hour_or_until_there_are_other_nodes_or_less_load()
 
 def test_a_change_that_stands_though_its_replicas_were_to_stay_is_stuck_until_it_is_through() -> None:
     found = kept()
-    assert not found.note({NAME: STANDS}, 300.0)
+    assert not note(found, {NAME: STANDS}, 300.0)
     assert not found.stuck(NAME)
-    assert found.note({NAME: STANDS}, 200.0 + WAIT) == {NAME}
+    assert note(found, {NAME: STANDS}, 200.0 + WAIT) == {NAME}
     assert found.stuck(NAME)
-    assert not found.note({NAME: STANDS}, 200.0 + 2 * WAIT), "told once"
-    found.note({NAME: replace(STANDS, moves=True)}, 600.0)
+    assert not note(found, {NAME: STANDS}, 200.0 + 2 * WAIT), "told once"
+    note(found, {NAME: replace(STANDS, moves=True)}, 600.0)
     assert found.stuck(NAME), "room is being made"
-    found.note({NAME: replace(STANDS, lacking=frozenset())}, 700.0)
+    note(found, {NAME: replace(STANDS, lacking=frozenset())}, 700.0)
     assert not found.stuck(NAME)
 
 
 def test_a_stuck_change_begins_anew_with_other_nodes() -> None:
     found = kept()
-    found.note({NAME: STANDS}, 200.0 + WAIT)
+    note(found, {NAME: STANDS}, 200.0 + WAIT)
     assert found.stuck(NAME)
     assert not found.stays(world(nodes=2), 400.0)
     assert not found.stuck(NAME)
