@@ -8,14 +8,19 @@ BIN := $(VENV)/bin
 UV_HOME := $(VENV)-uv
 UV := $(shell command -v uv 2>/dev/null || echo $(UV_HOME)/bin/uv)
 KEEP ?= 0
-# Processes that tests run in; each of the integration and end-to-end tests' has clusters of its own (about 1.5 GB).
+# Processes that tests run in; each of the end-to-end tests', and the one of `make test` that runs the integration tests beside
+# them, has clusters of its own (about 1.5 GB).
 WORKERS ?= 2
 PYTEST = $(BIN)/pytest -n $(WORKERS)
 # A test of real processes that fails is run once more, as a machine that stalls can make it miss its time. It is told
 # at the end, with its traceback, even if it passes then: such a test is one to put right.
 RERUNS = --reruns 1 --rerun-show-tracebacks
+# Makes the target $(2), and meanwhile $(1), of which it is told once both have ended.
+BESIDE = told=$$(mktemp); $(MAKE) $(1) >$$told 2>&1 & other=$$!; \
+	trap 'kill $$other 2>/dev/null; rm -f $$told' EXIT; trap 'exit 130' INT TERM; \
+	$(MAKE) $(2); status=$$?; wait $$other || status=$$?; cat $$told; exit $$status
 
-.PHONY: help setup demo test binaries lint unit integration e2e bench-planner bench-deferral check-capacity fit-performance bench-extender bench-operator accelerators-table manifests kind-demo clean
+.PHONY: help setup demo test checked clusters binaries lint unit integration e2e bench-planner bench-deferral check-capacity fit-performance bench-extender bench-operator accelerators-table manifests kind-demo clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -34,7 +39,14 @@ test: setup ## All checks and tests (WORKERS=2: processes that tests run in)
 	@# What is to be built for the tests of clusters is built meanwhile, as far as the others leave time.
 	@TTY_COMPATIBLE=0 nice -n 19 $(BIN)/ecoserve-devcluster build & building=$$!; \
 	trap 'kill $$building 2>/dev/null' EXIT; trap 'exit 130' INT TERM; \
-	$(MAKE) lint unit && wait $$building && trap - EXIT && $(MAKE) integration e2e
+	$(MAKE) checked && wait $$building && trap - EXIT && $(MAKE) clusters
+
+# Style and types take one core, and tests of clusters wait for them much of the time: beside others they cost little.
+checked: setup
+	@$(call BESIDE,lint,unit)
+
+clusters: binaries
+	@$(call BESIDE,integration WORKERS=1,e2e)
 
 binaries: setup ## Build what clusters consist of from source, once: about ten minutes
 	@$(BIN)/ecoserve-devcluster build

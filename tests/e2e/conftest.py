@@ -19,13 +19,21 @@ from ecoserve_devcluster.audit import Right, read_audit, rights_used
 
 ACCOUNT = "system:serviceaccount:ecoserve-system:operator"
 FOLDER = Path(__file__).parent / "operator"
+FIRST = (
+    "test_demo.py", "test_outages.py", "test_measured_load.py", "test_deferral.py", "test_faults.py", "test_accounts.py",
+    "test_standby.py", "test_history.py", "test_instances_and_ticks.py", "test_make_before_break.py",
+)  # fmt: skip
+"""The files that take longest, the longest first: one that began last would leave the other workers nothing to do."""
+LAST = ("test_crowd.py", "test_rights.py")
+"""What others would have to wait for, and which rights were used: that is known when everything else has run."""
 _COLLECTED: "pytest.StashKey[dict[str, set[str]]]" = pytest.StashKey()
 _PASSED: "pytest.StashKey[set[str]]" = pytest.StashKey()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Which rights were used is known when everything else has run."""
-    items.sort(key=lambda item: item.path.name == "test_rights.py" and item.path.parent == FOLDER)
+    """Put files into their order."""
+    places = {name: place for place, name in enumerate((*FIRST, "any other", *LAST))}
+    items.sort(key=lambda item: places.get(item.path.name, len(FIRST)))
     collected: dict[str, set[str]] = {}
     for item in items:
         if item.path.parent == FOLDER:
@@ -92,6 +100,7 @@ def _digests() -> dict[str, str]:
     """A digest of each file of tests together with all that it tests."""
     sources = [
         Path(__file__),
+        Path(__file__).with_name("faults.py"),
         FOLDER / "conftest.py",
         *sorted(Path(ecoserve_operator.main.__file__).parent.rglob("*.py")),
     ]

@@ -33,9 +33,11 @@ def _forget() -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_known() -> Iterator[None]:
+    before = dict(capacities._known)
     _forget()
     yield
     _forget()
+    capacities._known.update(before)  # else all tests that follow would search again
 
 
 @pytest.fixture
