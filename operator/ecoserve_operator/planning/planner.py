@@ -114,11 +114,8 @@ class Planner:
             self._wanted.clear()
             await self._explain()
             self._done()
-            asked = self._last
-            exported = await self._export()
-            if _of_one_question(asked, self._last):
-                self.exported = exported
-                self._done()
+            self.exported = await self._export()
+            self._done()
 
     def follow_up(self) -> None:
         """Have the last decision explained and its instances exported; it is for the caller to have it compared."""
@@ -139,9 +136,8 @@ class Planner:
             plan = await self._process.call(explain_plan)
         except PlannerFailedError as error:
             logger.warning("the plan is told without reasons: %s", error)
-        last = self._last
-        is_of_it = plan is None or plan.taken_at == asked.snapshot.taken_at
-        if last is None or not _of_one_question(asked, last) or not is_of_it:
+        last, explained_at = self._last, asked.snapshot.taken_at if plan is None else plan.taken_at
+        if last is None or last.snapshot.taken_at != explained_at:
             return  # decided anew meanwhile, and followed up anew
         choices = dict(last.choices)
         if plan is not None:
@@ -197,11 +193,6 @@ class Planner:
             for name, refusal in view.refused.items()
         }
         return {**planned, **refused}
-
-
-def _of_one_question(one: Decision | None, other: Decision | None) -> bool:
-    """Whether two decisions are one, whatever was learned of it meanwhile."""
-    return one is not None and other is not None and one.snapshot.taken_at == other.snapshot.taken_at
 
 
 def _held(

@@ -6,7 +6,7 @@ requests. An object that has gone meanwhile needs no status.
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf
@@ -65,10 +65,13 @@ _NOT_WAITING = _Waiting(since=inf)
 
 
 class Reporter:
-    """Remembers the PlacementPlan written last; the statuses written last are in the world."""
+    """Remembers the PlacementPlan written last; the statuses written last are in the world. `clock` is in seconds."""
 
-    def __init__(self, api: KubeApi, world: World, namespace: str) -> None:
+    def __init__(
+        self, api: KubeApi, world: World, namespace: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._api = api
+        self._clock = clock
         self._world = world
         self._namespace = namespace
         self._history = PlanHistory(api)
@@ -84,7 +87,7 @@ class Reporter:
         self._decision: Decision | None = None
         """The one that `_seen` is of: what was looked at and not written, and what it meant, so as not to build it again."""
         self._seen: dict[Key, tuple[ServingFacts, str]] = {}
-        self._figures = FigureRate()
+        self._figures = FigureRate(clock)
         self._account_told_at = 0.0
         self._store = InstanceStore(api, namespace)
         self._export = PlanInstances()
@@ -175,11 +178,11 @@ class Reporter:
                 conditions=settle(nodes, before, self._plan_generation, datetime.now(UTC)),
             )
         )
-        due = time.monotonic() - self._account_told_at >= _ACCOUNT_SECONDS
+        due = self._clock() - self._account_told_at >= _ACCOUNT_SECONDS
         news = is_news(manifest["status"], self._plan_status)
         if self._plan and (news or due) and manifest["status"] != self._plan_status:
             await self._api.apply(PLACEMENT_PLAN, manifest, subresource="status")
-            self._plan_status, self._account_told_at = manifest["status"], time.monotonic()
+            self._plan_status, self._account_told_at = manifest["status"], self._clock()
 
     def longest_waiting(self, records: Iterable[ServingRecord]) -> list[ServingRecord]:
         """Return servings in the order in which their news is to be written."""
@@ -213,7 +216,7 @@ class Reporter:
                 self._seen[record.key] = (replace(facts, account=None), outcome)
             return outcome
         if await self._write(LLM_SERVING, record, status):
-            self._told_at[record.key] = time.monotonic()
+            self._told_at[record.key] = self._clock()
             allowance.wrote = True
             moves = moves_between(before.body.get("pools", ()), status.get("pools", ()))
             await self._post(*serving_events(record, transitions(conditions, before.conditions), moves))
@@ -224,7 +227,7 @@ class Reporter:
         key = facts.record.key
         waiting = self._waiting.get(key)
         if waiting is None or (urgent and not waiting.urgent):
-            self._waiting[key] = _Waiting(since=time.monotonic(), urgent=urgent)
+            self._waiting[key] = _Waiting(since=self._clock(), urgent=urgent)
         waited = self._waited(key)
         if not urgent:
             return allowance.lets_figures(waited) and self._figures.take()
@@ -232,12 +235,12 @@ class Reporter:
         return allowance.lets_news(waited, at_once=spec_is_new)
 
     def _waited(self, key: Key) -> float:
-        return time.monotonic() - self._waiting[key].since
+        return self._clock() - self._waiting[key].since
 
     def _account_is_due(self, facts: ServingFacts) -> bool:
         """Whether what an account says is old enough to be written without other news."""
-        told_at = self._told_at.setdefault(facts.record.key, time.monotonic())
-        return facts.account is not None and time.monotonic() - told_at >= _SERVING_ACCOUNT_SECONDS
+        told_at = self._told_at.setdefault(facts.record.key, self._clock())
+        return facts.account is not None and self._clock() - told_at >= _SERVING_ACCOUNT_SECONDS
 
     async def report_zone(
         self,

@@ -112,17 +112,22 @@ def test_a_burst_is_one_reason() -> None:
     assert asyncio.run(play()) == ("pods", "node n1")
 
 
-def test_reasons_that_have_time_come_together_and_once() -> None:
-    async def given() -> list[tuple[str, ...]]:
-        nudges = Nudges(debounce_seconds=0.0)
-        for _ in range(3):
-            nudges.give_within(0.02, "pods")
-        first = await nudges.take(0.0)
-        later = await nudges.take(10.0)
-        nudges.give_within(0.02, "pods")
-        return [first, later, await nudges.take(10.0)]
+def test_reasons_that_have_time_come_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that come up while the first waits come with it."""
 
-    assert asyncio.run(given()) == [(), ("pods",), ("pods",)]
+    async def given() -> tuple[list[float], tuple[str, ...], tuple[str, ...]]:
+        nudges, later = Nudges(debounce_seconds=0.0), list[tuple[Any, ...]]()
+        with monkeypatch.context() as patched:
+            patched.setattr(asyncio.get_running_loop(), "call_later", lambda *call: later.append(call))
+            for _ in range(3):
+                nudges.give_within(5.0, "pods")
+            none = await nudges.take(0.0)
+            for _, call, *arguments in list(later):
+                call(*arguments)
+            nudges.give_within(5.0, "pods")
+            return [seconds for seconds, *_ in later], none, await nudges.take(10.0)
+
+    assert asyncio.run(given()) == ([5.0, 5.0], (), ("pods",))
 
 
 @given(st.booleans(), st.booleans())

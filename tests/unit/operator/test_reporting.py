@@ -277,6 +277,21 @@ def test_a_change_is_one_status_and_one_event_where_it_is_over_soon(
     assert len(told_of((facts(2), False), *quick).told) == 3
 
 
+def test_news_does_not_come_sooner_where_figures_have_waited(choice_of: ChoiceOf) -> None:
+    async def tell() -> list[int]:
+        now, told, api, first = 0.0, [], _Api(), choice_of()
+        telling = Reporter(api, World(nudges=Nudges(0.0)), "system", lambda: now)  # type: ignore[arg-type]  # a fake of two methods
+        dearer = tuple(replace(item, operational_grams_per_hour=7.0) for item in first.placements)
+        moved = choice_of(replicas=3)
+        for choice in (first, replace(first, placements=dearer), moved, moved):
+            await telling.report_serving(facts_of(choice, ready=1), Allowance(unfinished=True))
+            told.append(len(api.told))
+            now += allowance.UNFINISHED_SECONDS
+        return told
+
+    assert asyncio.run(tell()) == [1, 1, 1, 2]
+
+
 def test_a_pass_says_when_a_change_under_way_is_to_be_told(choice_of: ChoiceOf) -> None:
     async def tell() -> list[float]:
         telling, until = a_reporter(_Api()), []
