@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import httpx
@@ -30,7 +31,6 @@ from ecoserve_devcluster.paths import cache_folder
 from ecoserve_devcluster.toolchain import find_go
 
 _HERE = Path(__file__).parent
-_FIRST_PODS = 80
 _NOTHING_TO_WRITE = 'ecoserve_extender_cache_entries{kind="decisions to write"} 0.0'
 
 
@@ -84,6 +84,7 @@ class _Extenders:
 
     def _start_ours(self, name: str, port: int) -> Process:
         arguments = [f"--kubeconfig={self._cluster.kubeconfig}", f"--port={port}", "--log-level=warning"]
+        arguments.append("--decisions-per-second=100")  # a turn waits for the last, after all are bound
         command = [sys.executable, "-m", "ecoserve_extender.main", *arguments]
         return self._cluster.run(name, command, health_url=f"http://127.0.0.1:{port}/healthz")
 
@@ -117,12 +118,14 @@ def _apply_once_served(cluster: Cluster, manifest: str) -> None:
 
 async def _measure(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     small, large, many = (100, 200, 1_000) if arguments.quick else (1_000, 5_000, 50_000)
-    seconds, rounds = (1.0, 1) if arguments.quick else (arguments.seconds, arguments.rounds)
+    few, lots = (80, 80) if arguments.quick else (150, 600)
+    rounds = 1 if arguments.quick else arguments.rounds
     go = await asyncio.to_thread(_go_noop)
     results: dict[str, Any] = {
         "small_nodes": small,
         "large_nodes": large,
         "throughput": {},
+        "ratios": {},
         "cpu_milliseconds": {},
     }
     with Cluster.start(f"bench-extender-{os.getpid()}") as cluster:
@@ -147,17 +150,23 @@ async def _measure(arguments: argparse.Namespace, progress: Progress) -> dict[st
                     cluster,
                     client,
                     variants[:3] if nodes == large else variants,
-                    first_pods=_FIRST_PODS,
-                    seconds=seconds,
+                    pods=few if nodes == large else lots,
                     rounds=rounds,
                     settled=extenders.settled,
                     progress=progress,
                 )
-                results["throughput"][str(nodes)] = {n: rate.pods_per_second for n, rate in rates.items()}
-                results["cpu_milliseconds"][str(nodes)] = {
-                    name: dict(rate.cpu_milliseconds) for name, rate in rates.items()
+                names = list(rates.rounds)
+                told = {name: rates.pods_per_second(name) for name in names}
+                results["throughput"][str(nodes)] = told
+                results["ratios"][str(nodes)] = {
+                    f"{name}/{base}": rates.ratios(name, base)
+                    for base in ("none", "noop")
+                    for name in names[names.index(base) + 1 :]
                 }
-                progress.console.print(json.dumps({n: rate.pods_per_second for n, rate in rates.items()}))
+                results["cpu_milliseconds"][str(nodes)] = {
+                    name: rates.cpu_milliseconds(name) for name in names
+                }
+                progress.console.print(json.dumps([told, results["ratios"][str(nodes)]]))
             assert extenders is not None
             names = [f"node-{number:05}" for number in range(large)]
             results["latency"] = await asyncio.to_thread(
@@ -175,10 +184,10 @@ async def _measure(arguments: argparse.Namespace, progress: Progress) -> dict[st
 
 
 def _targets(results: dict[str, Any], small: str, large: str) -> list[dict[str, Any]]:
-    rates, latency, restart = results["throughput"], results["latency"], results["restart"]
+    latency, restart = results["latency"], results["restart"]
 
     def over(nodes: str, variant: str, base: str) -> float:
-        return float(rates[nodes][variant] / rates[nodes][base])
+        return median(results["ratios"][nodes][f"{variant}/{base}"])
 
     rows = [
         (f"pods/s over doing nothing, {small} nodes", over(small, "ours", "noop"), 0.9, True),
@@ -217,7 +226,15 @@ def _show(results: dict[str, Any], console: Console) -> None:
     for nodes, rates in results["throughput"].items():
         table.add_row(nodes, *(f"{rate:.0f}" for rate in rates.values()))  # the last two: few nodes only
     console.print(table)
-    table = Table(title="CPU milliseconds per pod, median of rounds")
+    table = Table(title="the same over that of another variant, by round")
+    for name in ("nodes", "variants", "least", "median", "most"):
+        table.add_column(name, justify="left" if name == "variants" else "right")
+    for nodes, ratios in results["ratios"].items():
+        for name, found in ratios.items():
+            row = (min(found), median(found), max(found))
+            table.add_row(nodes, name, *(f"{ratio:.2f}" for ratio in row))
+    console.print(table)
+    table = Table(title="CPU milliseconds per pod, median of turns")
     table.add_column("nodes", justify="right")
     table.add_column("variant")
     shown = ("kube-apiserver", "etcd", SCHEDULER, BESIDE, "extender", "noop")
@@ -246,10 +263,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a small cluster, in two minutes")
-    parser.add_argument(
-        "--seconds", type=float, default=5.0, help="how long each variant binds pods in a round (5)"
-    )
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of throughput that count (3)")
+    parser.add_argument("--rounds", type=int, default=4, help="rounds of throughput that count (4)")
     arguments = parser.parse_args()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:

@@ -1,20 +1,24 @@
 """Pods per second of the real kube-scheduler: without an extender, with one that does nothing, with ours.
 
-Pods are created first and wait; then a scheduler is started and a watch tells when each is bound. What counts is the
-time between the first and the last twentieth of the binds, so that neither start-up nor creation is measured. Each variant gets as
-many pods as it binds in some seconds, by its rate in a short first turn that does not count. Variants
-take turns within a round, forth and back, because the machine's other work comes and goes. Our extender runs and watches
-beside every variant: what that costs is in all of them. It writes decisions onto pods after they are bound, at a pace: the next
-variant waits for the last of them, and CPU per pod counts all of them.
+Pods are created first and wait; then a scheduler is started, whose events tell when each was bound. What counts is the
+time between the first and the last twentieth of the binds, so that neither start-up nor creation is measured. All variants
+bind as many pods. They take turns, forth and back in each round, because the machine's other work comes and goes; what is compared is
+compared within a round. A first turn of each does not count.
+
+While pods are bound the nodes hold still: kwok is stopped until they are deleted. Else it would write statuses of pods, and leases of nodes in
+bursts, on the same two cores, now within the measured time and now after it. Each turn begins once the cluster has come to rest.
+
+Our extender runs and watches beside every variant: what that costs is in all of them. It writes decisions onto pods after they are
+bound, at a pace: the next variant waits for the last of them, and CPU per pod counts all of them.
 """
 
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from statistics import median
+from statistics import mean, median
 
 import aiohttp
 import psutil
@@ -30,6 +34,8 @@ BESIDE = "scheduler-beside"
 _QPS = 5_000
 """Of the scheduler's client: the default of 50 would be all that is measured."""
 _IDLE_SECONDS = 1.0
+_AT_REST_CORES = 0.3
+_MOST_LOOKS = 10
 
 
 @dataclass(frozen=True)
@@ -65,11 +71,39 @@ def _started(
 
 
 @dataclass(frozen=True)
-class Rate:
-    """Pods per second, and CPU milliseconds per pod of each process of the cluster, beyond what it takes idle."""
+class Turn:
+    """What binding some pods took: seconds per pod, and CPU milliseconds per pod of each process, beyond what it takes idle."""
 
-    pods_per_second: float
+    seconds_per_pod: float
     cpu_milliseconds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Of each variant, the turns forth and back of all rounds."""
+
+    rounds: Mapping[str, Sequence[tuple[Turn, Turn]]]
+
+    def pods_per_second(self, name: str) -> float:
+        """Return the median over the rounds."""
+        return median(1 / seconds for seconds in self._seconds(name))
+
+    def ratios(self, name: str, base: str) -> list[float]:
+        """Return the pods per second of one variant over those of another, round by round."""
+        mine, others = self._seconds(name), self._seconds(base)
+        return [other / own for own, other in zip(mine, others, strict=True)]
+
+    def cpu_milliseconds(self, name: str) -> dict[str, float]:
+        """Return the median over the turns, by process."""
+        turns = [turn for both in self.rounds[name] for turn in both]
+        return {
+            process: median(turn.cpu_milliseconds.get(process, 0.0) for turn in turns)
+            for process in turns[0].cpu_milliseconds
+        }
+
+    def _seconds(self, name: str) -> list[float]:
+        """Return the seconds per pod of each round: what the machine does more and more, or less and less, evens out."""
+        return [mean(turn.seconds_per_pod for turn in both) for both in self.rounds[name]]
 
 
 def _cpu_seconds(cluster: Cluster) -> dict[str, float]:
@@ -89,34 +123,50 @@ async def _idle_shares(cluster: Cluster) -> dict[str, float]:
     return {name: (spent - before.get(name, spent)) / elapsed for name, spent in after.items()}
 
 
-async def _rate(
+async def come_to_rest(cluster: Cluster) -> None:
+    """Wait until the cluster's processes are next to idle, for some seconds at most: 5,000 nodes keep it from being so."""
+    for _ in range(_MOST_LOOKS):
+        if sum((await _idle_shares(cluster)).values()) < _AT_REST_CORES:
+            return
+
+
+@contextmanager
+def _nodes_hold_still(cluster: Cluster) -> Iterator[None]:
+    """Stop kwok, which plays the nodes, for a while that is short beside their leases."""
+    (kwok,) = (psutil.Process(process.pid) for process in cluster.processes() if process.name == "kwok")
+    kwok.suspend()
+    try:
+        yield
+    finally:
+        kwok.resume()
+
+
+async def _turn(
     cluster: Cluster,
     client: aiohttp.ClientSession,
     variant: Variant,
     pods: int,
     settled: Callable[[], bool],
     progress: Progress,
-) -> Rate:
+) -> Turn:
     """Measure one variant once."""
     namespace = cluster.create_namespace(f"throughput-{secrets.token_hex(3)}")
     await create_pods(client, namespace, pods, progress, scheduler=variant.name)
-    started: list[Process] = []
-
-    def start() -> None:
-        started.extend(variant.start(cluster))
-
-    idle = await _idle_shares(cluster)
-    before, began = _cpu_seconds(cluster), time.monotonic()
-    times = await bind_times(client, namespace, pods, start)
-    while not settled():
-        await asyncio.sleep(0.2)
-    after, elapsed = _cpu_seconds(cluster), time.monotonic() - began
-    for process in started:
-        process.stop()
-    await delete_pods(client, namespace, pods, progress)
+    await come_to_rest(cluster)
+    with _nodes_hold_still(cluster):
+        idle = await _idle_shares(cluster)
+        before, began = _cpu_seconds(cluster), time.monotonic()
+        started = await asyncio.to_thread(variant.start, cluster)
+        times = await bind_times(client, namespace, pods)
+        while not settled():
+            await asyncio.sleep(0.2)
+        after, elapsed = _cpu_seconds(cluster), time.monotonic() - began
+        for process in started:
+            process.stop()
+        await delete_pods(client, namespace, pods, progress)
     edge = pods // 20
-    return Rate(
-        (pods - 2 * edge) / (times[-edge - 1] - times[edge - 1]),
+    return Turn(
+        (times[-edge - 1] - times[edge - 1]) / (pods - 2 * edge),
         {
             name: max(0.0, spent - before.get(name, 0.0) - idle.get(name, 0.0) * elapsed) / pods * 1000
             for name, spent in after.items()
@@ -129,37 +179,27 @@ async def measured(
     client: aiohttp.ClientSession,
     variants: tuple[Variant, ...],
     *,
-    first_pods: int,
-    seconds: float,
+    pods: int,
     rounds: int,
     settled: Callable[[], bool],
     progress: Progress,
-) -> Mapping[str, Rate]:
-    """Return the medians of each variant over the rounds, in each of which it binds pods for so many seconds.
+) -> Rates:
+    """Have each variant bind so many pods twice a round; `settled` tells when all is written that follows from the binds."""
+    task = progress.add_task("scheduling", total=(1 + 2 * rounds) * len(variants))
 
-    Of `first_pods` its rate is taken to know how many those are; `settled` tells when all is written that follows from the binds.
-    """
-    found: dict[str, list[Rate]] = {variant.name: [] for variant in variants}
-    pods = dict.fromkeys(found, first_pods)
-    task = progress.add_task("scheduling", total=(1 + rounds) * len(variants))
-    for turn in range(1 + rounds):
-        for variant in variants if turn % 2 == 0 else reversed(variants):
-            name = variant.name
-            progress.update(task, description=f"scheduling {pods[name]:,} pods, {name}")
-            rate = await _rate(cluster, client, variant, pods[name], settled, progress)
-            if turn == 0:
-                pods[name] = max(first_pods, round(rate.pods_per_second * seconds))
-            else:
-                found[name].append(rate)
+    async def take_turns(order: Iterable[Variant]) -> dict[str, Turn]:
+        turns = {}
+        for variant in order:
+            progress.update(task, description=f"scheduling {pods:,} pods, {variant.name}")
+            turns[variant.name] = await _turn(cluster, client, variant, pods, settled, progress)
             progress.advance(task)
+        return turns
+
+    await take_turns(variants)
+    found: dict[str, list[tuple[Turn, Turn]]] = {variant.name: [] for variant in variants}
+    for _ in range(rounds):
+        forth, back = await take_turns(variants), await take_turns(reversed(variants))
+        for name, both in found.items():
+            both.append((forth[name], back[name]))
     progress.remove_task(task)
-    return {
-        name: Rate(
-            median(rate.pods_per_second for rate in rates),
-            {
-                process: median(rate.cpu_milliseconds.get(process, 0.0) for rate in rates)
-                for process in rates[0].cpu_milliseconds
-            },
-        )
-        for name, rates in found.items()
-    }
+    return Rates(found)

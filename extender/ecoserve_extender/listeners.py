@@ -31,16 +31,18 @@ class _Server(uvicorn.Server):
 
 
 class Listeners:
-    """The servers of one process. Raises InvalidInputError for certificates that can't be used."""
+    """The servers of one process; with `certificates` there is one for schedulers elsewhere."""
 
-    def __init__(self, settings: Settings, calls: FastAPI, observation: FastAPI) -> None:
+    def __init__(
+        self, settings: Settings, certificates: Certificates | None, calls: FastAPI, observation: FastAPI
+    ) -> None:
         most = settings.limits.max_connections
-        self._certificates = None if settings.tls is None else Certificates(settings.tls)
+        self._certificates = certificates
         configurations = [_config(calls, _LOOPBACK, settings.port, most)]
         if settings.observe_port is not None:
             configurations.append(_config(observation, _EVERYWHERE, settings.observe_port, most))
-        if settings.tls is not None and self._certificates is not None:
-            configurations.append(_secured(calls, settings.tls.port, self._certificates, most))
+        if settings.tls is not None and certificates is not None:
+            configurations.append(_secured(calls, settings.tls.port, certificates, most))
         self._servers = [_Server(configuration) for configuration in configurations]
 
     async def serve(self) -> None:

@@ -9,6 +9,7 @@ import logging
 import time
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import aiohttp
 from kubernetes.aio import config
@@ -18,17 +19,19 @@ from ecoserve.api.labels import GROUP
 from ecoserve.errors import InvalidInputError
 from ecoserve_extender import memory
 from ecoserve_extender.annotations import Annotation, AnnotationWriter
-from ecoserve_extender.app import build_app, build_observation_app
 from ecoserve_extender.cache.informers import Informers
 from ecoserve_extender.cache.server_clock import ServerClock
+from ecoserve_extender.certificates import Certificates
 from ecoserve_extender.extender import Extender
 from ecoserve_extender.landings import Landings
-from ecoserve_extender.listeners import Listeners
 from ecoserve_extender.measured.sources import MetricsApi, Prometheus
 from ecoserve_extender.measured.use import SourceError, UseSource
 from ecoserve_extender.metrics import Metrics
 from ecoserve_extender.settings import Settings, UseFrom
 from ecoserve_extender.thinning.evictions import Evictions
+
+if TYPE_CHECKING:
+    from ecoserve_extender.listeners import Listeners
 
 logger = logging.getLogger(__name__)
 
@@ -84,11 +87,7 @@ async def serve(settings: Settings) -> None:
             plan_age=extender.plan_age_seconds,
             clock_skew=lambda: clock.skew_seconds,
         )
-        listeners = Listeners(
-            settings,
-            build_app(extender, metrics, settings.limits),
-            build_observation_app(extender, metrics),
-        )
+        certificates = None if settings.tls is None else Certificates(settings.tls)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         evictions = Evictions(
             client, extender.state, extender.measured, settings.thresholds, metrics, clock.now
@@ -106,10 +105,22 @@ async def serve(settings: Settings) -> None:
                 background.append(
                     group.create_task(evictions.run(settings.thinning_seconds, informers.wait_synced()))
                 )
+            listeners = await asyncio.to_thread(_listeners, settings, certificates, extender, metrics)
             await listeners.serve()
             await decisions.drain(_LAST_WRITES_SECONDS)
             for task in background:
                 task.cancel()
+
+
+def _listeners(
+    settings: Settings, certificates: Certificates | None, extender: Extender, metrics: Metrics
+) -> "Listeners":
+    """Import the web framework only now, as it takes longest of all: the API server makes its lists meanwhile."""
+    from ecoserve_extender.app import build_app, build_observation_app
+    from ecoserve_extender.listeners import Listeners
+
+    calls = build_app(extender, metrics, settings.limits)
+    return Listeners(settings, certificates, calls, build_observation_app(extender, metrics))
 
 
 async def _announce(informers: Informers, extender: Extender) -> None:

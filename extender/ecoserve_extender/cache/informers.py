@@ -17,8 +17,8 @@ from ecoserve_extender.cache.server_clock import ServerClock
 from ecoserve_extender.cache.state import ClusterState
 from ecoserve_extender.metrics import Metrics
 
-_NODES = Resource(name="nodes", path="/api/v1/nodes", kind=Node, from_protobuf=read_nodes)
-_PODS = Resource(
+NODES = Resource(name="nodes", path="/api/v1/nodes", kind=Node, from_protobuf=read_nodes)
+PODS = Resource(
     name="pods",
     path="/api/v1/pods",
     kind=Pod,
@@ -138,8 +138,8 @@ class Informers:
             )
 
         self._reflectors = (
-            reflect(_NODES, _NodeSink(state)),
-            reflect(_PODS, PodSink(state, follower)),
+            reflect(NODES, _NodeSink(state)),
+            reflect(PODS, PodSink(state, follower)),
             reflect(_PLANS, _PlanSink(take_plan, metrics)),
         )
 
