@@ -31,6 +31,7 @@ from ecoserve_devcluster.paths import cache_folder
 from ecoserve_devcluster.toolchain import find_go
 
 _HERE = Path(__file__).parent
+_LOOK_SECONDS = 0.05
 _NOTHING_TO_WRITE = 'ecoserve_extender_cache_entries{kind="decisions to write"} 0.0'
 
 
@@ -75,6 +76,9 @@ class _Extenders:
 
     def __init__(self, cluster: Cluster, go: Path) -> None:
         self._cluster = cluster
+        self._client = httpx.Client(
+            trust_env=False
+        )  # a client for each look would take more CPU than what is measured
         self.ports = {name: cluster.free_port() for name in ("ours", "noop", "go")}
         self.ours = self._start_ours("extender", self.ports["ours"])
         noop, port = [sys.executable, str(_HERE / "noop.py")], str(self.ports["noop"])
@@ -93,7 +97,7 @@ class _Extenders:
 
     def settled(self) -> bool:
         """Tell whether ours has written all decisions."""
-        text = httpx.get(f"{self.url('ours')}/metrics", trust_env=False).text
+        text = self._client.get(f"{self.url('ours')}/metrics").text
         return any(line == _NOTHING_TO_WRITE for line in text.splitlines())
 
     def restarted(self) -> tuple[float, float]:
@@ -101,8 +105,8 @@ class _Extenders:
         port = self._cluster.free_port()
         began = time.monotonic()
         process = self._start_ours("fresh", port)
-        while httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code != 200:
-            time.sleep(0.02)
+        while self._client.get(f"http://127.0.0.1:{port}/readyz").status_code != httpx.codes.OK:
+            time.sleep(_LOOK_SECONDS)
         ready = time.monotonic() - began
         time.sleep(5)
         resident = psutil.Process(process.pid).memory_info().rss / 1e6

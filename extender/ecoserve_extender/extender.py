@@ -114,8 +114,9 @@ class Extender:
         elif (fallback := self._plan_fallback(ranking.fallback)) is not ranking.fallback:
             ranking = replace(ranking, fallback=fallback)
         self._remember(pod, ranking)
-        if ranking.best is not None:
-            self.reservations.expect(pod.uid, ranking.best)
+        best = ranking.best
+        if best is not None:
+            self.reservations.expect(pod.uid, best)
         return ranking
 
     def valued(self, pod: PendingPod, node: str) -> Ranking:
