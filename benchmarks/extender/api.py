@@ -134,7 +134,7 @@ async def bind_times(client: aiohttp.ClientSession, namespace: str, count: int) 
     By kube-scheduler's own clock, as its events tell it. A watch of ours would have to share two cores with what it measures,
     and the API server ends one that falls behind.
     """
-    unbound = {"fieldSelector": "spec.nodeName=", "limit": "1", "resourceVersion": "0"}
+    unbound = {"fieldSelector": "spec.nodeName=", "limit": "1"}
     while (await _got(client, f"/api/v1/namespaces/{namespace}/pods", **unbound))["items"]:
         await asyncio.sleep(_LOOK_SECONDS)
     path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"

@@ -35,7 +35,6 @@ _QPS = 5_000
 """Of the scheduler's client: the default of 50 would be all that is measured."""
 _IDLE_SECONDS = 1.0
 _AT_REST_CORES = 0.3
-_MOST_LOOKS = 10
 
 
 @dataclass(frozen=True)
@@ -123,9 +122,9 @@ async def _idle_shares(cluster: Cluster) -> dict[str, float]:
     return {name: (spent - before.get(name, spent)) / elapsed for name, spent in after.items()}
 
 
-async def come_to_rest(cluster: Cluster) -> None:
-    """Wait until the cluster's processes are next to idle, for some seconds at most: 5,000 nodes keep it from being so."""
-    for _ in range(_MOST_LOOKS):
+async def come_to_rest(cluster: Cluster, *, looks: int = 10) -> None:
+    """Wait until the cluster's processes are next to idle, for so many looks at most: 5,000 nodes keep it from being so for long."""
+    for _ in range(looks):
         if sum((await _idle_shares(cluster)).values()) < _AT_REST_CORES:
             return
 
