@@ -2,8 +2,8 @@
 
 Pods are created first and wait; then a scheduler is started, whose events tell when each was bound. What counts is the
 time between the first and the last twentieth of the binds, so that neither start-up nor creation is measured. All variants
-bind as many pods. They take turns, forth and back in each round, because the machine's other work comes and goes; what is compared is
-compared within a round. A first turn of each does not count.
+bind as many pods. A processor shared with others is now faster and now slower, so that only turns next to each other are compared: the first variant has its
+turns around each pair of the others, whose order is turned round from round to round. A first turn of each does not count.
 
 While pods are bound the nodes hold still: kwok is stopped until they are deleted. Else it would write statuses of pods, and leases of nodes in
 bursts, on the same two cores, now within the measured time and now after it. Each turn begins once the cluster has come to rest.
@@ -15,7 +15,7 @@ bound, at a pace: the next variant waits for the last of them, and CPU per pod c
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from statistics import mean, median
@@ -77,32 +77,33 @@ class Turn:
     cpu_milliseconds: Mapping[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Rates:
-    """Of each variant, the turns forth and back of all rounds."""
+    """The turns of each variant, those of the first of them around each pair of the others."""
 
-    rounds: Mapping[str, Sequence[tuple[Turn, Turn]]]
+    turns: dict[str, list[Turn]]
+    around: dict[str, list[float]]
+    """Beside each turn of the others: seconds per pod of the first variant, the mean of the turn before and the one after."""
 
     def pods_per_second(self, name: str) -> float:
-        """Return the median over the rounds."""
-        return median(1 / seconds for seconds in self._seconds(name))
+        """Return the median over the turns."""
+        return median(1 / turn.seconds_per_pod for turn in self.turns[name])
 
     def ratios(self, name: str, base: str) -> list[float]:
-        """Return the pods per second of one variant over those of another, round by round."""
-        mine, others = self._seconds(name), self._seconds(base)
-        return [other / own for own, other in zip(mine, others, strict=True)]
+        """Return the pods per second of one variant over those of another, by round, of turns next to each other."""
+        others = self.around[name]
+        if base in self.around:
+            others = [turn.seconds_per_pod for turn in self.turns[base]]
+        own = (turn.seconds_per_pod for turn in self.turns[name])
+        return [other / seconds for seconds, other in zip(own, others, strict=True)]
 
     def cpu_milliseconds(self, name: str) -> dict[str, float]:
         """Return the median over the turns, by process."""
-        turns = [turn for both in self.rounds[name] for turn in both]
+        turns = self.turns[name]
         return {
             process: median(turn.cpu_milliseconds.get(process, 0.0) for turn in turns)
             for process in turns[0].cpu_milliseconds
         }
-
-    def _seconds(self, name: str) -> list[float]:
-        """Return the seconds per pod of each round: what the machine does more and more, or less and less, evens out."""
-        return [mean(turn.seconds_per_pod for turn in both) for both in self.rounds[name]]
 
 
 def _cpu_seconds(cluster: Cluster) -> dict[str, float]:
@@ -183,22 +184,36 @@ async def measured(
     settled: Callable[[], bool],
     progress: Progress,
 ) -> Rates:
-    """Have each variant bind so many pods twice a round; `settled` tells when all is written that follows from the binds."""
-    task = progress.add_task("scheduling", total=(1 + 2 * rounds) * len(variants))
+    """Have each variant bind so many pods once a round, the first one around each pair of the others.
 
-    async def take_turns(order: Iterable[Variant]) -> dict[str, Turn]:
-        turns = {}
-        for variant in order:
-            progress.update(task, description=f"scheduling {pods:,} pods, {variant.name}")
-            turns[variant.name] = await _turn(cluster, client, variant, pods, settled, progress)
-            progress.advance(task)
-        return turns
+    `settled` tells when all is written that follows from the binds.
+    """
+    base, *others = variants
+    pairs = [others[at : at + 2] for at in range(0, len(others), 2)]
+    total = len(variants) + 1 + rounds * (len(others) + len(pairs))
+    task = progress.add_task("scheduling", total=total)
 
-    await take_turns(variants)
-    found: dict[str, list[tuple[Turn, Turn]]] = {variant.name: [] for variant in variants}
-    for _ in range(rounds):
-        forth, back = await take_turns(variants), await take_turns(reversed(variants))
-        for name, both in found.items():
-            both.append((forth[name], back[name]))
+    async def turn(variant: Variant) -> Turn:
+        progress.update(task, description=f"scheduling {pods:,} pods, {variant.name}")
+        taken = await _turn(cluster, client, variant, pods, settled, progress)
+        progress.advance(task)
+        return taken
+
+    for variant in variants:
+        await turn(variant)
+    before = await turn(base)
+    rates = Rates(
+        {base.name: [before], **{each.name: [] for each in others}}, {each.name: [] for each in others}
+    )
+    for number in range(rounds):
+        step = -1 if number % 2 else 1
+        for pair in pairs[::step]:
+            for variant in pair[::step]:
+                rates.turns[variant.name].append(await turn(variant))
+            after = await turn(base)
+            rates.turns[base.name].append(after)
+            for variant in pair:
+                rates.around[variant.name].append(mean([before.seconds_per_pod, after.seconds_per_pod]))
+            before = after
     progress.remove_task(task)
-    return Rates(found)
+    return rates

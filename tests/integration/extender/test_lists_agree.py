@@ -179,6 +179,8 @@ def test_pods_read_of_protobuf_say_what_they_say_in_json(bench):
 
 def test_nodes_read_of_protobuf_say_what_they_say_in_json(bench):
     names = bench.node("cpu", zone="a"), bench.node("gpu", gpus=8)
+    less = '{"status":{"allocatable":{"cpu":"9500m","memory":"99Gi","pods":"110"}}}'  # than its capacity
+    bench.cluster.kubectl("patch", "node", "cpu", "--subresource=status", "--type=merge", "-p", less)
     # What both kinds have in common, and only pods have.
     of_pods = {("metadata", each) for each in ("namespace", "deletion_timestamp")}
     of_pods |= {("metadata", "annotations", "decision")}
