@@ -52,7 +52,6 @@ class Asked:
                 engine_steps(asked.engine), asked.engine.role, asked.input_tokens, asked.output_tokens
             ),
             arrivals=np.cumsum(gaps, axis=1) / self.requests_per_second,
-            residents=0,
             counted=_WARM_UP + each,
         )
 

@@ -22,7 +22,7 @@ from ecoserve.performance.load import FITTED, LoadConstants, LoadedReplica
 from ecoserve.performance.lockstep import Lanes, run_lanes
 from ecoserve.performance.step_table import step_table
 from ecoserve.performance.steps import engine_steps
-from ecoserve.performance.streams import arrivals, gaps, ring
+from ecoserve.performance.streams import arrivals, gaps
 from ecoserve.performance.work import Work, work_of
 
 QUANTILES = np.array([0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 0.99])
@@ -89,13 +89,12 @@ def _sample(seed: int) -> Sample | None:
     cv = float(rng.choice([1.0, 1.0, 1.5, 2.0, 3.0]))
     rate = load * work.saturation
     before = int(min(4.0 * work.batch_at(rate) + 100.0, _WARM_UP))
-    times = arrivals(ring(gaps(_LANES, _REQUESTS, cv), before, 0), rate)
+    times = arrivals(gaps(_LANES, before + _REQUESTS, cv), rate)
     [(first, finish)] = run_lanes(
         [
             Lanes(
                 table=step_table(steps, engine.role, inputs, outputs),
                 arrivals=times,
-                residents=0,
                 counted=before + _REQUESTS,
             )
         ]

@@ -31,14 +31,20 @@ _COMPACT_BELOW = 0.8  # of the lanes still running
 class Lanes:
     """Streams for one table: arrivals in seconds, one row per lane, in order.
 
-    The first `residents` requests of each lane are in decode from the start, at even distances to their ends. A lane is run until
-    `counted` requests are done.
+    A lane begins with `decoding` requests in decode, at even distances to their ends, and `waiting` ones: they come first in its row, after as
+    many that are left out as it has fewer of them than the lane with most. A lane is run until `counted` requests are done or left out.
     """
 
     table: StepTable
     arrivals: Floats
-    residents: int
     counted: int
+    decoding: Integers | int = 0
+    waiting: Integers | int = 0
+
+    @property
+    def residents(self) -> int:
+        """Requests of a row that don't arrive."""
+        return int(np.max(self.decoding + self.waiting))
 
 
 def run_lanes(groups: Sequence[Lanes]) -> list[Times]:
@@ -155,25 +161,25 @@ class _Run:
         self.counted = per_lane([group.counted for group in groups])
         self.joins_at_once = per_lane([table.joins_at_once for table in tables], bool)
         self.arrived = per_lane([group.residents for group in groups])
-        self.admitted = self.arrived.copy()
-        self.prefilled = self.arrived.copy()
-        self.finished = np.zeros_like(self.arrived)
+        waiting, decoding = (
+            np.concatenate([np.broadcast_to(getattr(group, name), len(group.arrivals)) for group in groups])
+            for name in ("waiting", "decoding")
+        )
+        self.admitted = self.arrived - waiting
+        self.prefilled = self.admitted.copy()
+        self.finished = self.prefilled - decoding
         self.step = np.zeros_like(self.arrived)
         self.done = np.zeros_like(self.arrived)  # tokens of the first prompt that are computed
-        self.context = np.zeros_like(self.arrived)  # KV of all that decode
         self.time = np.zeros(len(self.arrived))
-        self._place_residents(groups)
+        self._place_residents()
 
-    def _place_residents(self, groups: Sequence[Lanes]) -> None:
-        lane = 0
-        for group in groups:
-            lanes = slice(lane, lane + len(group.arrivals))
-            places = np.arange(1, group.residents + 1) / max(group.residents, 1)
-            left = np.ceil(places * group.table.decode_steps).astype(np.int64)
-            self.until[self.base[lanes, None] + np.arange(group.residents)] = left
-            generated = group.table.decode_steps - left
-            self.context[lanes] = int((group.table.input_tokens + generated).sum())
-            lane = lanes.stop
+    def _place_residents(self) -> None:
+        decoding, steps = self.prefilled - self.finished, self.decode_steps
+        lane = np.repeat(np.arange(len(decoding)), decoding)
+        place = np.arange(len(lane)) - np.repeat(np.cumsum(decoding) - decoding, decoding)
+        left = -(-(place + 1) * steps[lane] // decoding[lane])
+        self.until[(self.base + self.finished)[lane] + place] = left
+        self.context = decoding * self.held - np.bincount(lane, left, len(decoding)).astype(np.int64)
 
     def times(self, place: int, group: Lanes) -> Times:
         """Return what the requests of the group at a place did."""

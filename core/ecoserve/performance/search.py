@@ -1,47 +1,42 @@
 """The highest rate at which a share of requests meets both latency objectives, found on simulated lanes.
 
 Three rates around a guess are run together; a line through their shares crosses the target at the rate that is
-sought, or says where to look next. Once it is found, streams as long as the scatter of lanes asks for confirm it: most
+sought, or says where to look next. Where a replica is slow to forget, short lanes do for looking (scouts), and count for nothing else. Once it is found, streams as long as the scatter of lanes asks for confirm it: most
 are spent where little of the rate is much of the share. What a stream shows is weighed by how common it is in the long
 run (`strata`). The guess is the closed form's (`load`). A search asks for lanes and is sent what they did (`searches`).
 """
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from statistics import NormalDist
 
 import numpy as np
 
+from ecoserve.performance.crossing import CLEARLY, LEAST_SLOPE, NEAR, Seen, crossing_of, density
 from ecoserve.performance.engine import Role, Slo
 from ecoserve.performance.load import LoadedReplica
-from ecoserve.performance.lockstep import Lanes, Times
+from ecoserve.performance.lockstep import Integers, Lanes, Times
 from ecoserve.performance.step_table import Floats, StepTable, step_table
 from ecoserve.performance.steps import Steps
 from ecoserve.performance.strata import Weighing, strata_of
-from ecoserve.performance.streams import LEAST_CV, arrivals, gaps, ring
+from ecoserve.performance.streams import LEAST_CV, arrivals, gaps
 from ecoserve.performance.work import Work
 
-_NORMAL = NormalDist()
 _OFFSETS = np.array([-1.0, 0.0, 1.0])
 _FIRST_REQUESTS, _MOST_REQUESTS = 4000.0, 60_000.0  # at each rate
 _GOAL, _GOAL_OF_MISSES = 0.008, 0.4  # standard error of a share, and at most of those that may miss
-_LEAST_OF_MISSES = 0.1  # of those that may miss: a share nearer to all or none is taken to be there
 _WORTH_IT = 0.25  # of the requests spent: for fewer no stream is run
 _THERE = 1.1  # widths from the middle of three rates, at most
-_CLEARLY = 3.0  # standard errors
-_LONG_ENOUGH = 0.4  # of the most requests at a rate so far
-_LEAST_LANES = 12  # fewer don't tell their scatter
-_MEMORIES, _LEAST_MEMORIES, _WARM_UP = 8.0, 3.0, 1.5  # of a lane, in what it takes to forget
+_LEAST_LANES = 16  # fewer don't tell their scatter
+_MEMORIES, _LEAST_MEMORIES, _WARM_UP = 8.0, 3.0, 1.5
+_SCOUTED = 250  # requests of a lane that only looks about where the target is crossed
+_SCOUT = 0.5  # of the requests of long lanes: where scouting takes more, it saves nothing
+_MOST_GAIN = 0.93  # of a batch by itself: nearer to 1 the slots bound what it can grow to
 _LEAST_VARIATION = 0.5  # squared, of gaps: evener ones are forgotten no sooner
-_LONGEST, _LONGEST_WARM_UP = 1200.0, 800.0  # requests of one lane
+_LONGEST, _LONGEST_WARM_UP = 1600.0, 1600.0
 _APART = 0.2  # shares of neighbouring rates, in normal deviates
-_NEAR = 0.7  # in normal deviates: shares further off say little of where the target is crossed
-_STRAIGHT = 0.5  # in normal deviates: shares further off count little, as they need not be on a line
-_LEAST_WEIGHT = 0.02
 _LEAST_WIDTH, _MOST_WIDTH = 0.004, 0.4  # logarithm of the ratio of neighbouring rates
-_LEAST_SLOPE = 0.01
 _SAME = 1e-9
 _MOST_MOVES = 8
 _BISECTIONS = 12  # of a factor of at most some 10,000: to 0.2 %
@@ -108,31 +103,38 @@ class Found:
 def search(case: Case) -> Generator[Asked, Told, Found]:
     """Search: yield the lanes to be run, be sent what they did. Where the share at the lowest rate is below the target, that is found."""
     low, high = math.log(case.lowest), math.log(case.highest)
-    scale = _density(case.target)
+    scale = density(case.target)
     goal = min(_GOAL, _GOAL_OF_MISSES * (1.0 - case.target)) / scale
     centre, slope = case.guess[0], case.guess[1] / scale
     table = step_table(case.steps, case.work.role, case.input_tokens, case.output_tokens)
     width = min(max(_APART / slope, _LEAST_WIDTH), _MOST_WIDTH)
     requests = _FIRST_REQUESTS * max(case.arrival_cv, 1.0)
-    seen: list[_Seen] = []
+    seen: list[Seen] = []
+    scouting = True
     for move in range(_MOST_MOVES):
         width = min(width, (high - low) / 2.0)
         centre = min(max(centre, low + width), high - width)
         logs = centre + width * _OFFSETS
-        last = yield from _sample(case, table, np.exp(logs), requests, move)
+        form = _form(case, math.exp(centre), requests)
+        scouting = scouting and form.scout.requests <= _SCOUT * form.requests
+        form = form.scout if scouting else form
+        last = yield from _sample(case, table, np.exp(logs), form, move)
         seen += [
-            _Seen(float(log), item.share, item.error, requests) for log, item in zip(logs, last, strict=True)
+            Seen(float(log), item.share, item.error, form.requests, form.pieces, long=not scouting)
+            for log, item in zip(logs, last, strict=True)
         ]
-        crossing = _crossing(seen, case.target)
+        crossing = crossing_of(seen, case.target)
         root = crossing.log
         at_end = (root < logs[0] and logs[0] <= low + _SAME) or (root > logs[-1] and logs[-1] >= high - _SAME)
-        spent = sum(item.requests for item in seen) / len(logs)
-        lacking = min(spent * ((crossing.error / goal) ** 2 - 1.0), _MOST_REQUESTS - spent)
         there = at_end or abs(root - centre) <= _THERE * width
         beyond = crossing.slope * max(low - root, root - high)
-        if there and (lacking <= _WORTH_IT * spent or beyond > max(_CLEARLY * crossing.error, _NEAR)):
-            break
-        requests = max(lacking, requests) if there else requests  # shorter ones would not count beside these
+        spent = sum(item.requests for item in seen if item.long) / len(logs)
+        lacking = min(spent * ((crossing.error / goal) ** 2 - 1.0), _MOST_REQUESTS - spent)
+        if there and not scouting:
+            if lacking <= _WORTH_IT * spent or beyond > max(CLEARLY * crossing.error, NEAR):
+                break
+            requests = max(lacking, requests)  # shorter ones would not count beside these
+        scouting = scouting and not there
         centre = min(max(root, centre - 3.0 * width), centre + 3.0 * width)
         width = min(max(_APART / max(crossing.slope, _APART / _MOST_WIDTH), _LEAST_WIDTH), 2.0 * width)
     found = _between(last, logs, min(max(root, logs[0] - width, low), logs[-1] + width, high))
@@ -178,105 +180,90 @@ def _guess(case: Case) -> tuple[float, float]:
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2.0
         low, high = (middle, high) if share(middle) >= case.target else (low, middle)
-    return low, max((share(low - _STEP) - share(low)) / _STEP, _LEAST_SLOPE)
+    return low, max((share(low - _STEP) - share(low)) / _STEP, LEAST_SLOPE)
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """The share at a rate's logarithm, its standard error, and of how many requests."""
+class _Form:
+    """How many lanes run at a rate, how many requests each of them counts, and how many come before."""
 
-    log: float
-    share: float
-    error: float
-    requests: float
+    memory: float
+    lanes: int
+    each: int
+    before: int
 
+    @property
+    def requests(self) -> int:
+        """All that count."""
+        return self.lanes * self.each
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Crossing:
-    """Logarithm of the rate where the target is crossed; how fast shares fall and their error there, in deviates."""
+    @property
+    def pieces(self) -> float:
+        """Stretches of two memories, which are about independent."""
+        return self.requests / max(2.0 * self.memory, 1.0)
 
-    log: float
-    slope: float
-    error: float
-
-
-def _crossing(seen: Sequence[_Seen], target: float) -> _Crossing:
-    """Where a line through the shares near the target crosses it; shares as normal deviates, which bends them least.
-
-    The nearer to the target, the more a share counts. Short streams leave warm-up in the share: they don't count beside
-    long ones. Far from the target the last three are all there is. Wherever the line points, the crossing lies between rates that were clearly above the target and
-    rates that were clearly below it.
-    """
-    least = _LEAST_OF_MISSES * (1.0 - target)
-    shares = np.clip([item.share for item in seen], least, 1.0 - least)
-    away = np.array([_NORMAL.inv_cdf(share) for share in shares]) - _NORMAL.inv_cdf(target)
-    requests = np.array([item.requests for item in seen])
-    near = np.flatnonzero((np.abs(away) <= _NEAR) & (requests >= _LONG_ENOUGH * requests.max()))
-    if len(near) < len(_OFFSETS):
-        near = np.arange(len(seen))[-len(_OFFSETS) :]
-    away = away[near]
-    logs, errors = (np.array([getattr(item, name) for item in seen])[near] for name in ("log", "error"))
-    weights = requests[near] * np.maximum(np.exp(-((away / _STRAIGHT) ** 2)), _LEAST_WEIGHT)
-    weights /= weights.sum()
-    middle = float(weights @ logs)
-    spread = float(weights @ (logs - middle) ** 2)
-    slope = min(float(weights @ ((logs - middle) * away)) / spread, -_LEAST_SLOPE)
-    lower, upper = _bracket(seen, target)
-    beyond = min(max(-float(weights @ away) / slope, lower - middle), upper - middle)
-    each = float(weights**2 @ errors**2) / _density(target) ** 2
-    return _Crossing(log=middle + beyond, slope=-slope, error=math.sqrt(each * (1.0 + beyond**2 / spread)))
+    @property
+    def scout(self) -> "_Form":
+        """As many lanes, too short to forget how they began: they tell about where to look."""
+        each = min(_SCOUTED, self.each)
+        return replace(self, each=each, before=min(each, self.before))
 
 
-def _bracket(seen: Sequence[_Seen], target: float) -> tuple[float, float]:
-    """The highest rate whose share is clearly above the target, and the lowest whose share is clearly below it."""
-    lower, upper = -math.inf, math.inf
-    for item in seen:
-        unsure = _CLEARLY * max(item.error, math.sqrt(target * (1.0 - target) / item.requests))
-        if item.share - unsure > target:
-            lower = max(lower, item.log)
-        elif item.share + unsure < target:
-            upper = min(upper, item.log)
-    return (lower, upper) if lower < upper else (-math.inf, math.inf)
+def _form(case: Case, rate: float, requests: float) -> _Form:
+    """Lanes that forget how they began and count about so many requests."""
+    memory, variation = _memory(case, rate), _variation(case)
+    longest = max(_MEMORIES * memory, 24.0 * variation, 64.0)
+    each = int(min(longest, _LONGEST, max(requests / _LEAST_LANES, _LEAST_MEMORIES * memory, 64.0)))
+    return _Form(
+        memory=memory,
+        lanes=2 * max(math.ceil(requests / each / 2), _LEAST_LANES // 2),
+        each=each,
+        before=int(min(_WARM_UP * memory + 8.0 * variation, _LONGEST_WARM_UP)),
+    )
 
 
-def _density(share: float) -> float:
-    """How much of a share a normal deviate is worth."""
-    return _NORMAL.pdf(_NORMAL.inv_cdf(share))
+def _variation(case: Case) -> float:
+    return max(case.arrival_cv**2, _LEAST_VARIATION)
 
 
 def _sample(
-    case: Case, table: StepTable, rates: Floats, requests: float, stream: int
+    case: Case, table: StepTable, rates: Floats, form: _Form, stream: int
 ) -> Generator[Asked, Told, list[Found]]:
-    """Run streams at several rates, about `requests` at each, independent of each other."""
-    memory = _memory(case, float(rates[1]))
-    variation = max(case.arrival_cv**2, _LEAST_VARIATION)
-    longest = max(_MEMORIES * memory, 24.0 * variation, 64.0)
-    each = int(min(longest, _LONGEST, max(requests / _LEAST_LANES, _LEAST_MEMORIES * memory, 64.0)))
-    lanes = 2 * max(math.ceil(requests / each / 2), _LEAST_LANES // 2)
-    before = int(min(_WARM_UP * memory + 8.0 * variation, each, _LONGEST_WARM_UP))
-    asked, drawn = [], []
+    """Run streams at several rates, independent of each other."""
+    asked, weighings = [], []
     for place, rate in enumerate(rates):
         running = case.work.batch_at(float(rate))
-        residents = int(min(running, table.max_batch)) if case.work.role is not Role.PREFILL else 0
-        after = int(2.0 * running + 8.0 * variation + 4.0)
-        of = ring(gaps(lanes, each, case.arrival_cv, len(rates) * stream + place), before, after)
-        times = np.hstack([np.zeros((lanes, residents)), arrivals(of, float(rate))])
-        drawn.append(of)
+        after = int(2.0 * running + 8.0 * _variation(case) + 4.0)
+        of = gaps(form.lanes, form.before + form.each + after, case.arrival_cv, len(rates) * stream + place)
+        beside, weighing = _weighing(case, float(rate), form, of)
+        decoding = np.minimum(beside, 0 if case.work.role is Role.PREFILL else case.work.slots)
+        residents = int(beside.max())
+        times = np.hstack([np.zeros((form.lanes, residents)), arrivals(of, float(rate))])
+        weighings.append(weighing)
         asked.append(
-            Lanes(table=table, arrivals=times, residents=residents, counted=residents + before + each)
+            Lanes(
+                table=table,
+                arrivals=times,
+                decoding=decoding,
+                waiting=beside - decoding,
+                counted=residents + form.before + form.each,
+            )
         )
     results = yield asked
     return [
-        _found(case, float(rate), group, _weighing(case, float(rate), memory, of, before, each), result)
-        for rate, group, of, result in zip(rates, asked, drawn, results, strict=True)
+        _found(case, float(rate), group, weighing, result)
+        for rate, group, weighing, result in zip(rates, asked, weighings, results, strict=True)
     ]
 
 
-def _weighing(case: Case, rate: float, memory: float, of: Floats, before: int, requests: int) -> Weighing:
+def _weighing(case: Case, rate: float, form: _Form, of: Floats) -> tuple[Integers, Weighing]:
+    """How many requests each lane begins with, as in the long run, and how what it counts is weighed."""
     if case.arrival_cv < LEAST_CV:
-        return Weighing(np.zeros((len(of), requests), np.int64), np.ones(1))
-    strata = strata_of(case.work, rate, case.arrival_cv, memory)
-    return Weighing(strata.of(of, before, requests), strata.often)
+        beside = np.full(len(of), round(case.work.batch_at(rate)))
+        return beside, Weighing(np.zeros((len(of), form.each), np.int64), np.ones(1))
+    strata = strata_of(case.work, rate, case.arrival_cv, form.memory)
+    starts = strata.starts(len(of))
+    return strata.beside[starts], Weighing(strata.of(of, starts, form.before, form.each), strata.often)
 
 
 def _memory(case: Case, rate: float) -> float:
@@ -285,14 +272,14 @@ def _memory(case: Case, rate: float) -> float:
     A stay's worth, and more the closer a change of the batch comes to bringing itself about; where prompts or slots are what is
     waited for, the relaxation of such a queue.
     """
-    work, variation = case.work, max(case.arrival_cv**2, _LEAST_VARIATION)
+    work, variation = case.work, _variation(case)
     if work.role is Role.PREFILL:
         busy = min(rate / work.saturation, 0.95)
         return variation / (1.0 - busy) ** 2
     batch = work.batch_at(rate)
     near = batch * np.array([0.95, 1.05])
     tpot = np.interp(near, np.arange(1, work.slots + 1), work.tpot_seconds)
-    gain = min(max(math.log(tpot[1] / tpot[0]) / math.log(near[1] / near[0]), 0.0), 0.85)
+    gain = min(max(math.log(tpot[1] / tpot[0]) / math.log(near[1] / near[0]), 0.0), _MOST_GAIN)
     busy = (
         min(rate * (work.prefill_seconds + work.chunks * work.step_at(batch)), 0.9)
         if work.role is Role.BOTH
@@ -311,7 +298,8 @@ def _found(case: Case, rate: float, group: Lanes, weighing: Weighing, times: tup
     if case.work.role is not Role.PREFILL:
         tpot = (finish - first) / case.work.decode_steps
     late, slow = ttft > case.slo.ttft_seconds, tpot > case.slo.tpot_seconds
-    share, error = weighing.share(~(late | slow))
+    met = ~(late | slow)
+    share = weighing.share(met)
     batch = rate * float((finish - first).mean())
     if case.work.role is Role.PREFILL:
         batch = rate * case.work.prefill_seconds
@@ -319,9 +307,9 @@ def _found(case: Case, rate: float, group: Lanes, weighing: Weighing, times: tup
         requests_per_second=rate,
         rate_error=0.0,
         share=share,
-        error=max(error, math.sqrt(share * (1.0 - share) / first.size)),
-        late=weighing.share(late)[0],
-        slow=weighing.share(slow)[0],
+        error=max(weighing.error(met), math.sqrt(share * (1.0 - share) / first.size)),
+        late=weighing.share(late),
+        slow=weighing.share(slow),
         ttft_seconds=float(np.quantile(ttft, case.target)),
         tpot_seconds=float(np.quantile(tpot, case.target)),
         batch=batch,

@@ -3,7 +3,7 @@
 What share meets an objective depends above all on how often a replica is how busy, and a stream that can be simulated
 shows that with much chance: where a change of the batch all but brings itself about, a hundred thousand requests are a few dozen
 independent pieces. So a coarse replica is fed with the same gaps: one number, how many requests are beside each other, which a block
-of arrivals lifts, and which the time of the block lowers by as many as leave then (`Work.rates`). Kept on a grid it is
+of arrivals lifts, the more the longer their prefills hold up who decodes, and which the time of the block lowers by as many as leave then. Kept on a grid it is
 a Markov chain whose long-run shares of time are solved for. Requests are sorted into strata by the state half a stay after
 they came, and each stratum weighs what it does in the long run, not in the stream (post-stratification). That holds however wrong
 the coarse replica is: the worse, the less chance it takes away.
@@ -23,7 +23,6 @@ from ecoserve.performance.work import Work
 _STATES = 96  # more, and BLAS solves for the law on several threads, which cost more than they bring
 _BLOCKS_PER_STAY, _BLOCKS_PER_MEMORY = 4.0, 64.0
 _REACH = 5.0  # scatters of a memory's arrivals, to either side of the batch without scatter
-_SOONER = 1.25  # a stay ends at once, which a number that fades resembles most if it fades faster
 _LAW_NODES = 1024
 _LAW_REACH = 12.0
 _TINY = 1e-300
@@ -34,26 +33,33 @@ _EDGES = np.array([0.02, 0.05, *np.arange(1, 10) / 10, 0.95, 0.98, 0.99])  # of 
 class Strata:
     """The coarse replica at a rate.
 
-    `block` arrivals lift the state by `rise`; each mean time of a block lowers it by `fall[state]`. `stratum[state]` is where
+    `block` arrivals lift the state by `rise[state]`; each mean time of a block lowers it by `fall[state]`. `beside[state]` requests are
+    beside each other in it, for a share `law[state]` of time. `stratum[state]` is where
     requests belong that are in that state `lag` arrivals after their own, and `often[stratum]` the share of time spent there.
     """
 
     block: int
-    rise: float
+    rise: Floats
     fall: Floats
-    start: int
+    beside: Integers
+    law: Floats
     lag: int
     stratum: Integers
     often: Floats
 
-    def of(self, gaps: Floats, first: int, requests: int) -> Integers:
+    def starts(self, lanes: int) -> Integers:
+        """States for an even number of lanes to begin in, together as often as in the long run; those of the second half are opposite."""
+        low = (np.arange(lanes // 2) + 0.5) / lanes
+        return np.searchsorted(np.cumsum(self.law), np.concatenate([low, 1.0 - low])).clip(0, _STATES - 1)
+
+    def of(self, gaps: Floats, starts: Integers, first: int, requests: int) -> Integers:
         """Return the strata of `requests` requests of each lane from the `first` on; a row of `gaps`, of mean 1, per lane."""
         lanes, blocks = len(gaps), gaps.shape[1] // self.block
         times = gaps[:, : blocks * self.block].reshape(lanes, blocks, self.block).mean(axis=2)
-        state = np.full(lanes, self.start)
+        state = starts
         states = np.empty((lanes, blocks), np.int64)
         for index in range(blocks):
-            moved = np.rint(state + self.rise - self.fall[state] * times[:, index])
+            moved = np.rint(state + self.rise[state] - self.fall[state] * times[:, index])
             state = np.clip(moved, 0, _STATES - 1).astype(np.int64)
             states[:, index] = state
         met = np.minimum((first + self.lag + np.arange(requests)) // self.block, blocks - 1)
@@ -62,20 +68,42 @@ class Strata:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Weighing:
-    """Requests, a row per lane, with their strata; those no request fell into are left out."""
+    """Requests, a row per lane, with their strata, and how often each stratum is met in the long run."""
 
     stratum: Integers
     often: Floats
 
-    def share(self, met: NDArray[np.bool_]) -> tuple[float, float]:
-        """The share of requests that met something, and its standard error from the scatter of lanes."""
-        count = len(self.often)
-        seen = np.bincount(self.stratum.ravel(), minlength=count)
-        often = np.where(seen > 0, self.often, 0.0) / self.often[seen > 0].sum()
-        within = np.bincount(self.stratum.ravel(), met.ravel(), minlength=count) / np.maximum(seen, 1)
-        weights = often * met.size / np.maximum(seen, 1)
-        scatter = (weights[self.stratum] * (met - within[self.stratum])).mean(axis=1)
-        return min(float(often @ within), 1.0), float(scatter.std(ddof=1)) / len(met) ** 0.5
+    def share(self, met: NDArray[np.bool_]) -> float:
+        """The share of requests that met something."""
+        seen, within = self._counted(met)
+        return self._weighed(seen.sum(axis=0), within.sum(axis=0))
+
+    def error(self, met: NDArray[np.bool_]) -> float:
+        """Standard error of a share, by the jackknife: how much it changes without a lane.
+
+        The scatter within strata is no measure of it: a busy stratum that one lane alone has seen scatters little, and the
+        share rests on that lane.
+        """
+        seen, within = self._counted(met)
+        seen, within = seen.sum(axis=0) - seen, within.sum(axis=0) - within
+        without = (within / np.maximum(seen, 1)) @ self.often
+        for lane in np.flatnonzero((seen == 0).any(axis=1)):
+            without[lane] = self._weighed(seen[lane], within[lane])
+        lanes = len(without)
+        return float(without.std() * (lanes - 1.0) ** 0.5)
+
+    def _counted(self, met: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        """How many requests each lane has in each stratum, and how many of them met it."""
+        lanes, strata = len(met), len(self.often)
+        place = (self.stratum + strata * np.arange(lanes)[:, None]).ravel()
+        counts = (np.bincount(place, weights, lanes * strata) for weights in (None, met.ravel()))
+        seen, within = (count.astype(float).reshape(lanes, strata) for count in counts)
+        return seen, within
+
+    def _weighed(self, seen: Floats, within: Floats) -> float:
+        """The share; a stratum that no request fell into is like the nearest that some fell into."""
+        strata, some = np.arange(len(seen)), seen > 0
+        return min(float(self.often @ np.interp(strata, strata[some], within[some] / seen[some])), 1.0)
 
 
 def strata_of(work: Work, requests_per_second: float, arrival_cv: float, memory: float) -> Strata:
@@ -85,23 +113,36 @@ def strata_of(work: Work, requests_per_second: float, arrival_cv: float, memory:
     reach = _REACH * (max(arrival_cv, 1.0) * memory**0.5 + 1.0)
     beside = np.linspace(max(batch - reach, 0.0), batch + reach, _STATES)
     spacing = beside[1] - beside[0]
-    if work.role is Role.PREFILL:
-        leave = np.full(_STATES, work.saturation / requests_per_second)
-    else:
-        leave = np.interp(beside, np.arange(work.slots + 1), np.append(0.0, work.rates)) / requests_per_second
-        leave = np.maximum(1.0 + (leave - 1.0) * _SOONER, 0.0)
-    rise, fall = block / spacing, leave * block / spacing
+    leave, come = _flows(work, requests_per_second, beside)
+    rise, fall = come * block / spacing, leave * block / spacing
     often = _long_run(rise, fall, _law(block, arrival_cv))
     stratum = np.searchsorted(_EDGES, np.cumsum(often) - often / 2.0)
     return Strata(
         block=block,
         rise=rise,
         fall=fall,
-        start=int(np.rint((batch - beside[0]) / spacing)),
+        beside=np.rint(beside).astype(np.int64),
+        law=often,
         lag=int(batch / 2.0),
         stratum=stratum,
         often=np.bincount(stratum, weights=often, minlength=len(_EDGES) + 1).astype(float),
     )
+
+
+def _flows(work: Work, requests_per_second: float, beside: Floats) -> tuple[Floats, Floats]:
+    """How many leave in the mean time between two arrivals, and how many are beside each other for one that arrives.
+
+    The first is for a time that all goes to decoding. The prefill of each arrival takes of that time, so that as many fewer leave
+    and bursts lift the state by more than their number. Who waits for a slot takes nothing yet.
+    """
+    if work.role is Role.PREFILL:
+        return np.full(len(beside), work.saturation / requests_per_second), np.ones(len(beside))
+    prefill = work.prefill_seconds * (work.role is Role.BOTH)
+    alone = np.append(0.0, np.arange(1, work.slots + 1) / (work.decode_steps * work.step_seconds))
+    decode = np.interp(beside, np.arange(work.slots + 1), alone)
+    held = 1.0 + prefill * decode
+    full = beside >= work.slots
+    return np.where(full, decode / held, decode) / requests_per_second, np.where(full, 1.0, held)
 
 
 @functools.lru_cache(maxsize=256)
@@ -121,11 +162,11 @@ def _law(block: int, arrival_cv: float) -> tuple[Floats, Floats]:
     return times, 1.0 - less / less[-1]
 
 
-def _long_run(rise: float, fall: Floats, law: tuple[Floats, Floats]) -> Floats:
+def _long_run(rise: Floats, fall: Floats, law: tuple[Floats, Floats]) -> Floats:
     """Shares of time of the chain whose next state is round(state + rise − fall·time), kept on the grid."""
     states = np.arange(_STATES)
     # Below an edge is next who takes at least (state + rise − edge) / fall.
-    least = (states[:, None] + rise - (states[1:] - 0.5)) / np.maximum(fall, 1e-9)[:, None]
+    least = ((states + rise)[:, None] - (states[1:] - 0.5)) / np.maximum(fall, 1e-9)[:, None]
     moves = np.diff(np.interp(least, *law, left=1.0, right=0.0), axis=1, prepend=0.0, append=1.0)
     balance = moves.T - np.eye(_STATES)
     balance[-1] = 1.0

@@ -1,9 +1,8 @@
 """Streams of requests for lanes: gaps with a coefficient of variation, as little scattered as their law allows.
 
 What is averaged over lanes depends above all on how many requests came, and where the rate moves the answer by more than the
-answer may err, that must not be left to chance. So gaps come in pairs of opposite quantiles, all lanes together have
-exactly the rate asked for, and each lane is a ring: the requests before and after the counted ones repeat those at the other end,
-so that each gap has its full weight. The number within any stretch of a lane scatters as the law has it.
+answer may err, that must not be left to chance. So gaps come in pairs of opposite quantiles, and all lanes together have
+exactly the rate asked for. The number within any stretch of a lane scatters as the law has it.
 """
 
 import functools
@@ -32,12 +31,6 @@ def gaps(lanes: int, requests: int, arrival_cv: float, stream: int = 0) -> Float
     rank = np.where(rng.random(count // 2) < 0.5, low, count - 1 - low)
     drawn = in_order[np.concatenate([rank, count - 1 - rank])].reshape(lanes, requests)
     return np.asarray(drawn / drawn.mean())
-
-
-def ring(of: Floats, before: int, after: int) -> Floats:
-    """Return a lane's last `before` gaps, all of them, and its first `after` again."""
-    count = of.shape[1]
-    return of[:, np.arange(-before, count + after) % count]
 
 
 def arrivals(of: Floats, requests_per_second: float) -> Floats:

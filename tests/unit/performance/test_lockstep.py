@@ -12,7 +12,7 @@ from ecoserve.performance import Engine, Rejection, Role
 from ecoserve.performance.lockstep import LanePool, Lanes, run_lanes
 from ecoserve.performance.step_table import step_table
 from ecoserve.performance.steps import engine_steps
-from ecoserve.performance.streams import arrivals, gaps, ring
+from ecoserve.performance.streams import arrivals, gaps
 from ecoserve.simulation.arrivals import Requests
 from ecoserve.simulation.attainment import replay
 from properties import examples
@@ -54,7 +54,7 @@ def both_ways(of: Engine, steps, times, tokens):
     """Seconds to the first token and from there to the last, on lanes and request by request."""
     count = len(times)
     [(first, finish)] = run_lanes(
-        [Lanes(table=step_table(steps, of.role, *tokens), arrivals=times[None], residents=0, counted=count)]
+        [Lanes(table=step_table(steps, of.role, *tokens), arrivals=times[None], counted=count)]
     )
     run = replay(
         of,
@@ -109,8 +109,8 @@ def test_lanes_keep_the_means_of_real_engines(model, instance, role, tokens, rat
 def test_lanes_beside_each_other_do_not_meet():
     steps = engine_steps(engine(LLAMA, "p5.48xlarge", Role.BOTH))
     table, other = (step_table(steps, Role.BOTH, *tokens) for tokens in ((1000, 100), (200, 40)))
-    times = arrivals(ring(gaps(4, 60, 2.0), 10, 5), 8.0)
-    groups = [Lanes(table=part, arrivals=times, residents=0, counted=70) for part in (table, other)]
+    times = arrivals(gaps(4, 75, 2.0), 8.0)
+    groups = [Lanes(table=part, arrivals=times, counted=70) for part in (table, other)]
     alone = [run_lanes([group])[0] for group in groups]
     for (first, finish), (first_alone, finish_alone) in zip(run_lanes(groups), alone, strict=True):
         assert np.array_equal(first[:, :70], first_alone[:, :70])
@@ -124,7 +124,6 @@ def test_lanes_that_join_others_on_their_way_do_what_they_do_alone(tight):
         Lanes(
             table=step_table(steps, role, 400 + 100 * place, 20 + 7 * place),
             arrivals=arrivals(gaps(6, 50 + 30 * place, 1.5, place), 10.0),
-            residents=0,
             counted=40 + 20 * place,
         )
         for place, role in enumerate([Role.BOTH, Role.DECODE, Role.BOTH, Role.PREFILL, Role.BOTH])
@@ -143,19 +142,28 @@ def test_lanes_that_join_others_on_their_way_do_what_they_do_alone(tight):
             assert np.array_equal(part[:, : group.counted], part_alone[:, : group.counted])
 
 
+def test_lanes_begin_with_what_is_in_decode_and_what_waits():
+    table = step_table(FlatSteps(), Role.BOTH, 100, 41)
+    arriving = np.full((3, 6), 0.0)
+    decoding, waiting = np.array([4, 2, 0]), np.array([0, 1, 3])
+    [(first, finish)] = run_lanes(
+        [Lanes(table=table, arrivals=arriving, counted=4, decoding=decoding, waiting=waiting)]
+    )
+    assert np.isnan(finish[1, 0])  # as it has one fewer than the lane with most
+    assert np.isnan(finish[2, 0])
+    steps = FlatSteps().decode_seconds(4, 0), FlatSteps().decode_seconds(2, 0)
+    assert first[0, 4] == pytest.approx(steps[0] + 0.02)  # both that arrive at once share the first step
+    assert first[1, 3] == pytest.approx(steps[1] + 0.03)  # and the one that waited
+    assert np.all(np.diff(finish[0, :4]) > 0)  # at even distances to their ends
+    assert finish[2, 1] == finish[2, 3]
+
+
 @pytest.mark.parametrize("cv", [0.0, 1.0, 3.0])
 def test_gaps_have_exactly_their_mean_and_their_variation(cv):
     drawn = gaps(40, 1000, cv)
     assert drawn.mean() == pytest.approx(1.0, abs=1e-12)
     assert drawn.std() == pytest.approx(cv, rel=0.1, abs=1e-9)
     assert np.array_equal(drawn, gaps(40, 1000, cv))
-
-
-def test_a_ring_repeats_its_ends():
-    drawn = gaps(2, 50, 1.0)
-    around = ring(drawn, 10, 120)
-    assert np.array_equal(around[:, :10], drawn[:, -10:])
-    assert np.array_equal(around[:, 10:], np.tile(drawn, 4)[:, :170])
 
 
 def test_streams_are_independent_of_each_other():

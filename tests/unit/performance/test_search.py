@@ -29,7 +29,7 @@ def attained(asked: Question, requests_per_second: float) -> float:
     table = step_table(steps, asked.engine.role, asked.input_tokens, asked.output_tokens)
     gaps = np.random.default_rng(11).gamma(shape, 1 / shape, (LANES, WARM_UP + EACH + AFTER))
     times = np.cumsum(gaps / gaps.mean(), axis=1) / requests_per_second
-    lanes = Lanes(table=table, arrivals=times, residents=0, counted=WARM_UP + EACH)
+    lanes = Lanes(table=table, arrivals=times, counted=WARM_UP + EACH)
     [(first, finish)] = run_lanes([lanes])
     counted = slice(WARM_UP, WARM_UP + EACH)
     ttft = (first - times)[:, counted] + steps.prefill_latency_seconds
