@@ -223,7 +223,7 @@ def _targets(results: dict[str, Any], small: str, large: str) -> list[dict[str, 
 
 
 def _show(results: dict[str, Any], console: Console) -> None:
-    table = Table(title="pods per second, median of rounds")
+    table = Table(title="pods per second, median of turns")
     table.add_column("nodes", justify="right")
     for name in ("none", "noop", "ours", "beside", "patched"):
         table.add_column(name, justify="right")
@@ -267,7 +267,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a small cluster, in two minutes")
-    parser.add_argument("--rounds", type=int, default=6, help="rounds of throughput that count (6)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of throughput that count (5)")
     arguments = parser.parse_args()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
