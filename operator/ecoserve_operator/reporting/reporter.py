@@ -114,7 +114,8 @@ class Reporter:
         spec = plans.build_plan_spec(decision.plan, decision.choices.values(), points)
         if comparison is None:  # as after a restart: what was compared last holds until it is compared anew
             spec["designPoints"] = self._plan.get("designPoints", [])
-        if {**spec, "plannedAt": ""} == {**self._plan, "plannedAt": ""}:
+        lacks_reasons_only = not decision.explained and spec["id"] == self.plan_id  # as after a restart
+        if lacks_reasons_only or {**spec, "plannedAt": ""} == {**self._plan, "plannedAt": ""}:
             self._built_of = (decision, comparison)
             return
         others = replicas_of(spec) != replicas_of(self._plan)

@@ -428,6 +428,38 @@ def test_the_same_decision_keeps_its_id_and_another_gets_another(choice_of: Choi
     assert (parsed.grams_per_hour, parsed.placements[0].serving) == (120.0, "chat")
 
 
+class _PlansApi:
+    """The part of KubeApi that keeps PlacementPlans; there is none at first."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    async def list(self, _: Kind) -> list[dict[str, Any]]:
+        return []
+
+    async def apply(self, _: Kind, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        self.reasons.append(manifest["spec"]["placements"][0]["reason"])
+        return {"metadata": {"uid": "p", "generation": 1}}
+
+
+def test_a_decision_that_is_not_explained_yet_takes_no_reasons_away_from_the_same_one(
+    choice_of: ChoiceOf,
+) -> None:
+    """An operator that is started anew decides the same, first in figures."""
+    told = choice_of()
+    bare = replace(told, placements=tuple(replace(item, reason="") for item in told.placements))
+
+    async def tell() -> list[str]:
+        api = _PlansApi()
+        telling = Reporter(api, World(nudges=Nudges(0.0)), "system")  # type: ignore[arg-type]  # a fake of two methods
+        for choice, explained in ((bare, False), (told, True), (bare, False)):
+            decision = replace(decided(choice), plan=plan(*choice.placements), explained=explained)
+            await telling.report_plan(decision, None)
+        return api.reasons
+
+    assert asyncio.run(tell()) == ["", "least"]
+
+
 def test_the_plan_holds_what_is_chosen_not_what_was_planned(choice_of: ChoiceOf) -> None:
     held = choice_of("old", taken=Taken.HELD)
     spec = build_plan_spec(plan(*choice_of("new").placements), [held], ())
