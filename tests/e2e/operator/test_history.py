@@ -24,11 +24,15 @@ def is_complete(plan: Any) -> bool:
     return bool(plan["spec"].get("designPoints")) and exported.get("plan") == plan["spec"]["id"]
 
 
+def is_explained(plan: Any) -> bool:
+    """Whether a plan has its reasons."""
+    return all(item["reason"] for item in plan["spec"]["placements"])
+
+
 def explained_other_than(world: Any, before: Any) -> Any:
     """The plan that came after another, once it has its reasons, which are written after it was acted on."""
     plan = world.plan()
-    is_new = plan["spec"]["id"] != before["spec"]["id"]
-    return plan if is_new and all(item["reason"] for item in plan["spec"]["placements"]) else None
+    return plan if plan["spec"]["id"] != before["spec"]["id"] and is_explained(plan) else None
 
 
 def test_a_plan_that_others_follow_is_kept_once_and_for_all(
@@ -69,7 +73,7 @@ def test_a_restart_goes_on_with_the_plan_that_is_there(world: Any, operator: Pro
     past = past_plans(world)
     operator.restart()
     world.eventually(lambda: "planned in" in operator.tail(50).rpartition("stands by")[2])
-    after = world.plan()
+    after = world.eventually(lambda: plan if is_explained(plan := world.plan()) else None)
     assert after["spec"]["placements"] == before["spec"]["placements"]
     assert after["spec"]["designPoints"] == before["spec"]["designPoints"], "compared once, and not yet again"
     assert after["status"]["since"] == before["status"]["since"]
