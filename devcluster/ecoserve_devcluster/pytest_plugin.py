@@ -40,8 +40,9 @@ def pytest_runtest_makereport(
     """Keep what tells why a test failed before its clusters end, and say in its report where."""
     report = yield
     own = [each for each in state.running() if each.starter.pid == os.getpid()] if report.failed else []
-    if own and item.config.cache is not None and isinstance(report.longrepr, ExceptionRepr):
-        folder = _new_folder(item.config.cache.mkdir("clusters-of-failures"), item.name)
+    cache = item.config.cache if item.config.pluginmanager.hasplugin("cacheprovider") else None
+    if own and cache is not None and isinstance(report.longrepr, ExceptionRepr):
+        folder = _new_folder(cache.mkdir("clusters-of-failures"), item.name)
         told = [paragraph for each in own for paragraph in _keep(each, folder / each.name)]
         report.longrepr.addsection("clusters", "\n\n".join([f"logs and objects: {folder}", *told]))
     return report

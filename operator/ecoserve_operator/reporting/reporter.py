@@ -29,7 +29,7 @@ from ecoserve_operator.planning.planner import Decision
 from ecoserve_operator.planning.session import Exported
 from ecoserve_operator.reporting import placement_plan as plans
 from ecoserve_operator.reporting.allowance import Allowance, FigureRate
-from ecoserve_operator.reporting.conditions import Verdict, settle, transitions
+from ecoserve_operator.reporting.conditions import Reason, Verdict, settle, transitions
 from ecoserve_operator.reporting.events import moves_between, serving_events, transition_events
 from ecoserve_operator.reporting.history import PlanHistory, replicas_of
 from ecoserve_operator.reporting.instance_store import InstanceStore
@@ -226,6 +226,8 @@ class Reporter:
     def _may_be_told(self, facts: ServingFacts, allowance: Allowance, *, urgent: bool) -> bool:
         """Whether a serving's news may be written in this pass; what may not is waiting from now on, if it is not yet."""
         key = facts.record.key
+        if facts.applied.reason == Reason.TAKEN_BACK:
+            return True  # only this pass knows of it
         waiting = self._waiting.get(key)
         if waiting is None or (urgent and not waiting.urgent):
             self._waiting[key] = _Waiting(since=self._clock(), urgent=urgent)

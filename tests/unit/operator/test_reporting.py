@@ -277,6 +277,16 @@ def test_a_change_is_one_status_and_one_event_where_it_is_over_soon(
     assert len(told_of((facts(2), False), *quick).told) == 3
 
 
+def test_what_was_taken_back_is_told_in_the_pass_that_did_it(choice_of: ChoiceOf) -> None:
+    """Though replicas are awaited: the next pass finds nothing to take back."""
+    mine = facts_of(choice_of(), ready=1)
+    taken_back = replace(mine, applied=verdict(Aspect.APPLIED, "False", Reason.TAKEN_BACK))
+    waits = replace(mine, applied=verdict(Aspect.APPLIED, "False", Reason.PROGRESSING))
+    api = told_of((mine, False), (taken_back, True), (waits, True), (mine, False))
+    assert Reason.TAKEN_BACK in api.reasons
+    assert len(api.told) == 3
+
+
 def test_news_does_not_come_sooner_where_figures_have_waited(choice_of: ChoiceOf) -> None:
     async def tell() -> list[int]:
         now, told, api, first = 0.0, [], _Api(), choice_of()
