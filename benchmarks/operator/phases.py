@@ -22,6 +22,8 @@ _CALM_CORE_SHARE = 0.1
 _CALM_FOR_SECONDS = 10.0
 """Longer than the operator waits between two comparisons here."""
 _WEEK_SECONDS = 7 * 86_400
+_REST_SECONDS = 2.0
+_REST_CORE_SHARE = 0.2
 _SOAK_SAMPLES = 40
 _SOAK_SERVINGS = 12
 _SOAK_STEP_SECONDS = 2.0
@@ -55,8 +57,12 @@ class Bench:
         return self._until(settled, what)
 
     def _followed_up(self) -> None:
-        """Wait until what follows a plan, statuses among it, has been written, too."""
+        """Wait until what follows a plan has been written, statuses among it, and the operator rests; comparisons may go on."""
         self._until(lambda: self.watcher.is_followed_up, "what follows a plan is written")
+        self._until(
+            lambda: self._share_of_core(_REST_SECONDS).get(self.operator.name, 0.0) < _REST_CORE_SHARE,
+            "the operator rests",
+        )
 
     def first(self, began: float) -> dict[str, Any]:
         """Return how long the first plan took from the operator's start, and how long until all of it was written."""
