@@ -140,10 +140,10 @@ def make_plan(
     left = snapshot
     parts: list[Plan] = []
     for chosen, group in _groups(snapshot, objective):
+        if parts:
+            left = left_over(left, parts[-1].solved[0])
         question = _Question(chosen, levers, effort, pinned, carbon_price_per_tonne)
-        part = question.plan(replace(group, pools=left.pools))
-        parts.append(part)
-        left = left_over(left, part.solved[0])
+        parts.append(question.plan(replace(group, pools=left.pools)))
     plan = parts[0] if len(parts) == 1 else _combined(snapshot, parts, levers)
     return with_reasons(plan) if reasons else plan
 

@@ -25,6 +25,10 @@ PER_ROUND = 4
 """Options of a slice and phase that come in together."""
 TOLERANCE = 1e-8
 """What options left out may take off a bound, as a share of it."""
+LOOSE = 5e-4
+"""The same where no search goes on from the relaxation: a tenth of the gap that is asked of plans."""
+SEARCHED_OPTIONS = 20_000
+"""Plans of more options that were made block by block are not searched further: that takes minutes to gain a little."""
 _SERVED = 1e-7
 
 
@@ -38,14 +42,15 @@ class Relaxation:
 
     def __init__(self, formulation: Formulation, whole: int = _WHOLE) -> None:
         self._formulation = formulation
-        self._large = len(formulation.offered) > whole
+        self._some = len(formulation.offered) > whole
+        self._large = len(formulation.offered) > SEARCHED_OPTIONS
         self.useful: Flags = np.ones(len(formulation.offered), np.bool_)
 
     def solve(self, program: Program, objective: Vector) -> Solution:
         """Minimise over all options that the program leaves open."""
-        if self._large:
+        if self._some:
             self.useful = promising_offers(self._formulation, program, objective, _FIRST)
-            self._large = False
+            self._some = False
         solution = self._generated(program, objective)
         if solution.status != "infeasible" or self.useful.all():
             return solution
@@ -60,7 +65,7 @@ class Relaxation:
 
     def _generated(self, program: Program, objective: Vector) -> Solution:
         self.priced = PricedSession(self._formulation, program, objective, self.useful)
-        solution = self.priced.solve()
+        solution = self.priced.solve(tolerance=LOOSE if self._large else TOLERANCE, always_dual=self._large)
         self.useful = self.useful | self.priced.active
         return solution
 
@@ -91,19 +96,27 @@ class PricedSession:
         self._copies = np.array(counts)
         self._fresh = True
 
-    def solve(self, enough: float = inf, tolerance: float = TOLERANCE, hopeless: float = -inf) -> Solution:
+    def solve(
+        self,
+        enough: float = inf,
+        tolerance: float = TOLERANCE,
+        hopeless: float = -inf,
+        *,
+        always_dual: bool = False,
+    ) -> Solution:
         """Minimise over all options that the program leaves open.
 
         Options come in until the bound is `enough`, within a relative tolerance of the least, or sure to end below
-        `hopeless`.
+        `hopeless`. With many that come in at once the primal simplex, which could go on from the last point, takes several
+        times as long as the dual one, which can't: thus `always_dual`.
         """
         offered = self.formulation.offered
         left = offered.within(self.session.program.open) & ~self.active
         left &= self.session.program.upper[self._replicas] > 0
-        dual, self._fresh = self._fresh, False
+        dual, self._fresh = self._fresh or always_dual, False
         while True:
             solution = self.session.solve(dual=dual)
-            dual = False
+            dual = always_dual
             if solution.duals is None:
                 return solution
             duals = self._lift.lifted(self.session.program, self.session.objective, solution.duals)

@@ -35,7 +35,7 @@ from ecoserve.planner.mathopt_backend import Solution, solve_mixed
 from ecoserve.planner.merging import merge_slices
 from ecoserve.planner.neighbourhood import Neighbourhoods
 from ecoserve.planner.outcome import chain, outcome
-from ecoserve.planner.pricing import PricedSession, Relaxation
+from ecoserve.planner.pricing import SEARCHED_OPTIONS, PricedSession, Relaxation
 from ecoserve.planner.program import Program, Vector, dense_row
 from ecoserve.planner.rounding import Rounding
 from ecoserve.planner.tiers import Allowance, Solve, Tiers
@@ -45,8 +45,6 @@ _FULL_SEARCH_COLUMNS = 60_000
 """Up to so many columns the whole program is searched; beyond, so many of the least reduced cost."""
 _PROMISING = (0.0001, 0.0003, 0.001)
 """Columns are searched first whose reduced cost is at most this share of the bound, then more of them."""
-SEARCHED_OPTIONS = 20_000
-"""Plans of more options that were made block by block are not searched further: that takes minutes to gain a little."""
 _LEAST_CHOICE_SECONDS = 10.0
 """Enough for a choice among ways of blocks to end by its nodes, not by its time: the same comes out on a busy machine."""
 _MAX_CUT_ROUNDS = 8

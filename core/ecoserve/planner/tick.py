@@ -21,14 +21,12 @@ from ecoserve.planner.marginals import marginals
 from ecoserve.planner.mathopt_backend import Solution, SolverError
 from ecoserve.planner.merging import merge_slices, split_flows
 from ecoserve.planner.outcome import flows_of
-from ecoserve.planner.pricing import PER_ROUND, TOLERANCE, PricedSession, Relaxation
+from ecoserve.planner.pricing import LOOSE, PER_ROUND, TOLERANCE, PricedSession, Relaxation
 from ecoserve.planner.program import Indices, Program, Row
 
 _NOISE = 1e-7
 _MOST_TIED = 6_000
 """Options of programs whose shares are tied to nodes: in small clusters the bound is far off without; large ones would wait for it."""
-_LOOSE = 5e-4
-"""Options come into the bound's program only where they could move the bound by more than this share of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ class HeldPlan:
 
     def lower_bound(self, intensities: Mapping[str, float], hopeless: float = -inf) -> float:
         """Return gCO2e/h that no plan under these intensities can be below; no good bound once it is below `hopeless`."""
-        return self._solved(self._bound, intensities, _LOOSE, hopeless).bound
+        return self._solved(self._bound, intensities, LOOSE, hopeless).bound
 
     def marginals(self, intensities: Mapping[str, float]) -> MarginalsResult | None:
         """Return prices at the margin of replicas chosen anew under these intensities."""

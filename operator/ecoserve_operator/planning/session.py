@@ -22,8 +22,8 @@ from ecoserve.planner.follow import KeptPlan
 from ecoserve.planner.pinned import pinned_plan
 from ecoserve.planner.pinning import Pinned
 from ecoserve.planner.plan import Plan, make_plan
+from ecoserve.planner.pricing import SEARCHED_OPTIONS
 from ecoserve.planner.reasons import with_reasons
-from ecoserve.planner.solver import SEARCHED_OPTIONS
 from ecoserve_operator.planning.hysteresis import Hysteresis, Patience, keeps_promise, near, own_gains
 
 _SHOWN_NAMES = 3

@@ -96,3 +96,23 @@ def test_few_options_at_a_time_give_the_bound_of_all(seed: int, load: float, pha
             costs = program.reduced_costs(objective, found.duals)[short_of_all]
             assert costs.min() > -1e-6 * (1 + whole.objective)
     assert not relaxation.useful.all() or len(formulation.offered) < 100
+
+
+@pytest.mark.parametrize("phases", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_bound_of_a_large_program_is_near_the_least_and_never_above(
+    seed: int, phases: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loose = 0.3  # else these few options are all priced out at once
+    for name, value in (("SEARCHED_OPTIONS", 0), ("LOOSE", loose), ("_FIRST", 1)):
+        monkeypatch.setattr(f"ecoserve.planner.pricing.{name}", value)
+    formulation = scarce(seed, phases=phases, load=1.0)
+    relaxation = Relaxation(formulation, whole=0)
+    for program, objective in (
+        (formulation.program.closed(list(formulation.shed.values())), formulation.objective()),
+        (formulation.program.closed(list(formulation.shed.values())), formulation.combined("watts")),
+    ):
+        least = solve_linear(program, objective).objective
+        found = relaxation.solve(program, objective)
+        assert found.bound <= least + 1e-6 <= found.objective + 2e-6
+        assert found.objective - found.bound <= loose * found.objective + 1e-6
