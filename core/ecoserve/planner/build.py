@@ -5,7 +5,7 @@ performance model: a pair that cannot keep the SLO is never offered. Why it cann
 without any option.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
@@ -15,9 +15,9 @@ from ecoserve.catalog import InstanceType
 from ecoserve.fleet.nodes import Resources
 from ecoserve.fleet.pools import Pool
 from ecoserve.fleet.snapshot import Snapshot, Zone, signal_of
-from ecoserve.performance import Engine, Rejection, Role, Slo
+from ecoserve.performance import Rejection
 from ecoserve.planner.bounds import DropCosts
-from ecoserve.planner.configurations import Configuration, Length, capacity
+from ecoserve.planner.configurations import Configuration, Length
 from ecoserve.planner.formulation import Formulation, formulate
 from ecoserve.planner.instance import (
     ConfigurationSpec,
@@ -32,7 +32,8 @@ from ecoserve.planner.instance import (
     SliceSpec,
     ZoneSpec,
 )
-from ecoserve.planner.learning import Offer, footprints_of, offers, search
+from ecoserve.planner.kinds import outcomes
+from ecoserve.planner.learning import footprints_of, offers, search
 from ecoserve.planner.levers import ALL_LEVERS, Lever
 from ecoserve.planner.packing import replicas_per_node
 from ecoserve.planner.screening import Screening
@@ -111,8 +112,8 @@ def build_problem(
     options: list[OptionSpec] = []
     rejections: dict[str, tuple[Rejection, ...]] = {}
     for made in offered:
-        configurations |= {item.name: item for item, _ in made.asked}
-        for part, found, refused in _options(made):
+        configurations |= {item.name: item for item, _ in made.kinds.asked}
+        for part, (found, refused) in zip(made.slices, made.kinds.offered(made.searched), strict=True):
             if found:
                 options += found
             else:
@@ -151,8 +152,8 @@ def build_problem(
         estimated={
             item.name: lengths
             for made in offered
-            for item, lengths in made.asked
-            if item.name in served and item.name not in made.searched
+            for (item, lengths), searched in zip(made.kinds.asked, made.searched.tolist(), strict=True)
+            if item.name in served and not searched
         },
     )
 
@@ -172,8 +173,7 @@ def misjudged(problem: Problem, names: Iterable[str]) -> bool:
     doubted = [(problem.configurations[name], problem.estimated[name]) for name in names]
     search(doubted)
     return any(
-        _outcomes(item.name, item.engine, item.slo, lengths, True)
-        != _outcomes(item.name, item.engine, item.slo, lengths, False)
+        outcomes(item, lengths, searched=True) != outcomes(item, lengths, searched=False)
         for item, lengths in doubted
     )
 
@@ -223,52 +223,6 @@ def _held(snapshot: Snapshot, configurations: Iterable[Configuration]) -> dict[s
 
 def _name(snapshot: Snapshot, objective: str) -> str:
     return f"plan-{snapshot.taken_at:%Y%m%dT%H%M%SZ}-{objective}"
-
-
-def _options(made: Offer) -> Iterator[tuple[Slice, list[OptionSpec], tuple[Rejection, ...]]]:
-    """Yield each slice's options, none where a phase is left without any; and what was refused."""
-    options: dict[str, list[OptionSpec]] = {item.name: [] for item in made.slices}
-    refused: dict[str, list[Rejection]] = {item.name: [] for item in made.slices}
-    for item, lengths in made.asked:
-        found = _outcomes(item.name, item.engine, item.slo, lengths, item.name in made.searched)
-        for (name, *_), outcome in zip(lengths, found, strict=True):
-            if isinstance(outcome, OptionSpec):
-                options[name].append(outcome)
-            else:
-                refused[name].append(outcome)
-    for part in made.slices:
-        phases = {option.phase for option in options[part.name]}
-        whole = "both" in phases or {"prefill", "decode"} <= phases
-        yield part, options[part.name] if whole else [], tuple(refused[part.name])
-
-
-@lru_cache(maxsize=50_000)
-def _outcomes(
-    configuration: str,
-    engine: Engine,
-    slo: Slo | None,
-    slices: tuple[Length, ...],
-    searched: bool,
-) -> tuple[OptionSpec | Rejection, ...]:
-    """Return what a configuration offers slices of these lengths: no rate, price or grid is in it."""
-    phase = "both" if engine.role is Role.BOTH else engine.role.value
-    found = (
-        (name, capacity(engine, given, asked, slo, cv, searched=searched))
-        for name, given, asked, cv in slices
-    )
-    return tuple(
-        outcome
-        if isinstance(outcome, Rejection)
-        else OptionSpec(
-            slice=name,
-            configuration=configuration,
-            max_rate=outcome.max_requests_per_second,
-            energy_per_request_joules=outcome.energy_per_request_joules,
-            latency_seconds=outcome.latency_seconds,
-            phase=phase,
-        )
-        for name, outcome in found
-    )
 
 
 def _zones(snapshot: Snapshot) -> tuple[ZoneSpec, ...]:

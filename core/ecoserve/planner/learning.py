@@ -6,17 +6,20 @@ its search: such a caller learns in pieces, and plans when what its plan will as
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from time import monotonic
+
+import numpy as np
 
 from ecoserve.api.llmserving import Objective
 from ecoserve.carbon import NodeFootprint
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.performance import count_capacities, replica_capacities
-from ecoserve.planner.configurations import Configuration, Length, configurations_of, question
+from ecoserve.planner.configurations import question
+from ecoserve.planner.kinds import Asked, Kinds, kinds_of
 from ecoserve.planner.levers import ALL_LEVERS, Lever
-from ecoserve.planner.rightsize import single_sku
+from ecoserve.planner.program import Flags
 from ecoserve.planner.screening import Screening
 from ecoserve.planner.supply import footprint_of
 from ecoserve.workload.slices import ServingDemand, Slice, slices_of
@@ -29,18 +32,15 @@ _SERVINGS_AT_MOST = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """What a serving may be given: its slices, its configurations with the lengths each is asked about.
-
-    The capacities of those named in `searched` are searched, the others' estimated.
-    """
+    """What a serving may be given: its slices and its kinds of replica; capacities of those `searched` are, the others' estimated."""
 
     slices: tuple[Slice, ...]
-    asked: tuple[tuple[Configuration, tuple[Length, ...]], ...]
-    searched: Set[str]
+    kinds: Kinds
+    searched: Flags
 
 
 def offers(
-    servings: Iterable[ServingDemand],
+    servings: Sequence[ServingDemand],
     snapshot: Snapshot,
     levers: frozenset[Lever],
     screening: Screening,
@@ -51,28 +51,27 @@ def offers(
     So is what is held: every plan is compared with it.
     """
     also = also | snapshot.held.keys()
-    slices, kinds = [], []
-    for serving in servings:
-        own = slices_of(serving)
-        configurations = configurations_of(serving, snapshot.pools, levers)
-        if Lever.RIGHTSIZE not in levers:
-            configurations = single_sku(configurations, own)
-        slices.append(own)
-        kinds.append(screening.kinds(own, tuple(_asked(own, configurations))))
-    left = kinds
+    slices = [slices_of(serving) for serving in servings]
+    priced = [
+        screening.prices(
+            kinds_of(serving, own, snapshot.pools, levers), np.array([item.rate_per_second for item in own])
+        )
+        for serving, own in zip(servings, slices, strict=True)
+    ]
+    left = priced
     while left:
         wanted = [(item, rows) for item in left if (rows := item.worth_a_search(also))]
-        search(item.asked[row] for item, rows in wanted for row in rows)
+        search(asked for item, rows in wanted for asked in item.kinds.unsearched(rows))
         for item, rows in wanted:
             item.take_in(rows)
         left = [item for item, _ in wanted]
     return [
-        Offer(slices=own, asked=tuple(item.asked), searched=item.searched)
-        for own, item in zip(slices, kinds, strict=True)
+        Offer(slices=own, kinds=item.kinds, searched=item.searched)
+        for own, item in zip(slices, priced, strict=True)
     ]
 
 
-def search(asked: Iterable[tuple[Configuration, tuple[Length, ...]]]) -> None:
+def search(asked: Iterable[Asked]) -> None:
     """Search what is not known of some configurations, together."""
     replica_capacities(
         [
@@ -102,7 +101,7 @@ class Learner:
         while some := list(itertools.islice(servings, self._servings_at_once)):
             began, known = monotonic(), count_capacities()
             for objective, screening in screenings.items():
-                offers((item for item in some if item.objective is objective), snapshot, levers, screening)
+                offers([item for item in some if item.objective is objective], snapshot, levers, screening)
             now = monotonic()
             if now - began > seconds:
                 self._servings_at_once = max(1, self._servings_at_once // 2)
@@ -117,17 +116,3 @@ def footprints_of(snapshot: Snapshot, levers: frozenset[Lever]) -> Mapping[str, 
     """Return the footprint of a node of each pool."""
     today = snapshot.taken_at.date()
     return {pool.name: footprint_of(pool, today, levers, snapshot.coefficients) for pool in snapshot.pools}
-
-
-def _asked(
-    slices: tuple[Slice, ...], configurations: Iterable[Configuration]
-) -> Iterator[tuple[Configuration, tuple[Length, ...]]]:
-    """Yield the lengths that each configuration of a serving is asked about."""
-    lengths = tuple(
-        (item.name, item.bucket.input_tokens, item.bucket.output_tokens, item.arrival_cv) for item in slices
-    )
-    offline = tuple(
-        entry for entry, item in zip(lengths, slices, strict=True) if item.traffic_class != "online"
-    )
-    for item in configurations:
-        yield item, offline if item.traffic_class == "offline" else lengths

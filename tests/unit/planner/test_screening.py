@@ -9,10 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
+from ecoserve.api.labels import ZONE
 from ecoserve.fleet.snapshot import Snapshot
-from ecoserve.performance import Rejection, estimated_capacities
+from ecoserve.performance import Rejection, Role, Slo, estimated_capacities
 from ecoserve.performance import capacity as capacities
-from ecoserve.planner import build, configurations, screening
+from ecoserve.planner import configurations, kinds, screening
 from ecoserve.planner.build import build_problem, misjudged
 from ecoserve.planner.plan import Plan, make_plan
 from properties import examples
@@ -25,8 +26,7 @@ def _forget() -> None:
     for cached in (
         capacities._without_search,
         configurations.capacity,
-        build._outcomes,
-        screening._figures,
+        kinds._remembered,
     ):
         cached.cache_clear()
 
@@ -67,6 +67,33 @@ def test_a_plan_is_the_same_whatever_was_searched_before(snapshot: Snapshot) -> 
     _forget()
     _search_everything(snapshot)
     assert _decided(first) == _decided(again) == _decided(make_plan(snapshot))
+
+
+def test_what_is_remembered_of_a_serving_is_not_taken_for_what_it_has_become(snapshot: Snapshot) -> None:
+    other, small = snapshot.servings
+    first, *rest = snapshot.pools
+    assert small.online is not None
+    changed = [
+        replace(snapshot, servings=(other, serving))
+        for serving in (
+            replace(small, roles=(Role.PREFILL, Role.DECODE)),
+            replace(small, cpu_allowed=False),
+            replace(small, node_selector={ZONE: "east"}),
+            replace(small, offline=None),
+            replace(small, online=replace(small.online, slo=Slo(ttft_seconds=9.0, tpot_seconds=0.9))),
+        )
+    ]
+    changed.append(
+        replace(
+            snapshot, pools=(replace(first, node_resources=replace(first.node_resources, gpu=1.0)), *rest)
+        )
+    )
+    before = build_problem(snapshot)
+    for each in changed:
+        remembering = build_problem(each)
+        assert remembering != before
+        kinds._remembered.cache_clear()
+        assert remembering == build_problem(each)
 
 
 def _searched(plan: Plan) -> None:
