@@ -60,6 +60,8 @@ GPU_COUNT = "nvidia.com/gpu.count"
 GPU_SHARING = "nvidia.com/gpu.sharing-strategy"
 AMD_PRODUCT = "amd.com/gpu.product-name"
 GKE_ACCELERATOR = "cloud.google.com/gke-accelerator"
+ACCELERATOR_PRODUCTS = (GPU_PRODUCT, AMD_PRODUCT, GKE_ACCELERATOR)
+"""Labels that name a node's accelerators, whether or not a device plugin runs there."""
 CPU_VENDOR = "feature.node.kubernetes.io/cpu-model.vendor_id"
 CPU_FAMILY = "feature.node.kubernetes.io/cpu-model.family"
 CPU_MODEL = "feature.node.kubernetes.io/cpu-model.id"

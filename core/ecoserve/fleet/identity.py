@@ -12,13 +12,12 @@ from dataclasses import replace
 
 from ecoserve.api import HardwareProfile
 from ecoserve.api.labels import (
-    AMD_PRODUCT,
+    ACCELERATOR_PRODUCTS,
     CONTROL_PLANE,
     CPU_FAMILY,
     CPU_MODEL,
     CPU_THREADS,
     CPU_VENDOR,
-    GKE_ACCELERATOR,
     GPU_COUNT,
     GPU_PRODUCT,
     GPU_SHARING,
@@ -30,7 +29,6 @@ from ecoserve.errors import InvalidInputError, UnknownNameError
 from ecoserve.fleet.hardware import Hardware, default_supply, hardware_of_profile
 from ecoserve.fleet.nodes import NodeFacts, Resources
 
-_PRODUCTS = (GPU_PRODUCT, AMD_PRODUCT, GKE_ACCELERATOR)
 _CPU = (CPU_VENDOR, CPU_FAMILY, CPU_MODEL, CPU_THREADS)
 _SHARED = ("time-slicing", "mps")
 _ADD = "`ecoserve profile suggest` prints a HardwareProfile to add for it"
@@ -51,7 +49,7 @@ def identify(node: NodeFacts, catalog: Catalog, profile: HardwareProfile | None 
 
 def seen_accelerator(labels: Mapping[str, str], catalog: Catalog) -> tuple[str, Accelerator | None] | None:
     """Return the label that names an accelerator, with the accelerator where it is known; None without label."""
-    for label in _PRODUCTS:
+    for label in ACCELERATOR_PRODUCTS:
         if label in labels:
             try:
                 return label, catalog.accelerator_by_product(labels[label])

@@ -12,12 +12,15 @@ from sys import intern
 import numpy as np
 from numpy.typing import NDArray
 
-from ecoserve.api.labels import CLASS, CLASS_OFFLINE, GPU_PRODUCT
+from ecoserve.api.labels import ACCELERATOR_PRODUCTS, CLASS, CLASS_OFFLINE
 from ecoserve.errors import InvalidInputError
 from ecoserve.units import parse_quantity
 from ecoserve_extender.cache.objects import Container, Node, Pod, Quantity, ResourceRequirements
 
-_ACCELERATOR_PREFIXES = ("nvidia.com/", "amd.com/gpu", "gpu.intel.com/")
+_ACCELERATOR_PREFIXES = (
+    "nvidia.com/", "amd.com/gpu", "gpu.intel.com/", "habana.ai/", "google.com/tpu", "aws.amazon.com/neuron",
+)  # fmt: skip
+"""Extended resources that device plugins advertise. Those that the planner doesn't know are not for offline pods, either."""
 LARGEST = 2**50  # far above any node's (1 PiB of memory), and 8,000 such amounts add up in 64 bits
 _TERMINAL = frozenset({"Succeeded", "Failed"})
 _ROUNDING_SLACK = 1e-6  # 0.1 + 0.2 cores are 300 millicores, not 301
@@ -71,7 +74,7 @@ class NodeRecord:
     @property
     def has_accelerators(self) -> bool:
         """Tell whether the node carries accelerators, whether or not they are allocatable just now."""
-        return self.allocatable.accelerators > 0 or GPU_PRODUCT in self.labels
+        return self.allocatable.accelerators > 0 or any(each in self.labels for each in ACCELERATOR_PRODUCTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ecoserve.api.labels import CLASS, DEADLINE, DURATION, HELD, HELD_UNTIL
+from ecoserve.api.labels import CARBON_AWARE_RESOURCE, CLASS, DEADLINE, DURATION, HELD, HELD_UNTIL
 from ecoserve_operator.holding.admission import build_holding_policy
 
 pytestmark = pytest.mark.devcluster
@@ -93,7 +93,10 @@ def test_a_job_waits_for_the_clean_hour_says_so_and_starts_in_it(world: Any) -> 
     grid(world, 600, 600, 600, 20, 20, 600)
     mine = job(world, "suspended-by-its-owner") | {}
     mine["spec"] = mine["spec"] | {"suspend": True}
+    opted = job(world, "of-a-patched-scheduler", scheduler="default-scheduler")
+    opted["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"] = {CARBON_AWARE_RESOURCE: "1"}
     world.apply(
+        opted,
         job(world, "patient"),
         job(world, "late", deadline="1h"),
         job(world, "muddled", deadline="soon"),
@@ -104,6 +107,7 @@ def test_a_job_waits_for_the_clean_hour_says_so_and_starts_in_it(world: Any) -> 
     hour = (datetime.now(UTC) + timedelta(hours=3)).replace(minute=0, second=0, microsecond=0)
     world.eventually(lambda: told("patient").startswith(f"starts at {hour:%Y-%m-%d %H:%M} UTC"), 60)
     assert found("patient")["spec"]["suspend"] is True
+    assert found("of-a-patched-scheduler")["spec"]["suspend"] is True
 
     world.eventually(lambda: not found("late")["spec"]["suspend"])
     assert told("late") == "starts now: later it might miss its deadline"

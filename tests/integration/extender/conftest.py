@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from ecoserve.api.crds import build_crds
-from ecoserve.api.labels import API_VERSION, CLASS, DECISION
+from ecoserve.api.labels import API_VERSION, CLASS, DECISION, OFFLINE_PRIORITY_CLASS
 from ecoserve_devcluster import Cluster, KubectlError, Process
 from ecoserve_extender.admission import build_admission_policy
 from ecoserve_extender.rbac import build_extender_rules
@@ -231,7 +231,14 @@ def extender_account(devcluster: Cluster) -> Cluster:
             "apiVersion": "v1",
             "kind": "ServiceAccount",
             "metadata": {"name": "extender", "namespace": namespace},
-        }
+        },
+        {
+            "apiVersion": "scheduling.k8s.io/v1",
+            "kind": "PriorityClass",
+            "metadata": {"name": OFFLINE_PRIORITY_CLASS},
+            "value": -1000,
+            "preemptionPolicy": "Never",
+        },
     ]
     manifest = {
         "apiVersion": "v1",

@@ -7,7 +7,7 @@ import signal
 import httpx
 import pytest
 
-from ecoserve.api.labels import POOL, SERVING
+from ecoserve.api.labels import OFFLINE_PRIORITY_CLASS, POOL, SERVING
 
 pytestmark = pytest.mark.devcluster
 
@@ -51,6 +51,20 @@ def test_a_refusal_is_constant_text_and_unresolvable(bench):
     assert "1 node(s) would keep too little CPU free for online pods" in message
     assert "preemption: 0/" in message
     assert "Preemption is not helpful for scheduling" in message
+
+
+def test_an_offline_pod_that_names_no_priority_class_evicts_nothing(bench):
+    """A preempting scheduler asks no extender before it evicts: the host that was cleared would be refused then."""
+    bench.node("host", gpus=8)
+    tenant = bench.pod("tenant", cpu="9", traffic_class="offline", node="host")
+    tenant["spec"]["priorityClassName"] = OFFLINE_PRIORITY_CLASS
+    bench.apply(tenant)
+    bench.apply(bench.pod("job", cpu="5", traffic_class="offline"))
+    assert "Insufficient cpu" in bench.refusal("job")
+    pods = bench.pods()
+    assert "nominatedNodeName" not in pods["job"]["status"]
+    assert "deletionTimestamp" not in pods["tenant"]["metadata"]
+    assert pods["job"]["spec"]["preemptionPolicy"] == "Never"
 
 
 def test_an_offline_pod_never_gets_a_gpu(bench):

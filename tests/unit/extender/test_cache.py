@@ -87,6 +87,31 @@ def test_a_node_offers_whole_units():
     assert record.has_accelerators
 
 
+@pytest.mark.parametrize(
+    ("labels", "offered"),
+    [
+        ({"nvidia.com/gpu.product": "NVIDIA-L4"}, {}),  # its device plugin is away
+        ({"amd.com/gpu.product-name": "AMD_Instinct_MI300X_OAM"}, {}),
+        ({"cloud.google.com/gke-accelerator": "nvidia-l4"}, {}),
+        *(
+            ({}, {resource: "1"})
+            for resource in (
+                "nvidia.com/gpu.shared", "nvidia.com/mig-1g.10gb", "amd.com/gpu", "gpu.intel.com/i915",
+                "habana.ai/gaudi", "google.com/tpu", "aws.amazon.com/neurondevice",
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_a_node_of_any_vendors_accelerators_is_no_cpu_node(labels, offered):
+    node = {"metadata": {"name": "n", "labels": labels}, "status": {"allocatable": {"cpu": "8"} | offered}}
+    assert node_record(decoded(Node, node)).has_accelerators
+
+
+def test_a_node_without_any_is_one():
+    node = {"metadata": {"name": "n"}, "status": {"allocatable": {"cpu": "8", "example.com/licence": "1"}}}
+    assert not node_record(decoded(Node, node)).has_accelerators
+
+
 AMOUNTS = st.builds(Requests, st.integers(0, 9000), st.integers(0, 2**50))
 PODS = st.builds(
     BoundPod,
