@@ -2,6 +2,7 @@
 
 What a pod adds is the dynamic power of what it requests; only where the node would otherwise be off does it
 also answer for the node's idle power and embodied carbon. Host carbon that is there anyway is never counted.
+Power is linear between idle and full load, as in plans, so that a core adds the same at every utilisation of its node.
 Where a plan has use for every node of a pool, what takes of one without being planned there costs besides what the
 plan would save with one more node (the dual of its availability), in proportion.
 """

@@ -1,11 +1,7 @@
 """Faults of the extender and around it, with the real scheduler: online pods go on, offline pods wait, nothing overfills."""
 
 import collections
-import json
-import os
 import secrets
-import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -16,79 +12,67 @@ import httpx
 import pytest
 
 from ecoserve.api.labels import CARBON_AWARE_RESOURCE, OFFLINE_RESOURCE
-from ecoserve_devcluster import Cluster
-from ecoserve_extender.scheduler_config import build_scheduler_configuration
+from integration.extender.bench import of_another_scheduler, run_extender
 
 pytestmark = pytest.mark.devcluster
 
-Schedule = Callable[[str, str], None]
+Schedule = Callable[..., str]
 Metrics = Mapping[str, float]
-
-
-@pytest.fixture
-def schedule(bench: Any) -> Iterator[Schedule]:
-    """`schedule(profile, url)`: one more scheduler, which asks the extender at an address."""
-    started = []
-
-    def start(profile: str, url: str) -> None:
-        configuration = build_scheduler_configuration(url, profile=profile)
-        started.append(bench.cluster.start_scheduler(f"{profile}-{secrets.token_hex(2)}", configuration))
-
-    yield start
-    for process in started:
-        process.stop()
 
 
 @pytest.fixture
 def second(bench: Any) -> Iterator[Any]:
     """The bench with one more extender, of its own process."""
-    cluster: Cluster = bench.cluster
-    port = cluster.free_port()
-    url = f"http://127.0.0.1:{port}"
-    process = cluster.run(
-        f"second-{secrets.token_hex(2)}",
-        [
-            sys.executable, "-m", "ecoserve_extender.main", "--thinning-seconds=1", f"--port={port}",
-            f"--kubeconfig={cluster.kubeconfig_for('extender', 'test-extender')}",
-        ],
-        health_url=f"{url}/readyz",
-    )  # fmt: skip
+    process, url = run_extender(bench.cluster, f"second-{secrets.token_hex(2)}", "--thinning-seconds=1")
     yield replace(bench, extender=process, url=url)
     process.stop()
 
 
+class Broken(ThreadingHTTPServer):
+    """Answers the same to everything, after so long; once it is `repaired`, what another extender answers."""
+
+    def __init__(self, body: bytes, status: int, seconds: float) -> None:
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.body, self.status, self.seconds = body, status, seconds
+        self.repaired: str | None = None
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: Broken
+
+    def do_POST(self) -> None:
+        asked = self.rfile.read(int(self.headers["Content-Length"]))
+        status, body = self.server.status, self.server.body
+        if self.server.repaired is not None:
+            answer = httpx.post(f"{self.server.repaired}{self.path}", content=asked, trust_env=False)
+            status, body = answer.status_code, answer.content
+        else:
+            threading.Event().wait(self.server.seconds)
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
 @pytest.fixture
-def serve() -> Iterator[Callable[[bytes, int, float], str]]:
-    """`serve(body, status, seconds)`: the address of something that answers this to everything, after so long."""
+def broken() -> Iterator[Callable[[bytes, int, float], Broken]]:
+    """`broken(body, status, seconds)`: an extender that is out of order."""
     servers = []
 
-    def start(body: bytes, status: int, seconds: float) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
-                threading.Event().wait(seconds)
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    def start(body: bytes, status: int, seconds: float) -> Broken:
+        server = Broken(body, status, seconds)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}"
+        return server
 
     yield start
     for server in servers:
         server.shutdown()
         server.server_close()
-
-
-def with_scheduler(pod: dict[str, Any], name: str) -> dict[str, Any]:
-    pod["spec"]["schedulerName"] = name
-    return pod
 
 
 @pytest.mark.parametrize(
@@ -103,38 +87,38 @@ def with_scheduler(pod: dict[str, Any], name: str) -> dict[str, Any]:
     ],
     ids=["garbage", "500", "nothing", "an error", "wrong node", "too slow"],
 )
-def test_an_extender_out_of_order_holds_up_offline_pods_alone(
+def test_an_extender_out_of_order_holds_up_offline_pods_alone_until_it_is_repaired(
     bench: Any,
     schedule: Schedule,
-    serve: Callable[[bytes, int, float], str],
+    broken: Callable[[bytes, int, float], Broken],
     body: bytes,
     status: int,
     seconds: float,
 ) -> None:
     node = bench.node("n")
-    profile = f"broken-{secrets.token_hex(2)}"
-    schedule(profile, serve(body, status, seconds))
-    offline = bench.pod("job", traffic_class="offline")
-    limits = {
-        "ecoserve.dev/offline": "1"
-    }  # as the admission policy gives it to pods of the profile `ecoserve`
-    offline["spec"]["containers"][0]["resources"]["requests"] |= limits
-    offline["spec"]["containers"][0]["resources"]["limits"] |= limits
-    bench.apply(with_scheduler(bench.pod("web"), profile), with_scheduler(offline, profile))
+    extender = broken(body, status, seconds)
+    profile = schedule(extender.url)
+    bench.apply(
+        of_another_scheduler(bench.pod("web"), profile),
+        of_another_scheduler(bench.pod("job", traffic_class="offline"), profile),
+    )
     assert bench.placed("web", seconds=30) == {"web": node}
     bench.until(lambda: bench.events("FailedScheduling"), "an attempt for the offline pod")
     assert "nodeName" not in bench.pods()["job"]["spec"]
+    extender.repaired = bench.url
+    # One that refused every node looks as if it had answered: kube-scheduler asks again when something happens.
+    bench.apply(of_another_scheduler(bench.pod("later"), profile))
+    assert bench.placed("job", seconds=30) == {"job": node}
 
 
 def test_two_schedulers_with_an_extender_each_leave_no_node_overfilled(
     bench: Any, second: Any, schedule: Schedule
 ) -> None:
-    profile = f"second-{secrets.token_hex(2)}"
-    schedule(profile, second.url)
+    profile = schedule(second.url)
     nodes = [bench.node(f"n{number}") for number in range(3)]
     pods = [bench.pod(f"job-{number}", traffic_class="offline") for number in range(40)]
     for pod in pods[::2]:
-        with_scheduler(pod, profile)
+        of_another_scheduler(pod, profile)
     bench.apply(*pods)
 
     def running() -> collections.Counter[str]:
@@ -167,55 +151,9 @@ def test_of_two_extenders_the_one_that_was_asked_writes_the_decisions(bench: Any
     assert {name: bench.decision(name)["node"] for name in names} == nodes
 
 
-def test_while_the_api_server_stands_still_answers_go_on_and_afterwards_the_caches_follow(
-    bench: Any, fresh_devcluster: Callable[..., Cluster]
+def test_a_patched_default_scheduler_asks_about_pods_that_opt_in_alone(
+    bench: Any, schedule: Schedule
 ) -> None:
-    cluster = fresh_devcluster()
-    port = cluster.free_port()
-    url = f"http://127.0.0.1:{port}"
-    extender = cluster.run(
-        "extender",
-        [
-            sys.executable,
-            "-m",
-            "ecoserve_extender.main",
-            f"--kubeconfig={cluster.kubeconfig}",
-            f"--port={port}",
-        ],
-        health_url=f"{url}/readyz",
-    )
-
-    def known() -> float:
-        text = httpx.get(f"{url}/metrics", trust_env=False).text
-        return next(
-            float(line.rsplit(" ", 1)[1])
-            for line in text.splitlines()
-            if line.startswith('ecoserve_extender_cache_entries{kind="nodes"}')
-        )
-
-    def add(name: str) -> None:
-        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}
-        cluster.kubectl("create", "-f", "-", stdin=json.dumps(node))
-
-    add("before")
-    bench.until(lambda: known() == 1, "the first node")
-    (api_server,) = (each for each in cluster.processes() if each.name == "kube-apiserver")
-    os.kill(api_server.pid, signal.SIGSTOP)
-    try:
-        body = {
-            "Pod": {"metadata": {"name": "p", "namespace": "d", "uid": "u"}, "spec": {}},
-            "NodeNames": ["before"],
-        }
-        answer = httpx.post(f"{url}/filter", json=body, trust_env=False)
-        assert answer.json()["NodeNames"] == ["before"]
-    finally:
-        os.kill(api_server.pid, signal.SIGCONT)
-    add("after")
-    bench.until(lambda: known() == 2, "the second node", 60)
-    assert extender.running
-
-
-def test_a_patched_default_scheduler_asks_about_pods_that_opt_in_alone(bench: Any) -> None:
     clean = bench.node("clean", **{"topology.kubernetes.io/zone": "hydro"})
     dirty = bench.node("dirty", **{"topology.kubernetes.io/zone": "coal"})
     bench.plan(
@@ -225,29 +163,24 @@ def test_a_patched_default_scheduler_asks_about_pods_that_opt_in_alone(bench: An
         ),
         zones={"coal": 800.0, "hydro": 20.0},
     )
-    profile = f"patched-{secrets.token_hex(2)}"
-    configuration = build_scheduler_configuration(
-        bench.url, profile=profile, managed_resources=[CARBON_AWARE_RESOURCE]
-    )
-    scheduler = bench.cluster.start_scheduler(profile, configuration)
+    profile = schedule(bench.url, managed_resources=[CARBON_AWARE_RESOURCE])
 
     def asked() -> float:
         return bench.metrics().get('ecoserve_extender_request_seconds_count{verb="prioritize"}', 0.0)
 
-    try:
-        before = asked()
-        bench.apply(*(with_scheduler(bench.pod(f"plain-{n}", node=None), profile) for n in range(4)))
-        assert set(bench.placed(*(f"plain-{n}" for n in range(4))).values()) <= {clean, dirty}
-        assert asked() == before
-        opted, offline = bench.pod("opted"), bench.pod("job", traffic_class="offline")
-        for pod in (opted, offline):
-            resources = pod["spec"]["containers"][0]["resources"]
-            resources["requests"][CARBON_AWARE_RESOURCE] = resources["limits"][CARBON_AWARE_RESOURCE] = "1"
-        bench.apply(with_scheduler(opted, profile), with_scheduler(offline, profile))
-        assert bench.placed("opted", "job") == {"opted": clean, "job": clean}
-        assert asked() > before
-        given = bench.pods()["job"]["spec"]["containers"][0]["resources"]["requests"]
-        assert OFFLINE_RESOURCE in given
-        assert bench.decision("opted")["runnerUp"] == dirty
-    finally:
-        scheduler.stop()
+    before = asked()
+    bench.apply(*(of_another_scheduler(bench.pod(f"plain-{n}"), profile) for n in range(4)))
+    assert set(bench.placed(*(f"plain-{n}" for n in range(4))).values()) <= {clean, dirty}
+    assert asked() == before
+    opted, offline = bench.pod("opted"), bench.pod("job", traffic_class="offline")
+    for pod in (opted, offline):
+        resources = pod["spec"]["containers"][0]["resources"]
+        resources["requests"][CARBON_AWARE_RESOURCE] = resources["limits"][CARBON_AWARE_RESOURCE] = "1"
+    for pod in (opted, offline):
+        pod["spec"]["schedulerName"] = profile
+    bench.apply(opted, offline)
+    assert bench.placed("opted", "job") == {"opted": clean, "job": clean}
+    assert asked() > before
+    given = bench.pods()["job"]["spec"]["containers"][0]["resources"]["requests"]
+    assert OFFLINE_RESOURCE in given
+    assert bench.decision("opted")["runnerUp"] == dirty

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from ecoserve.api.labels import OFFLINE_PRIORITY_CLASS, POOL, SERVING
+from integration.extender.bench import of_another_scheduler
 
 pytestmark = pytest.mark.devcluster
 
@@ -41,7 +42,7 @@ def test_a_burst_keeps_the_headroom_of_every_node(bench):
     assert per_node[None] == 6
 
 
-def test_a_refusal_is_constant_text_and_unresolvable(bench):
+def test_a_refusal_is_constant_text(bench):
     for number in range(3):
         bench.node(f"gpu-{number}", gpus=8)
     bench.node("small", cores=2)
@@ -49,8 +50,18 @@ def test_a_refusal_is_constant_text_and_unresolvable(bench):
     message = bench.refusal("big")
     assert "3 node(s) have accelerators, kept for online serving" in message
     assert "1 node(s) would keep too little CPU free for online pods" in message
-    assert "preemption: 0/" in message
+    assert "preemptionPolicy=Never" in message
+
+
+def test_a_refusal_is_unresolvable_to_pods_that_might_preempt(bench, schedule):
+    """Of a scheduler whose pods the admission policies pass over: of one installed without them, for instance."""
+    bench.node("gpu", gpus=8)
+    bench.apply(bench.pod("tenant", node="gpu", traffic_class="offline"))
+    bench.apply(of_another_scheduler(bench.pod("job", traffic_class="offline"), schedule(bench.url)))
+    message = bench.refusal("job")
+    assert "1 node(s) have accelerators, kept for online serving" in message
     assert "Preemption is not helpful for scheduling" in message
+    assert "deletionTimestamp" not in bench.pods()["tenant"]["metadata"]
 
 
 def test_an_offline_pod_that_names_no_priority_class_evicts_nothing(bench):
@@ -81,6 +92,8 @@ def test_the_greener_zone_wins_and_the_decision_says_by_how_much(bench):
         bench.pool("p-clean", "hydro", {"topology.kubernetes.io/zone": "hydro"}, supply="fixed"),
         zones={"coal": 800.0, "hydro": 20.0},
     )
+    bench.apply(bench.pod("load", cpu="4", node=clean))  # kube-scheduler's own scores are for the empty node
+    bench.sees(lambda metrics: metrics['ecoserve_extender_cache_entries{kind="pods"}'] >= 1, "the load")
     bench.apply(bench.pod("job", cpu="2", traffic_class="offline"), bench.pod("web", cpu="2"))
     assert bench.placed("job", "web") == {"job": clean, "web": clean}
     decision = bench.decision("job")

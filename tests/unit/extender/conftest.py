@@ -19,7 +19,7 @@ from ecoserve_extender.cache.records import BoundPod, NodeRecord, Requests
 from ecoserve_extender.extender import Extender
 from ecoserve_extender.landings import Landings
 from ecoserve_extender.metrics import Metrics
-from ecoserve_extender.settings import Settings
+from ecoserve_extender.settings import Limits, Settings
 
 GIB = 2**30
 
@@ -27,7 +27,7 @@ GIB = 2**30
 class World:
     """An extender with filled caches, asked over HTTP as kube-scheduler asks."""
 
-    def __init__(self, loop: asyncio.Runner) -> None:
+    def __init__(self, loop: asyncio.Runner, limits: Limits) -> None:
         self._loop = loop
         self.now = 0.0
         self.written: list[Annotation] = []
@@ -39,7 +39,7 @@ class World:
             self.extender, self.written.append, lambda: self.now, Settings().unasked_seconds
         )
         self.pods = PodSink(self.state, self.landings)
-        self._app = build_app(self.extender, self.metrics, Settings().limits)
+        self._app = build_app(self.extender, self.metrics, limits)
 
     def node(
         self, name: str, *, millicores: int = 10_000, gib: int = 100, gpus: int = 0, **labels: str
@@ -164,14 +164,14 @@ def pool_view(name: str, **changes: Any) -> PoolView:
 
 
 @pytest.fixture(scope="session")
-def make_world() -> Iterator[Callable[[], World]]:
-    """`make_world()`: a fresh extender without nodes."""
+def make_world() -> Iterator[Callable[..., World]]:
+    """`make_world(**limits)`: a fresh extender without nodes."""
     with asyncio.Runner() as loop:
-        yield lambda: World(loop)
+        yield lambda **limits: World(loop, Limits(**limits))
 
 
 @pytest.fixture
-def world(make_world: Callable[[], World]) -> World:
+def world(make_world: Callable[..., World]) -> World:
     """An extender without nodes."""
     return make_world()
 

@@ -1,5 +1,7 @@
 """The wire contract: replies to the letter, and no body, however mangled, that breaks it."""
 
+import json
+
 import pytest
 
 
@@ -70,3 +72,21 @@ def test_an_amount_that_is_no_quantity_is_named(world, quantity):
     answer = world.post("filter", world.args(["a"], cpu=quantity))
     assert answer.status_code == 400
     assert answer.text.startswith("body: cpu: ")
+
+
+@pytest.mark.parametrize("verb", ["filter", "prioritize"])
+def test_calls_beyond_the_rate_are_refused_and_counted(make_world, verb):
+    world = make_world(max_calls_per_second=1)
+    assert world.post(verb, world.args(["a"])).status_code == 200
+    refused = next(
+        answer for _ in range(100) if (answer := world.post(verb, world.args(["a"]))).status_code != 200
+    )
+    assert (refused.status_code, refused.text) == (429, "more calls than any scheduler makes\n")
+    counted = f'refused_calls_total{{reason="too_many",verb="{verb}"}} 1.0'
+    assert counted in world.get("/metrics").text
+
+
+def test_a_body_of_the_longest_length_is_read_and_a_longer_one_is_not(make_world):
+    longest = json.dumps(make_world().args(["a"])).encode()
+    for most, status in ((len(longest), 200), (len(longest) - 1, 413)):
+        assert make_world(max_body_bytes=most).post("filter", longest).status_code == status
