@@ -69,6 +69,17 @@ def kind_scheduler_configuration() -> dict[str, Any]:
     )
 
 
+def tls_scheduler_configuration() -> dict[str, Any]:
+    """Return the same for a control plane without an extender of its own: through the chart's Service, with TLS on both sides."""
+    return build_scheduler_configuration(
+        "https://10.96.88.88:8443",
+        kubeconfig="/etc/kubernetes/scheduler.conf",
+        profile="default-scheduler",
+        tls_folder="/etc/kubernetes/ecoserve",
+        managed_resources=(CARBON_AWARE_RESOURCE,),
+    )
+
+
 def chart_files() -> dict[Path, str]:
     """Return what the chart's templates read, by path."""
     crds = {crd["metadata"]["name"]: _text(crd) for crd in build_crds()}
@@ -87,6 +98,7 @@ def chart_files() -> dict[Path, str]:
         CHART / "files" / "alerts.yaml": _text(build_alert_rules()),
         CHART / "files" / "dashboard.json": json.dumps(build_dashboard(), indent=1) + "\n",
         ROOT / "examples" / "kind" / "scheduler-config.yaml": _text(kind_scheduler_configuration()),
+        ROOT / "examples" / "scheduler" / "over-tls.yaml": _text(tls_scheduler_configuration()),
     }
 
 

@@ -14,7 +14,9 @@ Values that are not Kubernetes' defaults each have a reason:
 * No `bindVerb`: the scheduler believes whatever answers there that a pod is bound, and would wait for it for ever.
 * `clientConnection.qps`: the default of 50 would cap binding at 50 pods/s whatever the extender does.
 
-The configuration holds no address of a Service: Service DNS fails on the host network, and localhost needs no TLS.
+* `tlsConfig` always names a `caFile`, where there is TLS: without one kube-scheduler believes any certificate, and says nothing.
+
+The default holds no address of a Service: Service DNS fails on the host network, and localhost needs no TLS.
 """
 
 from collections.abc import Sequence
@@ -31,6 +33,7 @@ def build_scheduler_configuration(
     kubeconfig: str | None = None,
     *,
     profile: str = SCHEDULER_NAME,
+    tls_folder: str | None = None,
     ignorable: bool = True,
     managed_resources: Sequence[str] = (),
     lease_namespace: str | None = None,
@@ -41,16 +44,20 @@ def build_scheduler_configuration(
     """Return a KubeSchedulerConfiguration (v1) whose one profile asks the extender at `extender_url`.
 
     `kubeconfig` is the path to put into clientConnection (a `--kubeconfig` flag beside `--config` is ignored);
-    None means in-cluster. `ignorable` False makes every pod wait for the extender, in one entry that filters, too: right
+    None means in-cluster. `tls_folder` is where the scheduler finds its client certificate and the authority of the extender's,
+    under the names that a Secret has (tls.crt, tls.key, ca.crt); None means plain HTTP. `ignorable` False makes every pod wait for the extender, in one entry that filters, too: right
     where nothing adds the offline pods' resource. `managed_resources` narrows the general entry to pods that request one of these extended
     resources, which no node has to advertise. `lease_namespace` None switches leader election off.
     """
     common: dict[str, Any] = {
         "urlPrefix": extender_url,
-        "enableHTTPS": False,
+        "enableHTTPS": tls_folder is not None,
         "httpTimeout": "1s",
         "nodeCacheCapable": True,
     }
+    if tls_folder is not None:
+        files = {"caFile": "ca.crt", "certFile": "tls.crt", "keyFile": "tls.key"}
+        common["tlsConfig"] = {key: f"{tls_folder}/{name}" for key, name in files.items()}
     offline = common | {"filterVerb": "filter", "ignorable": False} | _managed([OFFLINE_RESOURCE])
     general = common | {
         "prioritizeVerb": "prioritize",

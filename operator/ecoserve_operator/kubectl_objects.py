@@ -34,7 +34,7 @@ def use(kubeconfig: str, context: str) -> None:
 
 def remembered_of(pod: str) -> Body | None:
     """What an extender still remembers of a pod, asked through the API server; None where none can be asked."""
-    label = "app.kubernetes.io/name=ecoserve,app.kubernetes.io/component=scheduler"
+    label = "app.kubernetes.io/name=ecoserve,app.kubernetes.io/component in (scheduler,extender)"
     try:
         extenders = kubectl("get", "pods", "--all-namespaces", f"--selector={label}", "--output=json")
     except KubectlError:
@@ -43,6 +43,8 @@ def remembered_of(pod: str) -> Body | None:
         where = each["metadata"]
         ports = (port for c in each["spec"]["containers"] for port in c.get("ports") or ())
         port = next((port["containerPort"] for port in ports if port.get("name") == "observe"), None)
+        if port is None:
+            continue  # it is served on its node's loopback only
         path = f"/api/v1/namespaces/{where['namespace']}/pods/{where['name']}:{port}/proxy/explain?pod={quote(pod)}"
         try:
             answer: Body = json.loads(kubectl("get", "--raw", path))

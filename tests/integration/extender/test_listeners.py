@@ -1,9 +1,9 @@
 """Who may call the extender and how much: real sockets, real certificates, the real scheduler over TLS."""
 
 import contextlib
+import shutil
 import ssl
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 
 from ecoserve_devcluster import Cluster, Process
 from ecoserve_devcluster.pki import Authority, Pair
-from ecoserve_extender.scheduler_config import build_scheduler_configuration
+from integration.extender.bench import of_another_scheduler, run_extender
 
 pytestmark = pytest.mark.devcluster
 
@@ -43,19 +43,17 @@ def secured(extender_account: Cluster, tmp_path_factory: pytest.TempPathFactory)
     cluster = extender_account
     authority = Authority(tmp_path_factory.mktemp("tls"), "calls")
     serving = authority.serving("extender")
-    local, observe, tls = cluster.free_port(), cluster.free_port(), cluster.free_port()
-    process = cluster.run(
+    observe, tls = cluster.free_port(), cluster.free_port()
+    process, local = run_extender(
+        cluster,
         "secured-extender",
-        [
-            sys.executable, "-m", "ecoserve_extender.main",
-            f"--kubeconfig={cluster.kubeconfig_for('extender', 'test-extender')}",
-            f"--port={local}", f"--observe-port={observe}", f"--tls-port={tls}",
-            f"--tls-certificate={serving.certificate}", f"--tls-key={serving.key}",
-            f"--client-ca={authority.certificate}",
-        ],
-        health_url=f"http://127.0.0.1:{observe}/readyz",
-    )  # fmt: skip
-    urls = (f"http://127.0.0.1:{local}", f"http://127.0.0.1:{observe}", f"https://127.0.0.1:{tls}")
+        f"--observe-port={observe}",
+        f"--tls-port={tls}",
+        f"--tls-certificate={serving.certificate}",
+        f"--tls-key={serving.key}",
+        f"--client-ca={authority.certificate}",
+    )
+    urls = (local, f"http://127.0.0.1:{observe}", f"https://127.0.0.1:{tls}")
     yield Secured(process, *urls, authority, authority.client("scheduler", "scheduler"))
     process.stop()
 
@@ -98,25 +96,34 @@ def test_a_body_that_no_scheduler_sends_is_not_read_to_its_end(secured: Secured)
     assert 'ecoserve_extender_refused_calls_total{reason="too_long",verb="filter"} 2.0' in counted
 
 
-def test_the_scheduler_places_pods_through_an_extender_behind_tls(secured: Secured, bench: Any) -> None:
+def test_the_scheduler_places_pods_through_an_extender_behind_tls(
+    secured: Secured, bench: Any, schedule: Callable[..., str], tmp_path: Path
+) -> None:
+    """And believes no certificate of another authority's: online pods go on as without an extender, offline ones wait."""
     node = bench.node("n")
-    configuration = build_scheduler_configuration(secured.tls, profile="over-tls", ignorable=False)
-    for entry in configuration["extenders"]:
-        entry["enableHTTPS"] = True
-        entry["tlsConfig"] = {
-            "certFile": str(secured.caller.certificate),
-            "keyFile": str(secured.caller.key),
-            "caFile": str(secured.authority.certificate),
-        }
-    scheduler = bench.cluster.start_scheduler("over-tls", configuration)
-    try:
-        pod = bench.pod("web")
-        pod["spec"]["schedulerName"] = "over-tls"
-        bench.apply(pod)
-        assert bench.placed("web") == {"web": node}
-        answered = httpx.get(
-            f"{secured.observed}/explain", params={"pod": f"{bench.namespace}/web"}, trust_env=False
+    trusting, strangers = tmp_path / "trusting", tmp_path / "strangers"
+    other = Authority(tmp_path / "other", "other")
+    for folder, authority in ((trusting, secured.authority), (strangers, other)):
+        folder.mkdir()
+        shutil.copy(authority.certificate, folder / "ca.crt")
+        shutil.copy(secured.caller.certificate, folder / "tls.crt")
+        shutil.copy(secured.caller.key, folder / "tls.key")
+    profile = schedule(secured.tls, tls_folder=str(trusting))
+    bench.apply(
+        *(
+            of_another_scheduler(pod, profile)
+            for pod in (bench.pod("web"), bench.pod("job", traffic_class="offline"))
         )
-        assert answered.json()["decision"]["node"] == node
-    finally:
-        scheduler.stop()
+    )
+    assert bench.placed("web", "job") == {"web": node, "job": node}
+    answered = httpx.get(
+        f"{secured.observed}/explain", params={"pod": f"{bench.namespace}/job"}, trust_env=False
+    )
+    assert answered.json()["decision"]["node"] == node
+
+    profile = schedule(secured.tls, tls_folder=str(strangers))
+    pods = bench.pod("web-of-strangers"), bench.pod("job-of-strangers", traffic_class="offline")
+    bench.apply(*(of_another_scheduler(pod, profile) for pod in pods))
+    assert bench.placed("web-of-strangers") == {"web-of-strangers": node}
+    bench.until(lambda: "certificate signed by unknown authority" in bench.events("FailedScheduling"), "it")
+    assert "nodeName" not in bench.pods()["job-of-strangers"]["spec"]

@@ -195,6 +195,19 @@ def test_calls_are_taken_on_loopback_only(render: Render) -> None:
     assert not any(argument.startswith("--observe-port") for argument in container["args"])
 
 
+def test_an_extender_on_the_control_plane_is_looked_at_where_asked_for(render: Render) -> None:
+    objects = render("extender.controlPlane.create=true", "extender.controlPlane.observe=true")
+    pod = one(objects, "DaemonSet", "ecoserve-extender")["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    assert "--observe-port=8889" in container["args"]
+    assert container["ports"] == [{"name": "observe", "containerPort": 8889}]
+    service = one(objects, "Service", "ecoserve-extender-metrics")
+    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    assert service["spec"]["ports"] == [{"name": "metrics", "port": 8889, "targetPort": "observe"}]
+    unseen = render("extender.controlPlane.create=true")
+    assert "ecoserve-extender-metrics" not in {each["metadata"]["name"] for each in unseen}
+
+
 def test_without_the_admission_policy_every_pod_waits_for_the_extender(render: Render, helm: Helm) -> None:
     def ignorable(*settings: str) -> list[bool]:
         text = one(render(*settings), "ConfigMap", "ecoserve-scheduler")["data"][

@@ -75,3 +75,13 @@ def test_generator_refuses_unknown_arguments() -> None:
         [sys.executable, ROOT / "manifests" / "generate.py", "--chek"], capture_output=True, check=False
     )
     assert done.returncode == 2
+
+
+def test_a_scheduler_that_speaks_tls_names_whom_it_believes() -> None:
+    """kube-scheduler takes any certificate where no caFile is given, and says nothing."""
+    configuration = read(ROOT / "examples" / "scheduler" / "over-tls.yaml")
+    assert len(configuration["extenders"]) == 2
+    for entry in configuration["extenders"]:
+        assert entry["enableHTTPS"] is True
+        assert entry["urlPrefix"].startswith("https://")
+        assert set(entry["tlsConfig"]) == {"caFile", "certFile", "keyFile"}

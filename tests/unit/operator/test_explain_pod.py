@@ -92,6 +92,20 @@ def test_a_held_pod_says_until_when_and_why(explain):
     assert json.loads(explain(answers, "-o", "json").output) == {"held": "starts at 03:00 UTC: cleaner"}
 
 
+def test_the_extenders_of_a_patched_scheduler_are_asked_too_where_they_can_be(explain):
+    """Those of the control plane have a label of their own, and are looked at only where the chart is told so."""
+    on_loopback = {"metadata": {"name": "extender-0", "namespace": "eco"}, "spec": {"containers": [{}]}}
+    here = {"metadata": {"name": "extender-1", "namespace": "eco"}, "spec": EXTENDER["spec"]}
+    answers = {
+        PROXY.replace("scheduler-1", "extender-1"): REMEMBERED,
+        "--selector=app.kubernetes.io/name=ecoserve,app.kubernetes.io/component in (scheduler,extender)": {
+            "items": [on_loopback, here]
+        },
+        "get pods job": pod(),
+    }
+    assert "refused: 7 node(s) are busy" in explain(answers).output
+
+
 def test_the_annotation_alone_is_enough(explain):
     shown = explain({"get pods job": pod(**{DECISION: json.dumps(DECIDED)})})
     assert shown.exit_code == 0
