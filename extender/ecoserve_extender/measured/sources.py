@@ -27,18 +27,21 @@ OfflinePods = Callable[[], Mapping[tuple[str, str], str]]
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 _MOST_BYTES = 64 * 2**20
+_MOST_SHOWN = 200  # characters
 
 _CPU = 'container_cpu_usage_seconds_total{id="/"}'
 _MEMORY = 'container_memory_working_set_bytes{id="/"}'
 _POD_CPU = 'container_cpu_usage_seconds_total{container!="",container!="POD"}'
 _POD_MEMORY = 'container_memory_working_set_bytes{container!="",container!="POD"}'
-_STALLS = '{__name__=~"container_pressure_(cpu|memory)_waiting_seconds_total",id="/"}'
+_STALLS = 'container_pressure_%s_waiting_seconds_total{id="/"}'
 _QUERIES = {
     "cpu": f"sum by (node) (rate({_CPU}[2m]))",
     "memory": f"sum by (node) ({_MEMORY})",
     "pod_cpu": f"sum by (namespace, pod) (rate({_POD_CPU}[2m]))",
     "pod_memory": f"sum by (namespace, pod) ({_POD_MEMORY})",
-    "stalls": f"max by (node) (rate({_STALLS}[2m]))",
+    # In one query both would be told under the same labels, which Prometheus refuses.
+    "cpu_stalls": f"max by (node) (rate({_STALLS % 'cpu'}[2m]))",
+    "memory_stalls": f"max by (node) (rate({_STALLS % 'memory'}[2m]))",
 }
 
 
@@ -67,6 +70,10 @@ class _NodeMetricsList(msgspec.Struct):
 
 class _PodMetricsList(msgspec.Struct):
     items: list[_PodMetrics]
+
+
+class _Refusal(msgspec.Struct):
+    error: str
 
 
 class MetricsApi:
@@ -138,14 +145,17 @@ class Prometheus:
             (node_of.get(_pod(labels)), _amounts(value, pod_memory.get(_pod(labels), 0.0)))
             for labels, value in found["pod_cpu"]
         )
-        return samples(totals, offline, _by_node(found["stalls"]))
+        stalls = _by_node(found["cpu_stalls"])
+        for node, share in _by_node(found["memory_stalls"]).items():
+            stalls[node] = max(share, stalls.get(node, 0.0))
+        return samples(totals, offline, stalls)
 
     async def _query(self, query: str) -> list[tuple[Mapping[str, str], float]]:
         try:
             async with self._session.post(self._url, data={"query": query}, timeout=_TIMEOUT) as response:
-                body = await response.content.read(_MOST_BYTES)
+                body = await _body(response)
                 if response.status != HTTPStatus.OK:
-                    raise SourceError(f"Prometheus answered {response.status}")
+                    raise SourceError(f"Prometheus answered {response.status}{_why(body)}")
                 rows: list[dict[str, Any]] = msgspec.json.decode(body)["data"]["result"]
                 parsed = [(row["metric"], float(row["value"][1])) for row in rows]
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -153,6 +163,24 @@ class Prometheus:
         except (msgspec.MsgspecError, LookupError, TypeError, ValueError):
             raise SourceError("Prometheus answered with something else than a vector") from None
         return [(labels, value) for labels, value in parsed if math.isfinite(value) and value >= 0]
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """Return all of an answer, which comes in pieces; raises SourceError for one that has no end."""
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > _MOST_BYTES:
+            raise SourceError(f"Prometheus answered with more than {_MOST_BYTES >> 20} MiB")
+    return bytes(body)
+
+
+def _why(body: bytes) -> str:
+    """Return what an error says of itself, where it is one of Prometheus' own."""
+    try:
+        return f": {' '.join(msgspec.json.decode(body, type=_Refusal).error.split())[:_MOST_SHOWN]}"
+    except (msgspec.MsgspecError, UnicodeError):
+        return ""
 
 
 def samples(

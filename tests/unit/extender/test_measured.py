@@ -128,8 +128,10 @@ def vector(*rows: tuple[dict[str, str], str]) -> web.Response:
 def test_prometheus_tells_online_use_and_stalls():
     async def answer(request: web.Request) -> web.Response:
         query = (await request.post())["query"]
-        if "pressure" in query:
-            return vector(({"node": "n1"}, "0.25"), ({"node": "n2"}, "NaN"))
+        if "pressure_cpu" in query:
+            return vector(({"node": "n1"}, "0.02"), ({"node": "n2"}, "NaN"))
+        if "pressure_memory" in query:
+            return vector(({"node": "n1"}, "0.25"))
         if "(namespace, pod)" in query:
             pod = {"namespace": "batch", "pod": "job-1"}
             return vector((pod, "3" if "cpu" in query else "20"), ({"namespace": "web", "pod": "x"}, "9"))
@@ -175,6 +177,34 @@ def test_a_source_that_answers_otherwise_is_one_sentence(read, status, body):
     with pytest.raises(SourceError) as caught:
         read(answer)
     assert "\n" not in str(caught.value)
+
+
+def test_an_answer_of_thousands_of_nodes_is_read_to_its_end():
+    use = vector(*(({"node": f"n{number}"}, "1.5") for number in range(5_000)))
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if "cpu_usage" not in (await request.post())["query"]:
+            return vector()
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        for start in range(0, len(use.body), 50_000):
+            await response.write(use.body[start : start + 50_000])
+            await asyncio.sleep(0)
+        return response
+
+    found = read_prometheus(answer)
+    assert len(found) == 5_000
+    assert set(found.values()) == {Sample(Requests(1_500, 0))}
+
+
+def test_what_prometheus_says_of_a_query_it_refuses_is_passed_on():
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(
+            {"status": "error", "errorType": "execution", "error": "too many\nsamples"}, status=422
+        )
+
+    with pytest.raises(SourceError, match=r"^Prometheus answered 422: too many samples$"):
+        read_prometheus(answer)
 
 
 def test_prometheus_without_node_labels_is_told_apart_from_idle_nodes():
