@@ -9,9 +9,11 @@ import sys
 import msgspec
 import uvicorn
 import uvloop
-from fastapi import FastAPI, Request, Response
+from starlette.types import Receive, Scope, Send
 
 from ecoserve_extender import memory
+from ecoserve_extender.calls import read_body, send_json
+from ecoserve_extender.settings import Limits
 
 
 class _Args(msgspec.Struct, rename="pascal"):
@@ -32,29 +34,17 @@ class _Score(msgspec.Struct, rename="pascal"):
 
 
 _decoder, _encoder = msgspec.json.Decoder(_Args), msgspec.json.Encoder()
-app = FastAPI()
+_MOST_BYTES = Limits().max_body_bytes
 
 
-async def filter_route(request: Request) -> Response:
-    """Pass every node."""
-    names = _decoder.decode(await request.body()).node_names
-    return Response(_encoder.encode(_Result(names)), media_type="application/json")
-
-
-async def prioritize_route(request: Request) -> Response:
-    """Score every node alike."""
-    names = _decoder.decode(await request.body()).node_names
-    return Response(_encoder.encode([_Score(name, 0) for name in names]), media_type="application/json")
-
-
-app.add_route("/filter", filter_route, methods=["POST"])
-app.add_route("/prioritize", prioritize_route, methods=["POST"])
-
-
-@app.get("/healthz")
-async def health_route() -> Response:
-    """Answer."""
-    return Response(b"ok")
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Pass every node, and score every node alike; answer any other path, too."""
+    if scope["method"] != "POST":
+        await send_json(send, b"{}")
+        return
+    names = _decoder.decode(await read_body(scope, receive, _MOST_BYTES)).node_names
+    answer = [_Score(name, 0) for name in names] if scope["path"] == "/prioritize" else _Result(names)
+    await send_json(send, _encoder.encode(answer))
 
 
 if __name__ == "__main__":
@@ -66,6 +56,7 @@ if __name__ == "__main__":
             port=int(sys.argv[1]),
             log_config=None,
             access_log=False,
+            lifespan="off",
             timeout_keep_alive=120,
         )
     )

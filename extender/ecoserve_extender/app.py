@@ -1,87 +1,26 @@
-"""HTTP routes. Bodies are read and answered as bytes: FastAPI's own decoding and encoding would cost four times more.
+"""The HTTP applications: one with every path, and one that only looks.
 
-What decides (filter, prioritize) and what only looks (explain, probes, metrics) can be served apart: the first is
-for schedulers alone, on loopback or behind client certificates, the second for the kubelet and Prometheus. A body
-that is too long is not read to its end, and calls beyond the rate are refused; the scheduler tries such a pod again.
+What decides (filter, prioritize: `calls.py`) and what only looks (explain, probes, metrics) can be served apart: the first is
+for schedulers alone, on loopback or behind client certificates, the second for the kubelet and Prometheus.
 """
 
-from collections.abc import Callable
 from http import HTTPStatus
-from time import perf_counter
 
 import msgspec
-from aiolimiter import AsyncLimiter
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Response
 
 from ecoserve_extender import metrics as exposition
-from ecoserve_extender import wire
-from ecoserve_extender.extender import Extender, NotReadyError
+from ecoserve_extender.calls import NOT_READY, Calls
+from ecoserve_extender.extender import Extender
 from ecoserve_extender.metrics import Metrics
 from ecoserve_extender.settings import Limits
 
 _JSON = "application/json"
-Decide = Callable[[bytes], bytes]
-_NOT_READY = "the watch caches are not filled yet"
 
 
-class _BodyTooLongError(Exception):
-    """The body is longer than any that a scheduler sends."""
-
-
-def build_app(extender: Extender, metrics: Metrics, limits: Limits) -> FastAPI:
+def build_app(extender: Extender, metrics: Metrics, limits: Limits) -> Calls:
     """Return the application with every path; it serves, and starts nothing of its own."""
-    app = build_observation_app(extender, metrics)
-    limiter = AsyncLimiter(limits.max_calls_per_second, time_period=1.0)
-    table = extender.state.table
-
-    def filter_nodes(body: bytes) -> bytes:
-        request = wire.decode_request(body, table)
-        passed, rejected = extender.filter(request)
-        return wire.encode_filter(request, passed, rejected)
-
-    def prioritize_nodes(body: bytes) -> bytes:
-        request = wire.decode_request(body, table)
-        ranking = extender.prioritize(request.pod, request.nodes)
-        return wire.encode_priorities(request, ranking)
-
-    def decided(verb: str, body: bytes, decide: Decide) -> Response:
-        start = perf_counter()
-        try:
-            return Response(decide(body), media_type=_JSON)
-        except wire.MalformedRequestError as error:
-            metrics.refused_calls.labels(verb, "malformed").inc()
-            return _text(str(error), HTTPStatus.BAD_REQUEST)
-        except NotReadyError:
-            metrics.refused_calls.labels(verb, "not_ready").inc()
-            return _text(_NOT_READY, HTTPStatus.SERVICE_UNAVAILABLE)
-        finally:
-            metrics.request_seconds.labels(verb).observe(perf_counter() - start)
-
-    async def answer(verb: str, request: Request, decide: Decide) -> Response:
-        if not limiter.has_capacity():
-            metrics.refused_calls.labels(verb, "too_many").inc()
-            return _text("more calls than any scheduler makes", HTTPStatus.TOO_MANY_REQUESTS)
-        await limiter.acquire()
-        try:
-            body = await _body(request, limits.max_body_bytes)
-        except _BodyTooLongError:
-            metrics.refused_calls.labels(verb, "too_long").inc()
-            sentence = f"body: longer than {limits.max_body_bytes} bytes"
-            refused = _text(sentence, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-            refused.headers["Connection"] = "close"  # else the server would go on reading what is refused
-            return refused
-        return decided(verb, body, decide)
-
-    async def filter_route(request: Request) -> Response:
-        return await answer("filter", request, filter_nodes)
-
-    async def prioritize_route(request: Request) -> Response:
-        return await answer("prioritize", request, prioritize_nodes)
-
-    # As plain routes: these take no parameters that FastAPI would have to read, and are on the path of every pod.
-    app.add_route("/filter", filter_route, methods=["POST"])
-    app.add_route("/prioritize", prioritize_route, methods=["POST"])
-    return app
+    return Calls(extender, metrics, limits, build_observation_app(extender, metrics))
 
 
 def build_observation_app(extender: Extender, metrics: Metrics) -> FastAPI:
@@ -105,28 +44,13 @@ def build_observation_app(extender: Extender, metrics: Metrics) -> FastAPI:
     async def ready_route() -> Response:
         if extender.ready:
             return _text("ok", HTTPStatus.OK)
-        return _text(_NOT_READY, HTTPStatus.SERVICE_UNAVAILABLE)
+        return _text(NOT_READY, HTTPStatus.SERVICE_UNAVAILABLE)
 
     @app.get("/metrics")
     async def metrics_route() -> Response:
         return Response(metrics.exposition(), media_type=exposition.CONTENT_TYPE)
 
     return app
-
-
-async def _body(request: Request, most: int) -> bytes:
-    """Return the body; raises _BodyTooLongError as soon as it is known to be longer than `most` bytes."""
-    stated = request.headers.get("content-length", "")
-    if stated.isdecimal() and int(stated) > most:
-        raise _BodyTooLongError
-    parts: list[bytes] = []
-    length = 0
-    async for part in request.stream():
-        length += len(part)
-        if length > most:
-            raise _BodyTooLongError
-        parts.append(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _text(line: str, status: HTTPStatus) -> Response:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from ecoserve_extender.certificates import Certificates
 from ecoserve_extender.settings import Settings
@@ -34,7 +34,7 @@ class Listeners:
     """The servers of one process; with `certificates` there is one for schedulers elsewhere."""
 
     def __init__(
-        self, settings: Settings, certificates: Certificates | None, calls: FastAPI, observation: FastAPI
+        self, settings: Settings, certificates: Certificates | None, calls: ASGIApp, observation: ASGIApp
     ) -> None:
         most = settings.limits.max_connections
         self._certificates = certificates
@@ -64,7 +64,7 @@ class Listeners:
             server.should_exit = True
 
 
-def _config(app: FastAPI, host: str, port: int, connections: int) -> uvicorn.Config:
+def _config(app: ASGIApp, host: str, port: int, connections: int) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         host=host,
@@ -78,7 +78,7 @@ def _config(app: FastAPI, host: str, port: int, connections: int) -> uvicorn.Con
     )
 
 
-def _secured(app: FastAPI, port: int, certificates: Certificates, connections: int) -> uvicorn.Config:
+def _secured(app: ASGIApp, port: int, certificates: Certificates, connections: int) -> uvicorn.Config:
     config = _config(app, _EVERYWHERE, port, connections)
     config.ssl_context_factory = lambda _config, _default: certificates.listening
     return config

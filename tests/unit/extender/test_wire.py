@@ -90,3 +90,9 @@ def test_a_body_of_the_longest_length_is_read_and_a_longer_one_is_not(make_world
     longest = json.dumps(make_world().args(["a"])).encode()
     for most, status in ((len(longest), 200), (len(longest) - 1, 413)):
         assert make_world(max_body_bytes=most).post("filter", longest).status_code == status
+
+
+def test_calls_are_posted_and_other_paths_are_served_beside_them(world):
+    assert world.get("/filter").status_code == world.get("/prioritize").status_code == 405
+    assert world.get("/healthz").text == "ok\n"
+    assert world.post("filters", world.args(["a"])).status_code == 404
