@@ -109,8 +109,7 @@ class Extender:
             self.reservations.release(pod.uid)  # asked about again: it has not landed
         ranking = rank(pod, nodes, self.state)
         if not self.ready:
-            alike = [0] * len(ranking.candidates)
-            ranking = replace(ranking, score_of=alike, woken=None, fallback=Fallback.CACHES_NOT_SYNCED)
+            ranking = ranking.without_scores(Fallback.CACHES_NOT_SYNCED)
         elif (fallback := self._plan_fallback(ranking.fallback)) is not ranking.fallback:
             ranking = replace(ranking, fallback=fallback)
         self._remember(pod, ranking)

@@ -54,9 +54,9 @@ class Asked:
 
     def place(self, name: str) -> int | None:
         """Return where a node stands; None where it was not asked about."""
-        known = np.flatnonzero(self.names_by_row == name)
-        for place in np.flatnonzero(np.isin(self.rows, known)):
-            return int(place)
+        for row in np.flatnonzero(self.names_by_row == name):
+            for place in np.flatnonzero(self.rows == row):
+                return int(place)
         return next((place for place, stranger in self.strangers.items() if stranger == name), None)
 
     def part(self, chosen: NDArray[np.bool_]) -> "Asked":

@@ -64,9 +64,9 @@ class PlacementView:
     on_cpu: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PlanView:
-    """A plan."""
+    """A plan: what was worked out by it holds for this very one."""
 
     id: str
     pools: Mapping[str, PoolView]

@@ -9,7 +9,7 @@ def planned_pools(pod: PendingPod, plan: PlanView) -> frozenset[str]:
     """Return the pools planned for a pod: the one its label names, else those of its serving (and role)."""
     named = pod.labels.get(POOL)
     if named is not None:
-        return frozenset({named}) & plan.pools.keys()
+        return frozenset({named} & plan.pools.keys())
     serving, role = pod.labels.get(SERVING), pod.labels.get(ROLE)
     return frozenset(
         placement.pool

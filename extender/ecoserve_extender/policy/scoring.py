@@ -13,8 +13,9 @@ Of many candidates only the best are on the list that kube-scheduler gets (`poli
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,9 @@ from ecoserve_extender.policy.verdict import Fallback
 
 HIGHEST_SCORE = 10
 """MaxExtenderPriority of the wire contract."""
+
+_REMEMBERED = 256
+"""Valuations kept: by what pods ask for, and by which standings there are among their candidates."""
 
 
 class Tier(IntEnum):
@@ -60,9 +64,11 @@ class Ranking:
 
     nodes: Asked
     kinds: NDArray[np.uint16]
-    """For each node, its place in `candidates` and `score_of`."""
+    """For each node, its place in `candidates`, `score_of` and `rank_of`."""
     candidates: Sequence[Candidate]
     score_of: Sequence[int]
+    rank_of: NDArray[np.intp]
+    """0 the best: by score, then grams. Kinds may share one."""
     woken: int | None
     listed: NDArray[np.bool_]
     """Which nodes are on the shortlist: kube-scheduler hears of no others, and counts 0 for them."""
@@ -89,11 +95,12 @@ class Ranking:
         choice = self.listed.copy()
         if other_than is not None:
             choice[other_than] = False
-        return int(np.where(choice, self._ranks, len(self.candidates)).argmin()) if choice.any() else None
+        ranks = self.rank_of[self.kinds]
+        return int(np.where(choice, ranks, len(self.candidates)).argmin()) if choice.any() else None
 
     def order(self) -> list[int]:
         """Return the indices of those on the list, best first."""
-        ranks, listed = self._ranks, np.flatnonzero(self.listed)
+        ranks, listed = self.rank_of[self.kinds], np.flatnonzero(self.listed)
         if self.woken is not None:
             ranks[self.woken] = -1
         order: list[int] = listed[np.argsort(ranks[listed], kind="stable")].tolist()
@@ -104,9 +111,23 @@ class Ranking:
         grams = math.nan if index is None else self.candidates[self.kinds[index]].grams_per_hour
         return None if math.isnan(grams) else round(grams, 3)
 
-    @property
-    def _ranks(self) -> NDArray[np.intp]:
-        return _ranks(self.candidates, self.score_of)[self.kinds]
+    def without_scores(self, fallback: Fallback) -> "Ranking":
+        """Return the same candidates, all scored alike."""
+        alike = [0] * len(self.candidates)
+        ranks = _ranks(self.candidates, alike)
+        return replace(self, score_of=alike, rank_of=ranks, woken=None, fallback=fallback)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Worth:
+    """What nodes of some standings are worth to a pod: the same for all pods that ask for as much, of which bursts are made."""
+
+    candidates: tuple[Candidate, ...]
+    score_of: tuple[int, ...]
+    rank_of: NDArray[np.intp]
+    sleepers: tuple[int, ...]
+    """The kinds of which one node is to be woken, and scores a point more."""
+    stale: bool
 
 
 def rank(pod: PendingPod, nodes: Asked, state: ClusterState) -> Ranking:
@@ -117,37 +138,46 @@ def rank(pod: PendingPod, nodes: Asked, state: ClusterState) -> Ranking:
     kind_of = np.zeros(len(state.standings), np.uint16)
     kind_of[present] = np.arange(len(present))
     kinds = kind_of[numbers]
-    standings = [state.standings[number] for number in present]
-    pools = [_pool(standing, state.plan) for standing in standings]
-    candidates = [
-        _candidate(pod.requests, pool, preferred, on=standing.on)
-        for standing, pool in zip(standings, pools, strict=True)
-    ]
-    score_of = list(scores(candidates))
-    asleep = [
-        kind
-        for kind, (standing, pool) in enumerate(zip(standings, pools, strict=True))
-        if pool is not None and pool.scalable and not standing.on
-    ]
-    woken = _woken(nodes.rows, state.table.listed, kinds, score_of, asleep)
-    if woken is not None:
-        best = max(score_of)
-        for kind in asleep:
-            score_of[kind] -= score_of[kind] == best
+    standings = tuple(state.standings[number] for number in present.tolist())
+    worth = _worth(pod.requests, standings, state.plan, preferred)
+    woken = _woken(nodes.rows, state.table.listed, kinds, worth.sleepers)
     return Ranking(
         nodes=nodes,
         kinds=kinds,
-        candidates=candidates,
-        score_of=score_of,
+        candidates=worth.candidates,
+        score_of=worth.score_of,
+        rank_of=worth.rank_of,
         woken=woken,
-        listed=shortlist(_ranks(candidates, score_of)[kinds], woken, pod.uid),
-        fallback=_fallback(
-            pod,
-            state.plan,
-            preferred,
-            candidates,
-            stale=any(pool is not None and pool.stale for pool in pools),
-        ),
+        listed=shortlist(worth.rank_of[kinds], woken, pod.uid),
+        fallback=_fallback(pod, state.plan, preferred, worth.candidates, stale=worth.stale),
+    )
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _worth(
+    requests: Requests, standings: tuple[Standing, ...], plan: PlanView | None, preferred: frozenset[str]
+) -> _Worth:
+    """Value each standing for a pod that asks for so much, by this very plan."""
+    pools = [_pool(standing, plan) for standing in standings]
+    candidates = tuple(
+        _candidate(requests, pool, preferred, on=standing.on)
+        for standing, pool in zip(standings, pools, strict=True)
+    )
+    score_of = list(scores(candidates))
+    best = max(score_of, default=0)
+    sleepers = [
+        kind
+        for kind, (standing, pool) in enumerate(zip(standings, pools, strict=True))
+        if pool is not None and pool.scalable and not standing.on and score_of[kind] == best > 0
+    ]
+    for kind in sleepers:
+        score_of[kind] -= 1
+    return _Worth(
+        candidates=candidates,
+        score_of=tuple(score_of),
+        rank_of=_ranks(candidates, score_of),
+        sleepers=tuple(sleepers),
+        stale=any(pool is not None and pool.stale for pool in pools),
     )
 
 
@@ -204,17 +234,9 @@ def _ranks(candidates: Sequence[Candidate], score_of: Sequence[int]) -> NDArray[
     return np.array([rank_of[key] for key in keys], np.intp)
 
 
-def _woken(
-    rows: Rows,
-    names: NodeNames,
-    kinds: NDArray[np.uint16],
-    score_of: Sequence[int],
-    asleep: Sequence[int],
-) -> int | None:
+def _woken(rows: Rows, names: NodeNames, kinds: NDArray[np.uint16], sleepers: Sequence[int]) -> int | None:
     """Return the index of the first by name of the sleeping nodes that share the highest score; None without any."""
-    best = max(score_of, default=0)
-    sleepers = [kind for kind in asleep if score_of[kind] == best]
-    if best == 0 or not sleepers:
+    if not sleepers:
         return None
     places = np.flatnonzero(np.isin(kinds, sleepers))
     return int(places[names.order[rows[places]].argmin()])

@@ -105,6 +105,22 @@ def test_one_very_bad_candidate_does_not_make_the_good_ones_alike(world, make_po
     assert world.prioritize(names) == {"best": 10, "next": 5, "worst": 0}
 
 
+def test_what_nodes_are_worth_is_told_anew_for_another_plan_and_another_pod(world, make_pool):
+    names = [world.node(name, pool=name) for name in ("east", "west")]
+    for intensities, best in (((100.0, 900.0), "east"), ((900.0, 100.0), "west")):
+        world.plan(  # under one id, as a plan that is written by hand has
+            *(
+                make_pool(name, intensity_grams_per_kwh=intensity, scalable=False)
+                for name, intensity in zip(names, intensities, strict=True)
+            )
+        )
+        assert world.prioritize(names)[best] == 10
+    for cpu in ("1", "8"):
+        world.prioritize(names, cpu=cpu)
+        candidates = world.get("/explain", pod="default/pod-1").json()["candidates"]
+        assert candidates[0]["gramsPerHour"] == pytest.approx(int(cpu) * 4 / 1000 * 1.1 * 100)
+
+
 def test_the_planned_pool_beats_a_greener_one(world, make_pool):
     names = [world.node(name, pool=name) for name in ("green", "planned")]
     world.node("second-green", pool="green")
