@@ -176,6 +176,17 @@ _ALERTS = (
         remedy="Look at the time service of both machines: deadlines and intensities go by the clock.",
     ),
     _Alert(
+        name="EcoServeUseNotRead",
+        expression=(
+            'increase(ecoserve_extender_use_readings_total{outcome="failed"}[15m]) > 0 unless on (instance, pod) '
+            'increase(ecoserve_extender_use_readings_total{outcome="taken"}[15m]) > 0'
+        ),
+        lasting="15m",
+        severity="warning",
+        summary="An extender can't read the use of nodes: idle is what has few requests.",
+        remedy="Its log says why. Install metrics-server, or give a Prometheus; `--use requests` if requests are to count.",
+    ),
+    _Alert(
         name="EcoServeExtenderRefuses",
         expression="sum by (reason) (increase(ecoserve_extender_refused_calls_total[15m])) > 5",
         lasting="0m",
