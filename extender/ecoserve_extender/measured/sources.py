@@ -29,16 +29,28 @@ _TIMEOUT = aiohttp.ClientTimeout(total=10)
 _MOST_BYTES = 64 * 2**20
 _MOST_SHOWN = 200  # characters
 
-_CPU = 'container_cpu_usage_seconds_total{id="/"}'
-_MEMORY = 'container_memory_working_set_bytes{id="/"}'
+_CPU = ('container_cpu_usage_seconds_total{id="/"}', "node_cpu_usage_seconds_total")
+_MEMORY = ('container_memory_working_set_bytes{id="/"}', "node_memory_working_set_bytes")
 _POD_CPU = 'container_cpu_usage_seconds_total{container!="",container!="POD"}'
 _POD_MEMORY = 'container_memory_working_set_bytes{container!="",container!="POD"}'
 _STALLS = 'container_pressure_%s_waiting_seconds_total{id="/"}'
+
+
+def _of_nodes(cadvisor: str, resource: str) -> str:
+    """Return the query by node: of cAdvisor's whole machine, or of the kubelet's own figures where that is dropped."""
+    return f"max by (node) ({cadvisor}) or max by (node) ({resource})"
+
+
+def _of_pods(containers: str) -> str:
+    """Return the query by pod; a container that is scraped at both of a kubelet's endpoints counts once."""
+    return f"sum by (namespace, pod) (max by (namespace, pod, container) ({containers}))"
+
+
 _QUERIES = {
-    "cpu": f"sum by (node) (rate({_CPU}[2m]))",
-    "memory": f"sum by (node) ({_MEMORY})",
-    "pod_cpu": f"sum by (namespace, pod) (rate({_POD_CPU}[2m]))",
-    "pod_memory": f"sum by (namespace, pod) ({_POD_MEMORY})",
+    "cpu": _of_nodes(*(f"rate({series}[2m])" for series in _CPU)),
+    "memory": _of_nodes(*_MEMORY),
+    "pod_cpu": _of_pods(f"rate({_POD_CPU}[2m])"),
+    "pod_memory": _of_pods(_POD_MEMORY),
     # In one query both would be told under the same labels, which Prometheus refuses.
     "cpu_stalls": f"max by (node) (rate({_STALLS % 'cpu'}[2m]))",
     "memory_stalls": f"max by (node) (rate({_STALLS % 'memory'}[2m]))",
@@ -122,7 +134,7 @@ class MetricsApi:
 
 
 class Prometheus:
-    """A Prometheus that scrapes the kubelets' cAdvisor, with the label `node` on every series."""
+    """A Prometheus that scrapes kubelets, at /metrics/cadvisor or /metrics/resource, with the label `node` on every series."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, offline_pods: OfflinePods) -> None:
         self._session = session
@@ -135,9 +147,7 @@ class Prometheus:
         found = dict(zip(_QUERIES, results, strict=True))
         cpu, memory = _by_node(found["cpu"]), _by_node(found["memory"])
         if not cpu:
-            raise SourceError(
-                "Prometheus knows no node's container_cpu_usage_seconds_total with the label node"
-            )
+            raise SourceError(f"Prometheus knows neither {' nor '.join(_CPU)} with the label node")
         totals = {node: _amounts(value, memory.get(node, 0.0)) for node, value in cpu.items()}
         pod_memory = {_pod(labels): value for labels, value in found["pod_memory"]}
         node_of = self._offline_pods()

@@ -1,4 +1,7 @@
-"""Use of nodes as the extender reads it, from a real Prometheus that knows what kubelets tell of two nodes."""
+"""Use of nodes as the extender reads it, from a real Prometheus that knows what kubelets tell.
+
+Of n1 at both of their endpoints, of n2 by cAdvisor alone; of n3 cAdvisor's series without a pod are dropped, as kube-prometheus-stack does.
+"""
 
 import asyncio
 import time
@@ -19,6 +22,11 @@ PER_SECOND = {
     'container_cpu_usage_seconds_total{node="n1",namespace="batch",pod="job-1",container="main"}': 1.5,
     'container_cpu_usage_seconds_total{node="n1",namespace="batch",pod="job-1",container=""}': 1.5,
     'container_cpu_usage_seconds_total{node="n1",namespace="web",pod="web-1",container="main"}': 2.5,
+    'container_cpu_usage_seconds_total{endpoint="resource",node="n1",namespace="batch",pod="job-1",container="main"}': 1.5,
+    'container_cpu_usage_seconds_total{node="n1",namespace="batch",pod="job-1",container="helper"}': 0.25,
+    'container_cpu_usage_seconds_total{node="n3",namespace="batch",pod="job-3",container="main"}': 2.0,
+    'node_cpu_usage_seconds_total{endpoint="resource",node="n1"}': 4.0,
+    'node_cpu_usage_seconds_total{endpoint="resource",node="n3"}': 3.0,
     'container_pressure_cpu_waiting_seconds_total{id="/",node="n1"}': 0.05,
     'container_pressure_memory_waiting_seconds_total{id="/",node="n1"}': 0.25,
     'container_pressure_io_waiting_seconds_total{id="/",node="n1"}': 0.9,
@@ -27,6 +35,7 @@ PER_SECOND = {
 AMOUNTS = {
     'container_memory_working_set_bytes{id="/",node="n1"}': 10 * _GIB,
     'container_memory_working_set_bytes{id="/",node="n2"}': _GIB,
+    'node_memory_working_set_bytes{endpoint="resource",node="n3"}': 5 * _GIB,
     'container_memory_working_set_bytes{node="n1",namespace="batch",pod="job-1",container="main"}': 4 * _GIB,
 }
 
@@ -50,12 +59,19 @@ def test_online_use_and_stalls_of_each_node(start_prometheus: Callable[..., Any]
 
     async def read() -> dict[str, Sample]:
         async with aiohttp.ClientSession() as session:
-            source = Prometheus(session, server.url, lambda: {("batch", "job-1"): "n1"})
+            source = Prometheus(
+                session, server.url, lambda: {("batch", "job-1"): "n1", ("batch", "job-3"): "n3"}
+            )
             return dict(await source.read())
 
     found = asyncio.run(read())
-    assert found.keys() == {"n1", "n2"}
-    assert found["n1"].online.cores == pytest.approx(2.5, rel=0.05)
-    assert found["n1"].online.memory_bytes == 6 * _GIB
-    assert found["n1"].stalled_share == pytest.approx(0.25, rel=0.05)
-    assert (found["n2"].online.cores, found["n2"].stalled_share) == pytest.approx((1.0, 0.02), rel=0.05)
+    assert {name: use.online.cores for name, use in found.items()} == pytest.approx(
+        {"n1": 4.0 - 1.5 - 0.25, "n2": 1.0, "n3": 3.0 - 2.0}, rel=0.05
+    )
+    assert {name: use.online.memory_bytes / _GIB for name, use in found.items()} == {
+        "n1": 6,
+        "n2": 1,
+        "n3": 5,
+    }
+    stalled = {name: use.stalled_share for name, use in found.items()}
+    assert stalled == pytest.approx({"n1": 0.25, "n2": 0.02, "n3": 0.0}, rel=0.05)
