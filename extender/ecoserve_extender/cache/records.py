@@ -94,6 +94,8 @@ class BoundPod:
     """Seconds since the epoch; 0 while unknown."""
     leaving: bool = False
     """Whether it is being deleted."""
+    owned: bool = True
+    """Whether a controller makes it anew when it is gone."""
 
     @property
     def key(self) -> str:
@@ -152,6 +154,7 @@ def bound_pod(pod: Pod) -> BoundPod | None:
         labels=labels if offline else {},
         started=0.0 if started is None else started.timestamp(),
         leaving=pod.metadata.deletion_timestamp is not None,
+        owned=any(owner.controller for owner in owners),
     )
 
 

@@ -2,7 +2,8 @@
 
 Offline pods are placed up to the headroom; they are thinned out only once half of it is used, so that nothing placed a
 moment ago is taken away again by a small rise. Then enough go to restore the whole headroom, those first whose work so
-far is the least (cores × time), but only a part of a node's in one round: load that falls again spares the rest.
+far is the least (cores × time), but only a part of a node's in one round: load that falls again spares the rest. A pod that
+no controller makes anew would lose all its work for good: it goes last.
 Replicas that the plan put on a node's cores are the operator's to move.
 """
 
@@ -23,7 +24,7 @@ def giving_way(
     `online` is what online work uses now, `pods` are the node's offline pods that are not on their way out, `now` is in
     seconds since the epoch. More are returned than must go: budgets may hold some of them.
     """
-    running = sorted(pods, key=lambda pod: (_work(pod, now), pod.uid))
+    running = sorted(pods, key=lambda pod: (not pod.owned, _work(pod, now), pod.uid))
     taken = sum((pod.requests for pod in running), online)
     if not running or _within(taken, node.allocatable, 1 - thresholds.headroom_share / 2):
         return ()

@@ -80,6 +80,22 @@ def test_a_finished_pod_takes_nothing(phase):
     )
 
 
+@pytest.mark.parametrize(
+    ("owners", "owned", "keeps_node_on"),
+    [
+        ([], False, True),
+        ([{"kind": "Job", "controller": True}], True, True),
+        ([{"kind": "Workflow"}], False, True),
+        ([{"kind": "DaemonSet", "controller": True}], True, False),
+    ],
+)
+def test_an_owner_that_controls_makes_a_pod_anew_and_that_of_a_daemonset_holds_no_node(
+    owners, owned, keeps_node_on
+):
+    record = bound_pod(decoded(Pod, {"metadata": {"ownerReferences": owners}, "spec": {"nodeName": "n"}}))
+    assert (record.owned, record.keeps_node_on) == (owned, keeps_node_on)
+
+
 def test_a_node_offers_whole_units():
     node = {"metadata": {"name": "n"}, "status": {"allocatable": {"cpu": "1999999u", "nvidia.com/gpu": "8"}}}
     record = node_record(decoded(Node, node))
