@@ -20,7 +20,7 @@ BESIDE = told=$$(mktemp); $(MAKE) $(1) >$$told 2>&1 & other=$$!; \
 	trap 'kill $$other 2>/dev/null; rm -f $$told' EXIT; trap 'exit 130' INT TERM; \
 	$(MAKE) $(2); status=$$?; wait $$other || status=$$?; cat $$told; exit $$status
 
-.PHONY: help setup demo test checked clusters binaries lint unit integration e2e bench-planner bench-deferral check-capacity fit-performance bench-extender bench-operator accelerators-table manifests kind-demo clean
+.PHONY: help setup demo test checked clusters binaries lint unit integration e2e faults bench-planner bench-deferral check-capacity fit-performance bench-extender bench-operator accelerators-table manifests kind-demo clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ integration: binaries ## Tests against the real kube-apiserver, kube-scheduler, 
 
 e2e: binaries ## The operator and the extender on the development cluster
 	$(PYTEST) $(RERUNS) --dist loadfile --no-loadscope-reorder tests/e2e
+
+faults: binaries ## Outages at full length: fifty operators killed in the middle of changes, a minute without API server
+	ECOSERVE_KILLS=50 ECOSERVE_OUTAGE_SECONDS=60 $(BIN)/pytest tests/e2e/operator/test_outages.py
 
 bench-deferral: setup ## What waiting for a cleaner hour saves on real days (needs ECOSERVE_DATA)
 	$(BIN)/python benchmarks/deferral
