@@ -2,13 +2,12 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from math import inf
 
-from ecoserve.api.accounts import ForecastAccuracy
 from ecoserve.api.llmserving import Mode
 from ecoserve.catalog import Catalog
 from ecoserve_operator.acting.actor import Acted, Actor
@@ -33,7 +32,7 @@ from ecoserve_operator.side_by_side import side_by_side
 from ecoserve_operator.signals.grid import GridSignals, taken_zones
 from ecoserve_operator.signals.intensity import Reading
 from ecoserve_operator.signals.load.signals import LoadSignals
-from ecoserve_operator.watch.records import DeploymentRecord
+from ecoserve_operator.watch.records import DeploymentRecord, ServingRecord, ZoneRecord
 from ecoserve_operator.watch.world import World
 
 logger = logging.getLogger(__name__)
@@ -73,6 +72,7 @@ class Reconciler:
             name: item.body for (namespace, name), item in self.world.reported.items() if namespace is None
         }
         readings = self.signals.readings(zones, now, statuses)
+        records = list(self.world.servings.values())
         self._read_loads(now)
         view = self.deferral.ordered(self._view(readings, now), now)
         view = replace(view, snapshot=replace(view.snapshot, stays=self.actor.stays(view.snapshot)))
@@ -100,7 +100,10 @@ class Reconciler:
         allowance = Allowance(
             unfinished=phase == _APPLYING or not decision.explained, comparing=self.comparer.pending
         )
-        await self._report(decision, is_new, acted, readings, now, allowance)
+        told = self._unchanged(records)
+        await self._report(told, decision, is_new, acted, readings, now, allowance)
+        await self._report_zones(zones, readings)
+        self._show(decision, readings, now)
         if allowance.behind:
             self.world.nudges.give("statuses that wait")
         self.planner.note_carried_out()
@@ -154,8 +157,23 @@ class Reconciler:
             self.world.nudges.give(f"pool {gone} has gone")
         return gone is None
 
+    def _unchanged(self, records: Iterable[ServingRecord]) -> list[ServingRecord]:
+        """The servings that are as they were when the pass began.
+
+        Of a spec that has changed since, a status would say that it was planned and carried out (`observedGeneration`), and it
+        was not: whoever waits for that would go on too early. The change has asked for the next pass, which tells of it.
+        """
+        servings = self.world.servings
+        return [
+            now
+            for record in records
+            if (now := servings.get(record.key)) is not None
+            and (now.uid, now.generation) == (record.uid, record.generation)
+        ]
+
     async def _report(
         self,
+        records: Iterable[ServingRecord],
         decision: Decision,
         is_new: bool,
         acted: Mapping[str, Acted],
@@ -169,26 +187,20 @@ class Reconciler:
             if record.grid is not None and record.name in readings and readings[record.name].stale
             for zone in record.grid.spec.zones or (record.name,)
         }
-        running, ready = self._running(), {}
+        running = self._running()
         told = []
-        for record in self.reporter.longest_waiting(self.world.servings.values()):
+        for record in self.reporter.longest_waiting(records):
             name = record.full_name
-            result = acted.get(name)
-            if result is None:
-                continue  # it came up while others were acted on; its own nudge brings the next pass
-            choice, deployments = decision.choices.get(name), tuple(running.get(name, ()))
-            if mode_of(record) is Mode.ENFORCE:
-                ready[name] = sum(min(each.ready, each.replicas) for each in deployments)
-            loads = self.loads.latest.get(name, {})
+            choice, loads = decision.choices.get(name), self.loads.latest.get(name, {})
             facts = ServingFacts(
                 record=record,
                 choice=choice,
                 decision=decision,
                 fresh=carbon_data_verdict(choice, decision.snapshot, stale),
-                applied=result.applied,
+                applied=acted[name].applied,
                 load=load_verdicts(loads, now),
                 loads=loads,
-                deployments=deployments,
+                deployments=tuple(running[name]),
                 comparison=self.comparer.latest,
                 order=self.deferral.orders.get(name),
                 account=self.accounts.account(name),
@@ -197,22 +209,29 @@ class Reconciler:
         for outcome in await side_by_side(told):
             if is_new:
                 self.metrics.decisions.labels(outcome).inc()
+
+    async def _report_zones(self, zones: Iterable[ZoneRecord], readings: Mapping[str, Reading]) -> None:
+        """Tell of zones as they were when they were read: a spec that has changed since is read by the next pass."""
+        taken = taken_zones(zones)
+        for record in zones:
+            if record.name in readings:
+                reading = readings[record.name]
+                verdict = zone_verdict(reading, taken.get(record.name, ""))
+                await self.reporter.report_zone(record, reading, verdict, self.accuracy.of(record.name))
+
+    def _show(self, decision: Decision, readings: Mapping[str, Reading], now: datetime) -> None:
+        """Bring metrics up to date."""
+        running = self._running()
+        ready = {
+            record.full_name: sum(min(each.ready, each.replicas) for each in running[record.full_name])
+            for record in self.world.servings.values()
+            if mode_of(record) is Mode.ENFORCE
+        }
         forecasts = {name: self.accuracy.of(name) for name in readings}
-        await self._report_zones(readings, forecasts)
         orders = self.deferral.orders
         self.metrics.show(decision, readings, forecasts, orders, ready, self.accounts.rates)
         self.metrics.show_loads(self.loads.latest, now)
         self.metrics.show_statuses(self.world.reported, self.reporter.plan_status)
-
-    async def _report_zones(
-        self, readings: Mapping[str, Reading], forecasts: Mapping[str, tuple[ForecastAccuracy, ...]]
-    ) -> None:
-        taken = taken_zones(self.world.zones.values())
-        for record in list(self.world.zones.values()):
-            if record.name in readings:
-                verdict = zone_verdict(readings[record.name], taken.get(record.name, ""))
-                reading = readings[record.name]
-                await self.reporter.report_zone(record, reading, verdict, forecasts[record.name])
 
     def _count(self, decision: Decision, readings: Mapping[str, Reading], now: datetime) -> None:
         """Bring accounts and the accuracy of forecasts up to date."""
@@ -241,8 +260,8 @@ class Reconciler:
         step = self.settings.load_step_seconds
         next_load = now + timedelta(seconds=step - now.timestamp() % step)
         steps = [reading.next_step for reading in readings.values() if reading.next_step is not None]
-        order_ends = self.deferral.due()
-        steps += [moment for moment in (order_ends, decision.review_at) if moment is not None]
+        dues = (self.deferral.due(), self.loads.due(), decision.review_at)
+        steps += [moment for moment in dues if moment is not None]
         until = [self.clock.real_seconds_until(moment) for moment in (next_load, *steps)]
         waiting = self.actor.seconds_until_timeout()
         until += [] if waiting is None else [waiting]

@@ -173,7 +173,7 @@ class Actor:
         return Acted(
             applied=verdict,
             writes=len(done.applied) + len(done.deleted),
-            waits=bool(done.waiting) or partial,
+            waits=bool(done.waiting or done.rolling) or partial,
             desired=desired,
             budgets=build_budgets(
                 wanted,
@@ -225,7 +225,7 @@ class Actor:
         gone = {each.key for each in done.deleted}
         running = {**observed, **{each.key: each for each in done.applied}}
         left = {key: each for key, each in running.items() if key not in gone}
-        if done.waiting or partial:
+        if done.waiting or done.rolling or partial:
             self._waiting_since.setdefault(record.full_name, time.monotonic())
         return done, left, await self._router.route(serving, wanted, left, changing=bool(done.waiting))
 
@@ -246,6 +246,11 @@ class Actor:
         self, name: str, done: Done, deployments: int, others: list[str], dip_percent: float
     ) -> Verdict:
         """How far a serving's change is; `others` tell who else scales its Deployments."""
+        if not done.waiting and done.rolling:
+            return self._under_way(
+                name,
+                f"waiting for the latest template to be rolled out by Deployment {', '.join(done.rolling)}",
+            )
         if not done.waiting:
             placed = f"as planned; Deployments: {deployments}"
             if others:
@@ -258,6 +263,9 @@ class Actor:
             f"waiting for {', '.join(done.waiting)} to be ready; of what ran before stays what those that are ready "
             "can't carry"
         )
+        return self._under_way(name, awaited)
+
+    def _under_way(self, name: str, awaited: str) -> Verdict:
         if not self._waited_too_long(name):
             return _verdict("False", Reason.PROGRESSING, awaited)
         return _verdict(

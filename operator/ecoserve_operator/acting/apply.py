@@ -28,12 +28,13 @@ _HANDOVER = f"{FIELD_MANAGER}-handover"
 class Done:
     """What a pass over one serving has written and still waits for, and what it took back from other managers.
 
-    `lacking` and `giving` are the pools of `Steps`.
+    `rolling` are the Deployments some of whose pods are of an earlier template; `lacking` and `giving` are the pools of `Steps`.
     """
 
     applied: tuple[DeploymentRecord, ...]
     deleted: tuple[DeploymentRecord, ...]
     waiting: tuple[str, ...]
+    rolling: tuple[str, ...]
     lacking: frozenset[str]
     giving: frozenset[str]
     conflicts: tuple[str, ...]
@@ -72,10 +73,12 @@ async def carry_out(
         api.fence.give_way_to(record.token)
         await api.delete(DEPLOYMENT, record.name, record.namespace, record.uid)
         logger.info("Deployment %s/%s: deleted, no longer planned", record.namespace, record.name)
+    now = {**observed, **{each.key: each for each in applied}}
     return Done(
         applied=tuple(applied),
         deleted=steps.delete,
         waiting=steps.waiting,
+        rolling=tuple(each.key[1] for each in wanted if each.key in now and not now[each.key].rolled_out),
         lacking=steps.lacking,
         giving=steps.giving,
         conflicts=tuple(conflicts),

@@ -76,6 +76,8 @@ class DeploymentRecord:
     settled: bool
     """Whether the Deployment controller has seen its latest spec."""
     digest: str
+    rolled_out: bool = True
+    """Whether the Deployment controller has seen its latest spec, and no pod is of an earlier template."""
     role: str = "both"
     traffic_class: str = CLASS_ONLINE
     replica_requests_per_second: float | None = None
@@ -185,6 +187,7 @@ def deployment_record(body: Mapping[str, Any]) -> DeploymentRecord:
     labels = metadata.get("labels") or {}
     configuration = annotations.get(CONFIGURATION, "")
     owners = (owner for owner in metadata.get("ownerReferences") or () if owner.get("controller"))
+    settled = status.get("observedGeneration", 0) >= metadata.get("generation", 0)
     return DeploymentRecord(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -194,8 +197,9 @@ def deployment_record(body: Mapping[str, Any]) -> DeploymentRecord:
         configuration=configuration,
         replicas=body["spec"].get("replicas", 1),
         ready=status.get("readyReplicas", 0),
-        settled=status.get("observedGeneration", 0) >= metadata.get("generation", 0),
+        settled=settled,
         digest=annotations.get(DIGEST, ""),
+        rolled_out=settled and status.get("replicas", 0) <= status.get("updatedReplicas", 0),
         role=labels.get(ROLE, "both"),
         traffic_class=configuration.rpartition("/")[2] or CLASS_ONLINE,
         replica_requests_per_second=_number(annotations.get(CAPACITY)),

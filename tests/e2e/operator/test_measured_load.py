@@ -1,5 +1,6 @@
-"""Load measured by a real Prometheus: replicas follow it, and stay when it falls silent."""
+"""Load measured by a real Prometheus: replicas follow it, and stay when it falls silent or tells what can't be."""
 
+import math
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 pytestmark = pytest.mark.devcluster
 
 
-def test_replicas_follow_measured_load_and_stay_when_prometheus_is_gone(
+def test_replicas_follow_measured_load_and_stay_when_it_cannot_be_and_when_prometheus_is_gone(
     world: Any, operator: Any, prometheus: Any, vllm: Any
 ) -> None:
     measured = {
@@ -27,6 +28,9 @@ def test_replicas_follow_measured_load_and_stay_when_prometheus_is_gone(
         except AssertionError:
             print(world.get("llmserving", "chat")["status"], operator.tail(60))
             raise
+
+    def why() -> str:
+        return str(world.condition("chat", "LoadDataFresh")["message"])
 
     def generations() -> dict[str, int]:
         return {item["metadata"]["name"]: item["metadata"]["generation"] for item in world.get("deployments")}
@@ -51,11 +55,16 @@ def test_replicas_follow_measured_load_and_stay_when_prometheus_is_gone(
     )
     ready()
 
-    prometheus.stop()
+    vllm.queue(-5)
     world.eventually(world.has_condition("chat", "LoadDataFresh", "False", "HeldAtLastValue"), seconds=90)
-    assert "no answer" in world.condition("chat", "LoadDataFresh")["message"]
+    assert "waiting requests are -5.0, which can't be" in why()
     ready()
     held, running = generations(), replicas()
+    vllm.queue(math.nan)
+    world.eventually(lambda: "nothing is measured" in why())
+    prometheus.stop()
+    world.eventually(lambda: "no answer" in why())
+    assert (replicas(), generations()) == (running, held)
 
     operator.kill()
     operator.restart()
@@ -71,7 +80,7 @@ def test_replicas_follow_measured_load_and_stay_when_prometheus_is_gone(
 def test_offline_replicas_follow_the_depth_of_a_queue(
     world: Any, operator: Any, prometheus: Any, vllm: Any
 ) -> None:
-    """The rate stays what it is throughout: it is the queue alone that asks for more."""
+    """It is the queue alone that asks for more; where then nothing comes or ends while all of it waits, that is no load."""
     queue = "sum(vllm:num_requests_waiting)"
     measured = {
         "url": prometheus.url,
@@ -111,4 +120,10 @@ def test_offline_replicas_follow_the_depth_of_a_queue(
         raise
     world.eventually(world.has_condition("batch", "Ready", "True"), seconds=90)
     assert world.condition("batch", "Feasible")["status"] == "True"
+
+    vllm.play("azure-conversation-2023", requests_per_second=0.0)  # while all of the queue waits
+    world.eventually(world.has_condition("batch", "LoadDataFresh", "False", "HeldAtLastValue"), seconds=90)
+    assert "something stands still" in world.condition("batch", "LoadDataFresh")["message"]
+    world.eventually(world.has_condition("batch", "Ready", "True"), seconds=90)
+    assert sum(running().values()) > 0
     assert operator.running

@@ -99,6 +99,8 @@ def test_a_deleted_node_is_survived(world: Any) -> None:
     try:
         world.eventually(lambda: world.replicas_by_zone("chat").get("east", 0) >= 1)
         placed(world, "chat")
+        why = "pool g6-48xlarge.west.2024-02-01 is gone"
+        world.eventually(lambda: why in world.get("llmserving", "chat")["status"]["lastChange"]["message"])
     finally:
         world.apply({**node, "metadata": {k: node["metadata"][k] for k in ("name", "labels", "annotations")}})
         world.eventually(lambda: world.node("west", "g6.48xlarge"))
@@ -132,6 +134,25 @@ def test_one_servings_trouble_is_not_anothers(world: Any) -> None:
     assert "${tensorParallelSize}" in world.condition("untold", "Applied")["message"]
     placed(world, "good")
     assert {d["metadata"]["labels"]["ecoserve.dev/serving"] for d in world.get("deployments")} == {"good"}
+
+
+def test_who_waits_for_a_changed_spec_to_be_applied_waits_until_it_is(world: Any) -> None:
+    """For replicas, and for a template, of which no pod is ready while as many of the one before are."""
+    world.serve("chat")
+    placed(world, "chat")
+    load = {"requestsPerSecond": 6.5, "inputTokens": 1000, "outputTokens": 130}
+    online = {"slo": {"ttft": "2s", "tpot": "120ms"}, "load": load}
+    for image in ("vllm", "vllm:2"):
+        engine = {"name": "engine", "image": image, "args": ["${model} ${tensorParallelSize}"]}
+        world.serve("chat", online=online, template={"spec": {"containers": [engine]}})
+        world.cluster.kubectl(
+            *("wait", "--for=condition=Applied", "llmserving/chat", "-n", world.namespace, "--timeout=60s")
+        )
+        (deployment,) = world.get("deployments")
+        status = deployment["status"]
+        assert status["observedGeneration"] == deployment["metadata"]["generation"]
+        assert status["readyReplicas"] == status["updatedReplicas"] == status["replicas"] == 3
+        assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == image
 
 
 def test_recommend_reports_only(world: Any) -> None:

@@ -1,7 +1,7 @@
 """Acting on servings: what modes and templates allow, refusals, and waiting that takes too long."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from ecoserve.performance import Role
@@ -12,7 +12,7 @@ from ecoserve_operator.kube import ApiRefusedError, Kind
 from ecoserve_operator.planning.decision import Choice, Taken
 from ecoserve_operator.reporting.metrics import Metrics
 from ecoserve_operator.settings import Settings
-from ecoserve_operator.watch.records import serving_record
+from ecoserve_operator.watch.records import deployment_record, serving_record
 from ecoserve_operator.watch.world import Nudges, World
 
 ARGS = ["${model} ${tensorParallelSize}"]
@@ -27,6 +27,7 @@ class _Api:
         self._status = {"readyReplicas": ready, "observedGeneration": 1}
         self.applied: list[str] = []
         self.kinds: list[str] = []
+        self.written: dict[str, Any] = {}
 
     async def apply(self, kind: Kind, manifest: Mapping[str, Any], *, force: bool = True) -> dict[str, Any]:
         self.kinds.append(kind.plural)
@@ -40,7 +41,8 @@ class _Api:
             raise ApiRefusedError(422, "image is required")
         self.applied.append(manifest["metadata"]["name"])
         metadata = {**manifest["metadata"], "uid": "d", "generation": 1}
-        return {**manifest, "metadata": metadata, "status": self._status}
+        self.written = {**manifest, "metadata": metadata, "status": self._status}
+        return self.written
 
 
 def placement(serving: str) -> Placement:
@@ -64,32 +66,39 @@ def placement(serving: str) -> Placement:
     )
 
 
+def scene(
+    *servings: tuple[str, str, list[str], Taken], api: _Api, timeout_seconds: float = 60.0
+) -> tuple[World, Callable[[], Awaitable[Mapping[str, Acted]]]]:
+    """The world with servings given as (name, mode, arguments of the engine, what they get), and a pass over it."""
+    world = World(nudges=Nudges(0.0))
+    choices = {}
+    for name, mode, args, taken in servings:
+        body = {
+            "metadata": {"name": name, "namespace": "n", "uid": name, "generation": 1},
+            "spec": {
+                "model": {"name": "m"},
+                "offline": {"load": {"requestsPerSecond": 1, "lengths": "azure-code-2023"}},
+                "policy": {"mode": mode},
+                "template": {"spec": {"containers": [{"name": "e", "image": "x", "args": args}]}},
+            },
+        }
+        world.put(world.servings, ("n", name), serving_record(body), "")
+        choices[f"n/{name}"] = Choice(serving=f"n/{name}", taken=taken, placements=(placement(name),))
+    settings = Settings(progress_timeout_seconds=timeout_seconds)
+    actor = Actor(api, world, Metrics(), settings)  # type: ignore[arg-type]  # a fake of one method
+    return world, lambda: actor.act(choices, {"p": (("zone", "west"),)})
+
+
 def play(
     *servings: tuple[str, str, list[str], Taken], api: _Api, timeout_seconds: float = 60.0, passes: int = 1
 ) -> Mapping[str, Acted]:
-    """Act on servings given as (name, mode, arguments of the engine, what they get); the last pass's result."""
-
-    settings = Settings(progress_timeout_seconds=timeout_seconds)
+    """Act on servings; the last pass's result."""
 
     async def run() -> Mapping[str, Acted]:
-        world = World(nudges=Nudges(0.0))
-        choices = {}
-        for name, mode, args, taken in servings:
-            body = {
-                "metadata": {"name": name, "namespace": "n", "uid": name, "generation": 1},
-                "spec": {
-                    "model": {"name": "m"},
-                    "offline": {"load": {"requestsPerSecond": 1, "lengths": "azure-code-2023"}},
-                    "policy": {"mode": mode},
-                    "template": {"spec": {"containers": [{"name": "e", "image": "x", "args": args}]}},
-                },
-            }
-            world.put(world.servings, ("n", name), serving_record(body), "")
-            choices[f"n/{name}"] = Choice(serving=f"n/{name}", taken=taken, placements=(placement(name),))
-        actor = Actor(api, world, Metrics(), settings)  # type: ignore[arg-type]  # a fake of one method
+        _, act = scene(*servings, api=api, timeout_seconds=timeout_seconds)
         acted: Mapping[str, Acted] = {}
         for _ in range(passes):
-            acted = await actor.act(choices, {"p": (("zone", "west"),)})
+            acted = await act()
             await asyncio.sleep(0.02)
         return acted
 
@@ -130,6 +139,27 @@ def test_waiting_that_takes_too_long_says_what_is_awaited() -> None:
     applied = acted["n/good"].applied
     assert (applied.status, applied.reason) == ("False", "ProgressTimeout")
     assert "2 of 2 replicas of Deployment good-p-both-tp1" in applied.message
+
+
+def test_a_changed_template_is_applied_once_no_pod_is_of_the_one_before() -> None:
+    """Old pods are as ready as before, and stay so where the new ones never get ready."""
+
+    async def run() -> list[tuple[str, str]]:
+        api, told = _Api(ready=2), []
+        world, act = scene(("good", "Enforce", ARGS, Taken.PLAN), api=api)
+        await act()
+        (key,) = world.deployments
+        for observed, pods, updated in ((0, 2, 2), (1, 3, 1), (1, 3, 2), (1, 2, 2)):
+            status = {"observedGeneration": observed, "replicas": pods, "updatedReplicas": updated}
+            world.deployments[key] = deployment_record(
+                {**api.written, "status": {**status, "readyReplicas": 2}}
+            )
+            applied = (await act())["n/good"].applied
+            told.append((applied.status, applied.reason))
+        return told
+
+    awaited = ("False", "Progressing")
+    assert asyncio.run(run()) == [awaited, awaited, awaited, ("True", "Placed")]
 
 
 def test_the_deployments_of_all_come_before_anybodys_budgets() -> None:

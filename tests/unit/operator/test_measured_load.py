@@ -278,6 +278,18 @@ def test_conditions_tell_where_load_comes_from() -> None:
     assert "of 2026-06-15 12:00Z: no answer" in message
 
 
+def test_a_source_that_fails_is_looked_at_again_when_its_load_is_too_old() -> None:
+    play = Play(serving(MEASURED))
+    play.tell(answer(10.0))
+    assert play.signals.due() is None
+    play.tell(None)
+    due = play.signals.due()
+    assert due == NOW + timedelta(minutes=5)
+    play.read(due)
+    assert condition(play, "LoadDataFresh", due)[1] == "HeldAtLastValue"
+    assert play.signals.due() is None
+
+
 def test_conditions_tell_of_drift_and_of_other_lengths() -> None:
     play = Play(serving(MEASURED))
     hours = weeks(2)

@@ -6,7 +6,7 @@ a stream that was never measured takes the rate of its spec or, without one, wai
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from ecoserve.api.load import Load, LoadStatus
@@ -36,6 +36,7 @@ class LoadReading:
 
     `observed_at` is when it was last measured; `measured_per_second` what was measured; `waiting` are requests in its queue.
     `hours` are those that `history` was made of; `lengths` are those that `load` was last made with, `shifted_at` when they took the place of others.
+    `held_from` is when it will be held, where its source fails by now.
     """
 
     freshness: LoadFreshness
@@ -48,6 +49,7 @@ class LoadReading:
     shifted_at: datetime | None = None
     hours: Mapping[datetime, float] = field(default_factory=dict)
     history: LoadHistory | None = None
+    held_from: datetime | None = None
 
     @property
     def stale(self) -> bool:
@@ -83,8 +85,9 @@ def read_load(
     answer = known.answer
     if question is None or answer is None:
         return _unmeasured(load, known, last)
-    longest = max(3 * question.interval_seconds, question.window_seconds)
-    if known.problem and (now - answer.told_at).total_seconds() > longest:
+    longest = timedelta(seconds=max(3 * question.interval_seconds, question.window_seconds))
+    held_from = answer.told_at + longest if known.problem else None
+    if held_from is not None and now >= held_from:
         return _held(load, known.problem, last)
     known_hours = last is not None and last.hours is answer.hours
     history = last.history if last is not None and known_hours else load_history(answer.hours)
@@ -113,6 +116,7 @@ def read_load(
         shifted_at=shifted_at,
         hours=answer.hours,
         history=history,
+        held_from=held_from,
     )
 
 

@@ -77,6 +77,11 @@ class LoadSignals:
         self._last = {(name, kind): reading for name, by in found.items() for kind, reading in by.items()}
         self.latest = found
 
+    def due(self) -> datetime | None:
+        """When the first of the readings made last will be held, as its source fails; None where none does."""
+        moments = (reading.held_from for by_class in self.latest.values() for reading in by_class.values())
+        return min((moment for moment in moments if moment is not None), default=None)
+
     def _question(self, record: ServingRecord, load: Load) -> tuple[LoadQuestion | None, str]:
         serving, measured = record.serving, load.prometheus
         if serving is None or measured is None:

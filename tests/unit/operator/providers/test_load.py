@@ -299,3 +299,5 @@ def test_one_failure_between_answers_is_no_staleness() -> None:
     found = read("no answer", answer=recent)
     assert found.freshness is LoadFreshness.MEASURED
     assert "no newer answer: no answer" in found.message
+    assert found.held_from == recent.told_at + timedelta(seconds=300), "it is looked at again then"
+    assert read(answer=recent).held_from is None
