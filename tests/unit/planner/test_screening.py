@@ -88,9 +88,8 @@ def test_what_is_remembered_of_a_serving_is_not_taken_for_what_it_has_become(sna
             snapshot, pools=(replace(first, node_resources=replace(first.node_resources, gpu=1.0)), *rest)
         )
     )
-    before = build_problem(snapshot)
     for each in changed:
-        remembering = build_problem(each)
+        before, remembering = build_problem(snapshot), build_problem(each)
         assert remembering != before
         kinds._remembered.cache_clear()
         assert remembering == build_problem(each)
