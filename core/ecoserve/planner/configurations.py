@@ -56,6 +56,8 @@ class Configuration:
     @property
     def held_as(self) -> str:
         """Its name in placements and among what is held, the same on whole nodes and on what is left of others."""
+        if self.pool.part_of is None:
+            return self.name
         return self.name.replace(f"/{self.pool.name}/", f"/{self.pool.whole.name}/")
 
     @property

@@ -42,23 +42,22 @@ class Kinds:
         self.held_as = [item.held_as for item, _ in asked]
         self.idle_watts = np.array([item.loaded_idle_watts for item, _ in asked])
         self.parts = np.array([_part_of_node(item) for item, _ in asked])
-        roles = np.array([item.engine.role.value for item, _ in asked])
-        self.by_role = [np.flatnonzero(roles == role) for role in sorted(set(roles.tolist()))]
+        self.roles = np.array([item.engine.role.value for item, _ in asked])
         self._places = {name: place for place, name in enumerate(slices)}
         empty = np.zeros((2, 3, len(asked), len(slices)))
         empty[:, 0] = np.inf
         self._figures = empty
-        self._found: tuple[list[Outcomes | None], ...] = ([None] * len(asked), [None] * len(asked))
+        self._options = np.full((2, len(asked), len(slices)), None, np.object_)
+        self._known = np.zeros((2, len(asked)), np.bool_)
         self._last: tuple[bytes, Offered] | None = None
 
     def unsearched(self, rows: Sequence[int]) -> list[Asked]:
         """Return of some kinds those that were not searched yet."""
-        return [self.asked[row] for row in rows if self._found[True][row] is None]
+        return [self.asked[row] for row in rows if not self._known[1, row]]
 
     def figures(self, rows: Sequence[int], *, searched: bool) -> Vector:
         """Return seconds of a replica (infinite where refused), joules and latencies of a request, by kind and slice."""
-        for row in rows:
-            self._outcomes(row, searched)
+        self._find(rows, searched=searched)
         chosen: Vector = self._figures[int(searched)][:, rows]
         return chosen
 
@@ -66,39 +65,49 @@ class Kinds:
         """Return what is offered to each slice, where some kinds were searched and the others estimated."""
         key = searched.tobytes()
         if self._last is None or self._last[0] != key:
-            self._last = key, self._offered(searched.tolist())
+            self._last = key, self._offered(searched)
         return self._last[1]
 
-    def _offered(self, searched: list[bool]) -> Offered:
-        options: dict[str, list[OptionSpec]] = {name: [] for name in self.slices}
-        refused: dict[str, list[Rejection]] = {name: [] for name in self.slices}
-        for row, was_searched in enumerate(searched):
-            lengths = self.asked[row][1]
-            for (name, *_), found in zip(lengths, self._outcomes(row, was_searched), strict=True):
-                if isinstance(found, OptionSpec):
-                    options[name].append(found)
-                else:
-                    refused[name].append(found)
-        made = []
-        for name in self.slices:
-            phases = {option.phase for option in options[name]}
-            whole = "both" in phases or {"prefill", "decode"} <= phases
-            made.append((tuple(options[name]) if whole else (), tuple(refused[name])))
-        return tuple(made)
+    def _offered(self, searched: Flags) -> Offered:
+        for level, rows in enumerate((np.flatnonzero(~searched), np.flatnonzero(searched))):
+            self._find(rows.tolist(), searched=bool(level))
+        levels, rows = searched.astype(np.int64), np.arange(len(searched))
+        options = self._options[levels, rows]
+        usable = np.isfinite(self._figures[levels, 0, rows])
+        phases = [usable[rows].any(axis=0) for rows in (self.roles == role.value for role in Role)]
+        whole = phases[0] | (phases[1] & phases[2])
+        return tuple(
+            (tuple(options[usable[:, place], place]), ())
+            if whole[place]
+            else ((), self._refused(name, searched.tolist()))
+            for place, name in enumerate(self.slices)
+        )
 
-    def _outcomes(self, row: int, searched: bool) -> Outcomes:
-        known = self._found[searched][row]
-        if known is None:
+    def _refused(self, name: str, searched: list[bool]) -> tuple[Rejection, ...]:
+        """Return why kinds can't serve a slice; those that could do half of it have nothing to tell."""
+        found = (
+            outcomes(item, [length for length in lengths if length[0] == name], searched=was_searched)
+            for (item, lengths), was_searched in zip(self.asked, searched, strict=True)
+        )
+        return tuple(each for some in found for each in some if isinstance(each, Rejection))
+
+    def _find(self, rows: Iterable[int], *, searched: bool) -> None:
+        """Ask the performance model about some kinds, where it has not been asked yet."""
+        level = int(searched)
+        for row in rows:
+            if self._known[level, row]:
+                continue
             item, lengths = self.asked[row]
-            known = self._found[searched][row] = outcomes(item, lengths, searched=searched)
-            for (name, *_), found in zip(lengths, known, strict=True):
+            for (name, *_), found in zip(lengths, outcomes(item, lengths, searched=searched), strict=True):
                 if isinstance(found, OptionSpec):
-                    self._figures[int(searched), :, row, self._places[name]] = (
+                    place = self._places[name]
+                    self._options[level, row, place] = found
+                    self._figures[level, :, row, place] = (
                         1.0 / found.max_rate,
                         found.energy_per_request_joules,
                         found.latency_seconds,
                     )
-        return known
+            self._known[level, row] = True
 
 
 def kinds_of(

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ecoserve.planner.formulation import Formulation
-from ecoserve.planner.instance import BindingResult, MarginalsResult, PoolSpec
+from ecoserve.planner.instance import BindingResult, MarginalsResult
 from ecoserve.planner.mathopt_backend import Solution
 from ecoserve.planner.merging import Merged
 from ecoserve.planner.offers import DECODE
@@ -39,9 +39,7 @@ def marginals(
     costs = program.reduced_costs(objective, duals[: len(program.row_lower)])
     at_bound = point >= program.upper * (1 - 1e-7)
     held_down = np.where(at_bound, np.maximum(0.0, -costs), 0.0)  # what a higher upper bound would save
-    nodes = {
-        pool.name: _node_value(formulation, held_down, pool) for pool in formulation.spec.pools if pool.nodes
-    }
+    nodes = _node_values(formulation, held_down)
     return MarginalsResult(
         slices=_slices(merged, formulation, objective, point, replicas),
         replicas=replicas,
@@ -70,15 +68,18 @@ def _slices(
     }
 
 
-def _node_value(formulation: Formulation, held_down: Vector, pool: PoolSpec) -> float:
-    value = float(held_down[formulation.nodes[pool.name]])
-    for item in formulation.spec.configurations:
-        if item.pool == pool.name and item.name in formulation.replicas:
-            whole = replicas_per_node(item.resources.amounts(), pool.node.resources.amounts())
-            column = formulation.replicas[item.name]
-            if formulation.program.upper[column] == whole * pool.nodes:
-                value += whole * float(held_down[column])
-    return value
+def _node_values(formulation: Formulation, held_down: Vector) -> dict[str, float]:
+    """Return what one more node of each pool would save, itself and by the replicas that it has room for."""
+    pools = {pool.name: pool for pool in formulation.spec.pools if pool.nodes}
+    values = {name: float(held_down[formulation.nodes[name]]) for name in pools}
+    columns = formulation.replica_columns
+    for place in np.flatnonzero((columns >= 0) & (held_down[columns] > 0)).tolist():
+        item, column = formulation.spec.configurations[place], int(columns[place])
+        pool = pools[item.pool]
+        whole = replicas_per_node(item.resources.amounts(), pool.node.resources.amounts())
+        if formulation.program.upper[column] == whole * pool.nodes:
+            values[pool.name] += whole * float(held_down[column])
+    return values
 
 
 def _binding(

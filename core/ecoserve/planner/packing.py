@@ -8,12 +8,14 @@ of one size are one kind, whosever they are: hundreds of servings come in a few 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from math import ceil
 
 Amounts = tuple[float, ...]
 _TOLERANCE = 1e-9
 _SEARCH_STEPS = 5_000
+_REMEMBERED = 10_000
+"""Sizes of replicas on sizes of nodes: a program of ten thousand configurations has some hundreds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,13 @@ class Packing:
         return len(self.contents)
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def fits(amounts: Amounts, capacity: Amounts) -> bool:
     """Tell whether one replica fits on an empty node."""
     return all(need <= have * (1 + _TOLERANCE) for need, have in zip(amounts, capacity, strict=True))
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def replicas_per_node(amounts: Amounts, capacity: Amounts) -> float:
     """Return how many equal replicas fit on an empty node (infinity where they take nothing)."""
     return min(

@@ -91,7 +91,8 @@ class Priced:
             ],
             np.bool_,
         )
-        for rows in kinds.by_role:
+        for role in np.unique(kinds.roles):
+            rows = np.flatnonzero(kinds.roles == role)
             wanted[rows] |= _near_the_least(self._loads[rows], self._spent[rows], self._replicas[rows])
         return list(np.flatnonzero(wanted & ~self.searched).tolist())
 

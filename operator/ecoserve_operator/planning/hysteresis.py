@@ -64,9 +64,12 @@ def own_gains(held: Plan, best: Plan, snapshot: Snapshot) -> dict[str, float]:
     It must where replicas of its can't be any more, or serve less than the best plan does.
     """
     gains = {}
+    running: dict[str, dict[str, int]] = {}
+    for key, count in snapshot.held.items():
+        running.setdefault("/".join(key.split("/", 2)[:2]), {})[key] = count
     for serving in snapshot.servings:
         name, before, after = serving.name, _replicas(held, serving.name), _replicas(best, serving.name)
-        mine = {key: count for key, count in snapshot.held.items() if key.startswith(f"{name}/")}
+        mine = running.get(name, {})
         if after == mine:
             continue
         short = _unserved(held, name) > _unserved(best, name) + _NOTHING_PER_SECOND
