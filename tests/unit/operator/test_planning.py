@@ -2,81 +2,39 @@
 
 import asyncio
 import itertools
-import json
-import lzma
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ecoserve.api import GridZone
-from ecoserve.api.manifests import parse_serving
 from ecoserve.carbon import MarginalIntensity
-from ecoserve.catalog import load_catalog
 from ecoserve.errors import InvalidInputError
-from ecoserve.fleet.assemble import ZoneReading, assemble_snapshot, serving_demand, with_intensity
-from ecoserve.fleet.nodes import NodeFacts, Resources
+from ecoserve.fleet.assemble import with_intensity
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.performance import count_capacities
 from ecoserve.planner import learning
 from ecoserve.planner.learning import Learner
 from ecoserve.planner.plan import Plan, make_plan
 from ecoserve.workload.lengths import single_length
-from ecoserve_operator.planning.calls import compare_objectives, learn_capacities, new_capacities
+from ecoserve_operator.planning.calls import (
+    compare_objectives,
+    learn_capacities,
+    new_capacities,
+)
 from ecoserve_operator.planning.capacities import Capacities
 from ecoserve_operator.planning.decision import Choice, Taken, choose, hold, missing_pool
 from ecoserve_operator.planning.emission import emissions
-from ecoserve_operator.planning.planner import Decision, Planner
 from ecoserve_operator.planning.process import PlannerProcess
 from ecoserve_operator.planning.session import PlanningSession, Route, same_replicas
-from ecoserve_operator.planning.snapshot import View, same_question
+from ecoserve_operator.planning.snapshot import same_question
 from ecoserve_operator.settings import Settings
 from ecoserve_operator.watch.records import DeploymentRecord
+from unit.operator.asked import snapshot
 
-NOW = datetime(2024, 7, 1, 12, tzinfo=UTC)
 LIMITS = Settings().hysteresis
 HOUR = timedelta(hours=1)
 FROZEN = replace(LIMITS, fraction=10.0, at_once_fraction=10.0)
 EAGER = replace(LIMITS, fraction=0.0, at_once_fraction=0.0)
-
-
-def node(name: str, zone: str) -> NodeFacts:
-    labels = {"node.kubernetes.io/instance-type": "g6.48xlarge", "topology.kubernetes.io/zone": zone}
-    return NodeFacts(name=name, labels=labels, allocatable=Resources(gpu=8, cpu=190, memory_gib=700))
-
-
-def snapshot(ttft: str = "2s", zones: tuple[str, ...] = ("east", "west"), **grams: float) -> Snapshot:
-    serving = parse_serving(
-        {
-            "metadata": {"name": "chat", "namespace": "n"},
-            "spec": {
-                "model": {"name": "meta-llama/Llama-3.1-8B-Instruct"},
-                "online": {
-                    "slo": {"ttft": ttft, "tpot": "100ms"},
-                    "load": {"requestsPerSecond": 1, "inputTokens": 512, "outputTokens": 128},
-                },
-                "policy": {"mode": "Recommend"},
-            },
-        }
-    )
-    readings = [
-        ZoneReading(
-            grid=GridZone.model_validate(
-                {"metadata": {"name": zone}, "spec": {"intensity": {"gramsPerKilowattHour": 1}}}
-            ),
-            grams_per_kwh=grams.get(zone, 300.0),
-        )
-        for zone in zones
-    ]
-    return assemble_snapshot(
-        [serving_demand(serving, load_catalog(), NOW)],
-        [node(f"n-{zone}", zone) for zone in zones],
-        readings,
-        [],
-        load_catalog(),
-        NOW,
-    )
 
 
 def held_by(plan: Plan) -> dict[str, int]:
@@ -229,80 +187,6 @@ def test_emissions_are_those_of_the_plan_at_its_intensity_and_follow_it_to_anoth
     assert found.grams_per_hour(doubled) == pytest.approx(
         2 * plan.operational_grams_per_hour + plan.embodied_grams_per_hour
     )
-
-
-def test_a_decision_is_a_new_one_until_a_pass_over_it_has_ended_well() -> None:
-    """A pass that the API server interrupts is made again; what it was to tell and to ask for must not be lost."""
-
-    async def run() -> list[bool]:
-        planner, view, new = a_planner(), View(snapshot=snapshot(), refused={}), []
-        for carried_out in (False, True, False):
-            new.append((await planner.decide(view, {}))[1])
-            if carried_out:
-                planner.note_carried_out()
-        await planner.close()
-        return new
-
-    assert asyncio.run(run()) == [True, True, False]
-
-
-def a_planner(done: Callable[[], None] = lambda: None) -> Planner:
-    return Planner(Settings(), Capacities(), done)
-
-
-@pytest.mark.parametrize("dies", [False, True])
-def test_a_decision_gets_its_reasons_once_and_goes_without_where_its_process_has_died(*, dies: bool) -> None:
-    async def run() -> tuple[Decision, Decision]:
-        done = asyncio.Event()
-        planner, view = a_planner(done.set), View(snapshot=snapshot(), refused={})
-        decided, _ = await planner.decide(view, {})
-        if dies:
-            await planner.close()
-        follows = asyncio.create_task(planner.run())
-        planner.follow_up()
-        await done.wait()
-        follows.cancel()
-        again, _ = await planner.decide(view, {})
-        await planner.close()
-        return decided, again
-
-    decided, again = asyncio.run(run())
-    (before,), (after,) = (each.choices["n/chat"].placements for each in (decided, again))
-    assert (decided.explained, again.explained, before.reason) == (False, True, "")
-    assert bool(after.reason) is not dies
-    assert replace(after, reason="") == before
-
-
-def test_reasons_that_take_long_hold_up_nothing_and_are_those_of_the_last_decision() -> None:
-    """The instances, too: whatever a process was asked before it was asked anew belongs to nobody."""
-
-    async def run() -> tuple[bool, Decision, str]:
-        done = asyncio.Event()
-        planner, view = a_planner(done.set), View(snapshot=snapshot(), refused={})
-        first, _ = await planner.decide(view, {})
-        follows = asyncio.create_task(planner.run())
-        planner.follow_up()
-        await asyncio.sleep(0)  # it is being asked for reasons
-        meanwhile, _ = await planner.decide(view, {})
-        at_once = meanwhile is first
-        dirtier = View(snapshot=replace(snapshot(west=5.0), taken_at=snapshot().taken_at + HOUR), refused={})
-        await planner.decide(dirtier, {})
-        done.clear()
-        planner.follow_up()
-        while planner.exported is None:
-            await done.wait()
-            done.clear()
-        exported = json.loads(lzma.decompress(planner.exported.files["carbon.json.xz"]))
-        last, _ = await planner.decide(dirtier, {})
-        follows.cancel()
-        await planner.close()
-        return at_once, last, exported["metadata"]["name"]
-
-    at_once, last, exported = asyncio.run(run())
-    assert at_once
-    assert last.explained
-    assert all(item.reason for choice in last.choices.values() for item in choice.placements)
-    assert f"{last.snapshot.taken_at:%Y%m%dT%H%M%SZ}" in exported
 
 
 def test_what_one_process_found_about_replicas_is_known_to_the_next() -> None:
