@@ -12,7 +12,7 @@ import numpy as np
 
 from ecoserve.planner.bounds import offer_costs, offer_zones, replica_costs
 from ecoserve.planner.formulation import Formulation
-from ecoserve.planner.mathopt_backend import solve_linear
+from ecoserve.planner.mathopt_backend import LinearSession
 from ecoserve.planner.offers import BOTH, PHASES
 from ecoserve.planner.program import Flags, Indices, Program, Vector, distinct
 
@@ -27,7 +27,8 @@ def promising_offers(formulation: Formulation, program: Program, objective: Vect
     clusters = _clusters(formulation)
     open_program, priced = _with_penalties(formulation, program, objective, clusters)
     coarse, places = _coarse(formulation, open_program, clusters)
-    solution = solve_linear(coarse, _sum(places, priced, coarse.columns))
+    prices = _sum(places, priced, coarse.columns)
+    solution = LinearSession(coarse, prices, np.flatnonzero(coarse.open)).solve(dual=True)
     worth = replica_costs(formulation, objective).copy()
     used = np.zeros(len(offered), np.bool_)
     if solution.point is not None and solution.duals is not None:
