@@ -63,8 +63,10 @@ class Asked:
         """Return the chosen ones."""
         if chosen.all():
             return self
-        new_places = np.cumsum(chosen) - 1
-        strangers = {int(new_places[at]): name for at, name in self.strangers.items() if chosen[at]}
+        strangers: dict[int, str] = {}
+        if self.strangers:
+            new_places = np.cumsum(chosen) - 1
+            strangers = {int(new_places[at]): name for at, name in self.strangers.items() if chosen[at]}
         return Asked(self.rows[chosen], self.names_by_row, strangers)
 
 
@@ -113,9 +115,13 @@ class NodeNames:
 
         Shorter names have spaces behind them, which JSON allows.
         """
-        around = (np.broadcast_to(text, (len(rows), text.shape[-1])) for text in (before, after))
-        start, end = around
-        return np.concatenate([start, self._quoted.take(rows, axis=0), end], axis=1).tobytes()
+        start = before.shape[-1]
+        end = start + self._quoted.shape[1]
+        lines = np.empty((len(rows), end + after.shape[-1]), np.uint8)
+        lines[:, :start] = before
+        lines[:, start:end] = self._quoted.take(rows, axis=0)
+        lines[:, end:] = after
+        return lines.tobytes()
 
     def _cut(self, text: bytes) -> NDArray[np.uint64] | None:
         """Return the words of each name, filled up with zeros; None where this is no array of names with nothing in between."""
@@ -126,7 +132,7 @@ class NodeNames:
             return None
         starts = quotes[::2] + 1
         lengths = quotes[1::2] - quotes[::2] - 1
-        dense = quotes[-1] == len(text) - 2 and (quotes[2::2] - quotes[1:-1:2] == 2).all()
+        dense = lengths.sum() + len('","') * len(starts) + 1 == len(text)  # a comma between two, and nothing else
         if not (dense and lengths.min() > 0 and lengths.max() <= self._width):
             return None
         filled = text + bytes(self._width)

@@ -101,8 +101,9 @@ class NodeTable:
 
     def reserve(self, rows: Rows, amounts: Requests, sign: int) -> None:
         """Count or no longer count what a pod may come to take of any of these nodes."""
-        for reserved, amount in zip(self.columns["reserved"].T, amounts.amounts, strict=True):
-            reserved[rows] += sign * amount
+        for reserved, amount in zip(self.columns["reserved"].T, amounts.amounts.tolist(), strict=True):
+            if amount:  # an online pod reserves nothing, and is most of what is asked about
+                reserved[rows] += sign * amount
         for name in tuple(self._gone):
             self.drop_if_unused(name)
 

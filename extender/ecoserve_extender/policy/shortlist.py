@@ -29,8 +29,8 @@ def shortlist(ranks: NDArray[np.intp], woken: int | None, uid: str) -> NDArray[n
     last = np.partition(ranks, MOST - 1)[MOST - 1]
     listed: NDArray[np.bool_] = ranks < last
     equal = np.flatnonzero(ranks == last)
-    row = np.roll(equal, -(crc32(uid.encode()) % len(equal)))
-    listed[row[: MOST - np.count_nonzero(listed)]] = True
+    first, room = crc32(uid.encode()) % len(equal), MOST - np.count_nonzero(listed)
+    listed[equal.take(np.arange(first, first + room), mode="wrap")] = True
     if woken is not None:
         listed[woken] = True
     return listed
