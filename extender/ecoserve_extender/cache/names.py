@@ -28,12 +28,29 @@ _FACTORS = np.random.default_rng(0).integers(2**62, 2**63, _LONGEST // _WORD).as
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RowNames:
+    """The name of each row at one time, "" where none was, and its hash: one name is found without following a reference to each."""
+
+    texts: NDArray[np.object_]
+    hashes: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, names: NDArray[np.object_]) -> "RowNames":
+        """Keep the names as they are now."""
+        return cls(names.copy(), np.fromiter(map(hash, names), np.int64, len(names)))
+
+    def rows(self, name: str) -> list[int]:
+        """Return the rows of a name: one, or none."""
+        return [row for row in np.flatnonzero(self.hashes == hash(name)).tolist() if self.texts[row] == name]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Asked:
     """Nodes in the order they were asked about."""
 
     rows: Rows
     """The row of each in the node table; 0 for those that are not known."""
-    names_by_row: NDArray[np.object_]
+    names_by_row: RowNames
     """As they were when asked: a row may go to another node later."""
     strangers: dict[int, str] = field(default_factory=dict)
     """Names of those that are not known, by place."""
@@ -43,18 +60,18 @@ class Asked:
 
     def name(self, place: int) -> str:
         """Return the name of the node at a place."""
-        return self.strangers.get(place) or str(self.names_by_row[self.rows[place]])
+        return self.strangers.get(place) or str(self.names_by_row.texts[self.rows[place]])
 
     def names(self) -> list[str]:
         """Return all names."""
-        names: list[str] = self.names_by_row[self.rows].tolist()
+        names: list[str] = self.names_by_row.texts[self.rows].tolist()
         for place, name in self.strangers.items():
             names[place] = name
         return names
 
     def place(self, name: str) -> int | None:
         """Return where a node stands; None where it was not asked about."""
-        for row in np.flatnonzero(self.names_by_row == name):
+        for row in self.names_by_row.rows(name):
             for place in np.flatnonzero(self.rows == row):
                 return int(place)
         return next((place for place, stranger in self.strangers.items() if stranger == name), None)
@@ -74,7 +91,7 @@ class NodeNames:
     """The names of all rows of the node table; made anew when one changes. `names` has one for each row, "" where none is."""
 
     def __init__(self, names: NDArray[np.object_]) -> None:
-        self.by_row = names.copy()
+        self.by_row = RowNames.of(names)
         plain = [name if _PLAIN.fullmatch(name) else "" for name in names]
         longest = max(map(len, plain))
         self._words_each = max(1, -(-longest // _WORD))
@@ -89,7 +106,7 @@ class NodeNames:
     @cached_property
     def order(self) -> NDArray[np.intp]:
         """The place of each row in the alphabetic order of names."""
-        return np.argsort(np.argsort(self.by_row, kind="stable"))
+        return np.argsort(np.argsort(self.by_row.texts, kind="stable"))
 
     def find(self, text: bytes) -> Rows | None:
         """Return the rows of the names in a JSON array; None where it has blanks or escapes, or names that are not known.
@@ -132,7 +149,9 @@ class NodeNames:
             return None
         starts = quotes[::2] + 1
         lengths = quotes[1::2] - quotes[::2] - 1
-        dense = lengths.sum() + len('","') * len(starts) + 1 == len(text)  # a comma between two, and nothing else
+        dense = lengths.sum() + len('","') * len(starts) + 1 == len(
+            text
+        )  # a comma between two, and nothing else
         if not (dense and lengths.min() > 0 and lengths.max() <= self._width):
             return None
         filled = text + bytes(self._width)
