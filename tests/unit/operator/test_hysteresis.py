@@ -15,9 +15,11 @@ from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.planner.pinning import Pinned
 from ecoserve.planner.plan import Plan, make_plan
 from ecoserve.workload.measured import settled
+from ecoserve_operator.acting.deployments import build_deployment, wanted_of
 from ecoserve_operator.planning.hysteresis import keeps_promise
 from ecoserve_operator.planning.session import Answer, PlanningSession, Route
 from ecoserve_operator.settings import Settings
+from ecoserve_operator.watch.records import DIGEST, Key
 
 START = datetime(2024, 7, 1, tzinfo=UTC)
 LIMITS = Settings().hysteresis
@@ -25,26 +27,28 @@ LOOK = timedelta(minutes=15)
 EVEN = {"a1": 300.0, "a2": 320.0, "b1": 300.0, "b2": 320.0}
 
 
+SERVINGS = {
+    team: parse_serving(
+        {
+            "metadata": {"name": team, "namespace": "n"},
+            "spec": {
+                "model": {"name": "meta-llama/Llama-3.1-8B-Instruct"},
+                "online": {
+                    "slo": {"ttft": "2s", "tpot": "100ms"},
+                    "load": {"requestsPerSecond": rate, "inputTokens": 512, "outputTokens": 128},
+                },
+                "placement": {"nodeSelector": {"team": team}},
+                "template": {"spec": {"containers": [{"name": "engine", "image": "x"}]}},
+            },
+        }
+    )
+    for team, rate in (("a", 2.0), ("b", 12.0))
+}
+
+
 def fleet() -> Snapshot:
     """Teams a and b, each with a serving, and a zone 1 and a zone 2 of nodes of its own."""
     catalog = load_catalog()
-    servings = [
-        parse_serving(
-            {
-                "metadata": {"name": team, "namespace": "n"},
-                "spec": {
-                    "model": {"name": "meta-llama/Llama-3.1-8B-Instruct"},
-                    "online": {
-                        "slo": {"ttft": "2s", "tpot": "100ms"},
-                        "load": {"requestsPerSecond": rate, "inputTokens": 512, "outputTokens": 128},
-                    },
-                    "placement": {"nodeSelector": {"team": team}},
-                    "policy": {"mode": "Recommend"},
-                },
-            }
-        )
-        for team, rate in (("a", 2.0), ("b", 12.0))
-    ]
     nodes = [
         NodeFacts(
             name=zone,
@@ -66,7 +70,7 @@ def fleet() -> Snapshot:
         )
         for zone, grams in EVEN.items()
     ]
-    demands = [serving_demand(serving, catalog, START) for serving in servings]
+    demands = [serving_demand(serving, catalog, START) for serving in SERVINGS.values()]
     return assemble_snapshot(demands, nodes, readings, [], catalog, START)
 
 
@@ -102,6 +106,15 @@ class Played:
 
 def replicas(plan: Plan) -> dict[str, int]:
     return {item.configuration: item.replicas for item in plan.placements}
+
+
+def deployments(plan: Plan) -> dict[Key, tuple[str, int]]:
+    """Digest and replicas of a plan's Deployments: where both stay, nothing is written."""
+    found = {}
+    for each in wanted_of(plan.placements, {pool.name: pool.selector for pool in fleet().pools}):
+        manifest = build_deployment(each, SERVINGS[each.serving], each.replicas)
+        found[each.key] = (manifest["metadata"]["annotations"][DIGEST], manifest["spec"]["replicas"])
+    return found
 
 
 def zones(answer: Answer) -> dict[str, set[str]]:
@@ -147,17 +160,17 @@ def test_a_little_gain_that_comes_and_goes_moves_nothing() -> None:
         assert zones(answer)["n/b"] == {"b1"}
 
 
-def test_a_day_of_steady_grid_with_noise_changes_nothing() -> None:
+def test_a_day_of_steady_grid_with_noise_changes_no_deployment() -> None:
     """Two zones 2 % apart, each told with an error of 1.5 % that is drawn anew at each of 96 looks."""
     played, random = Played(), Random(1)  # noqa: S311 - noise, no secret
     means = {"a1": 300.0, "a2": 306.0, "b1": 300.0, "b2": 306.0}
-    first = replicas(played.at(means).plan)
+    first = deployments(played.at(means).plan)
     for _ in range(96):
         noisy = {zone: mean * random.gauss(1.0, 0.015) for zone, mean in means.items()}
-        assert replicas(played.at(noisy).plan) == first
+        assert deployments(played.at(noisy).plan) == first
 
 
-def test_a_day_of_steady_load_and_grid_with_noise_changes_nothing() -> None:
+def test_a_day_of_steady_load_and_grid_with_noise_changes_no_deployment() -> None:
     """As above, with load measured over five minutes: Poisson counts, planned for as `settled` has it.
 
     The first hour may find a step of load above its first measurement; the day after it changes nothing.
@@ -171,7 +184,7 @@ def test_a_day_of_steady_load_and_grid_with_noise_changes_nothing() -> None:
             counted = random.gauss(mean * 300, sqrt(mean * 300)) / 300
             planned[name] = settled(counted, planned.get(name), 300)
         noisy = {zone: mean * random.gauss(1.0, 0.015) for zone, mean in grams.items()}
-        placed.append(replicas(played.at(noisy, rates=planned).plan))
+        placed.append(deployments(played.at(noisy, rates=planned).plan))
     assert not played.answers[-1].plan.unserved
     assert all(each == placed[4] for each in placed[4:])
 
