@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from aiolimiter import AsyncLimiter
 
 from ecoserve_operator.signals.providers import build
 from ecoserve_operator.signals.providers.build import Providers, Question, question_of
 from ecoserve_operator.signals.providers.http import new_client
+from ecoserve_operator.signals.providers.port import StatusError
+from ecoserve_operator.signals.providers.watttime import WattTimeAccount, WattTimeClient
 from ecoserve_operator.watch.records import zone_record
 
 NOW = datetime(2026, 3, 6, 19, 20, tzinfo=UTC)
@@ -66,6 +69,47 @@ def test_zones_of_one_account_share_its_quota_and_those_of_another_have_their_ow
             waits.cancel()
 
     asyncio.run(play())
+
+
+@pytest.mark.parametrize(("requests", "logins", "made"), [(3, 50, 3), (1500, 1, 3)])
+def test_watttimes_requests_and_logins_are_counted(
+    site: Any, made_up_keys: Any, requests: int, logins: int, made: int
+) -> None:
+    """A login and a forecast each: of a token that is refused the forecast is asked for again, with another login."""
+
+    async def forecast(_: web.Request) -> web.Response:
+        return web.Response(status=401 if len(site.asked) > 2 else 500)
+
+    site.replies |= {"/login": {"token": "t"}, "/v3/forecast": forecast}
+
+    async def play() -> None:
+        async with site.served() as fetcher, asyncio.timeout(60):
+            keys = made_up_keys({"w.username": "u", "w.password": "p", "w.url": site.url})
+            account = WattTimeAccount(
+                name="w",
+                keys=keys,
+                fetcher=fetcher,
+                requests=AsyncLimiter(requests, 300),
+                logins=AsyncLimiter(logins, 300),
+            )
+            client = WattTimeClient(region="CAISO_NORTH", account=account)
+            with pytest.raises(StatusError):
+                await client.ask(NOW)
+            waits = asyncio.create_task(client.ask(NOW))
+            while len(site.asked) < made:
+                await asyncio.sleep(0.01)
+            await asyncio.wait([waits], timeout=0.2)
+            assert (len(site.asked), waits.done()) == (made, False)
+            waits.cancel()
+
+    asyncio.run(play())
+
+
+def test_what_an_account_may_ask_of_watttime_is_within_its_quotas() -> None:
+    account = WattTimeAccount(name="w", keys=None, fetcher=None)  # type: ignore[arg-type]  # nothing is asked
+    for limiter, most in ((account.requests, 3000), (account.logins, 100)):
+        assert limiter.time_period >= 300
+        assert limiter.max_rate <= most
 
 
 def test_what_several_zones_ask_alike_is_one_question() -> None:
