@@ -84,6 +84,7 @@ class Reconciler:
         await self.reporter.report_plan(decision, self.comparer.latest)
         selectors = {pool.name: pool.selector for pool in decision.snapshot.pools}
         acted = await self.actor.act(decision.choices, selectors)
+        await self.reporter.report_past_plans()
         if is_new:
             self.metrics.plan_seconds.observe(planned_at - since)
             self.metrics.plans.labels("failed" if decision.failure else decision.route.name.lower()).inc()

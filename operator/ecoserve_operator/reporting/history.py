@@ -2,7 +2,7 @@
 
 A plan is past once other replicas are planned. One that only routes load anew, as each step of a grid's intensity
 brings it, follows the one before it without a trace: else an hour of a grid would push out all there is to tell. The
-past plan is written before the new one, so that a crash between the two loses neither; written twice it is the same.
+past plan is written once the new one has been acted on, which does not wait for it: of a crash between the two it is the price.
 """
 
 import logging

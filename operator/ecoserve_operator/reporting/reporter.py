@@ -64,6 +64,16 @@ class _Waiting:
 _NOT_WAITING = _Waiting(since=inf)
 
 
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """A plan that another has followed, and when; it is still to be kept as past."""
+
+    spec: Mapping[str, Any]
+    status: Mapping[str, Any]
+    uid: str
+    until: str
+
+
 class Reporter:
     """Remembers the PlacementPlan written last; the statuses written last are in the world. `clock` is in seconds."""
 
@@ -75,6 +85,7 @@ class Reporter:
         self._world = world
         self._namespace = namespace
         self._history = PlanHistory(api)
+        self._followed: list[_Followed] = []
         self._plan: dict[str, Any] = {}
         self._plan_uid = ""
         self._plan_generation = 0
@@ -119,12 +130,21 @@ class Reporter:
             self._built_of = (decision, comparison)
             return
         others = replicas_of(spec) != replicas_of(self._plan)
-        if others and replicas_of(self._plan):
-            await self._history.keep(self._plan, self._plan_status, self._plan_uid, spec["plannedAt"])
         written = await self._api.apply(PLACEMENT_PLAN, plans.build_plan_manifest(spec))
+        if others and replicas_of(self._plan):
+            self._followed.append(
+                _Followed(self._plan, self._plan_status, self._plan_uid, until=spec["plannedAt"])
+            )
         self._since = spec["plannedAt"] if others or not self._since else self._since
         self._take_down(written, spec)
         self._built_of = (decision, comparison)
+
+    async def report_past_plans(self) -> None:
+        """Write as past what PlacementPlan `current` has followed since the last call: after acting, which needs none of it."""
+        while self._followed:
+            past = self._followed[0]
+            await self._history.keep(past.spec, past.status, past.uid, past.until)
+            del self._followed[0]
 
     async def _restore(self) -> None:
         """Go on from the plan that is there, once: a restart neither files it as past nor forgets since when it is."""

@@ -47,7 +47,9 @@ def test_a_plan_that_others_follow_is_kept_once_and_for_all(
 
     world.intensity(west=800, east=20)
     world.eventually(lambda: world.replicas_by_zone("chat").get("east", 0) >= 1)
-    (past,) = [item for item in past_plans(world) if item["metadata"]["name"] not in names]
+    (past,) = world.eventually(
+        lambda: [item for item in past_plans(world) if item["metadata"]["name"] not in names]
+    )
     assert past["spec"]["id"] == routed["spec"]["id"]
     assert past["spec"]["placements"] == routed["spec"]["placements"]
     assert past["metadata"]["ownerReferences"][0]["uid"] == routed["metadata"]["uid"]

@@ -18,7 +18,7 @@ from ecoserve.fleet.pools import UnknownNode
 from ecoserve.fleet.snapshot import Snapshot
 from ecoserve.planner.placement import Placement
 from ecoserve.planner.plan import Plan
-from ecoserve_operator.kube import Kind
+from ecoserve_operator.kube import ApiUnreachableError, Kind
 from ecoserve_operator.planning.decision import Taken
 from ecoserve_operator.reporting.conditions import Aspect, Reason, Verdict, settle, transitions
 from ecoserve_operator.reporting.events import moves_between, transition_events
@@ -204,6 +204,46 @@ def test_a_decision_that_is_not_explained_yet_takes_no_reasons_away_from_the_sam
         return api.reasons
 
     assert asyncio.run(tell()) == ["", "least"]
+
+
+class _FailingOnce(_PlansApi):
+    """Takes down what was written, and can't be reached for the first past plan."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[str] = []
+        self._failed = False
+
+    async def apply(
+        self, kind: Kind, manifest: Mapping[str, Any], *, subresource: str = ""
+    ) -> dict[str, Any]:
+        name = manifest["metadata"]["name"]
+        if name != "current" and not self._failed:
+            self._failed = True
+            raise ApiUnreachableError("away")
+        if subresource:
+            return {}
+        self.written.append(name)
+        return await super().apply(kind, manifest)
+
+
+def test_past_plans_are_written_apart_from_the_current_one_and_again_where_that_fails(
+    choice_of: ChoiceOf,
+) -> None:
+    async def tell() -> list[str]:
+        api = _FailingOnce()
+        telling = Reporter(api, World(nudges=Nudges(0.0)), "system")  # type: ignore[arg-type]  # a fake of two methods
+        for pool in ("p", "q", "r"):
+            choice = choice_of(pool)
+            await telling.report_plan(replace(decided(choice), plan=plan(*choice.placements)), None)
+        assert api.written == ["current"] * 3
+        with pytest.raises(ApiUnreachableError):
+            await telling.report_past_plans()
+        await telling.report_past_plans()
+        await telling.report_past_plans()
+        return api.written[3:]
+
+    assert len(set(asyncio.run(tell()))) == 2
 
 
 def test_the_plan_holds_what_is_chosen_not_what_was_planned(choice_of: ChoiceOf) -> None:
