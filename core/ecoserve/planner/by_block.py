@@ -25,7 +25,7 @@ _BEGINNINGS = 8
 _MOST_ROUNDS = 100
 """Replicas of a way; blocks that need more have ways with larger ones, or none here."""
 _NOTHING = 1e-9
-_MOST_NODES = 500
+_MOST_NODES = 200
 """So many, not so much time: plans of one question are to be the same on a busy machine."""
 _LEAST_GAP = 0.001
 _GAP_SHARE = 0.5

@@ -266,6 +266,24 @@ def test_a_search_ends_when_its_nodes_are_used_up() -> None:
     assert found(10).objective == found(10).objective >= found(None).objective > 0
 
 
+def test_what_is_nearly_as_good_as_asked_when_nodes_are_used_up_will_do() -> None:
+    """Some numbers are to come to no less than half of all, and to little more: HiGHS would find better at once."""
+    numbers = np.array(
+        [3137, 4999, 5923, 6481, 7727, 8461, 9103, 9871, 10433, 11119, 12007, 13003], np.float64
+    )
+    builder = ProgramBuilder()
+    builder.block(np.ones(len(numbers)), integer=True)
+    builder.row([*enumerate(numbers.tolist())], lower=numbers.sum() / 2)
+
+    def found(gap: float) -> Solution:
+        return solve_mixed(builder.program(), numbers, relative_gap=gap, time_limit_seconds=60, most_nodes=3)
+
+    near, far = found(0.005), found(0.001)
+    assert near.status == "feasible"
+    assert 0.005 < (near.objective - near.bound) / near.objective <= 0.01
+    assert far.objective < near.objective
+
+
 @pytest.mark.parametrize("divisible", [True, False])
 def test_without_time_the_answer_is_still_a_plan(divisible: bool) -> None:
     problem = generated(3, "carbon")
