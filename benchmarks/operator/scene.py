@@ -14,6 +14,7 @@ from ecoserve.fleet.fleet_file import FleetFile
 from ecoserve_demo.scenario import SYSTEM_NAMESPACE
 from ecoserve_demo.stage import RELEASE, install_chart
 from ecoserve_devcluster import Cluster, Process, apply_fleet
+from ecoserve_extender.scheduler_config import build_profile
 
 NAMESPACE = "bench"
 BASE_GRAMS = {"north": 220.0, "south": 260.0, "west": 240.0}
@@ -79,11 +80,11 @@ class Scene:
 
 
 def set_scene(cluster: Cluster, nodes: int, servings: int) -> Scene:
-    """Install the chart and make the fleet (twelve pools), the grid, the servings and their scheduler."""
+    """Install the chart and make the fleet (twelve pools), the grid, the servings and their scheduler, without the extender."""
     apply_fleet(cluster, fleet_of(nodes))
     install_chart(cluster)
     cluster.create_namespace(NAMESPACE)
-    cluster.start_scheduler("ecoserve", {"profiles": [{"schedulerName": "ecoserve"}]})
+    cluster.start_scheduler("ecoserve", {"profiles": [build_profile()]})
     scene = Scene(cluster=cluster)
     scene.make_zones()
     scene.serve(servings)

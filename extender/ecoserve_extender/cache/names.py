@@ -149,9 +149,8 @@ class NodeNames:
             return None
         starts = quotes[::2] + 1
         lengths = quotes[1::2] - quotes[::2] - 1
-        dense = lengths.sum() + len('","') * len(starts) + 1 == len(
-            text
-        )  # a comma between two, and nothing else
+        # Brackets, a comma between each two, and nothing else.
+        dense = lengths.sum() + len('","') * len(starts) + 1 == len(text)
         if not (dense and lengths.min() > 0 and lengths.max() <= self._width):
             return None
         filled = text + bytes(self._width)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ecoserve_devcluster import Cluster, KubectlError
+from ecoserve_devcluster import Cluster, DevclusterError
 from ecoserve_devcluster.build import binary
 from ecoserve_devcluster.kubelet_metrics import KUBELET_PATH, PATH_ANNOTATION, USES_CPU, USES_MEMORY
 
@@ -74,8 +74,8 @@ def test_idleness_is_what_metrics_server_tells_not_what_pods_request(
 
     def told() -> bool:
         try:
-            found = json.loads(metrics_server.kubectl("get", "--raw", "/apis/metrics.k8s.io/v1beta1/nodes"))
-        except KubectlError:
+            found = metrics_server.read("/apis/metrics.k8s.io/v1beta1/nodes")
+        except DevclusterError:
             return False
         cpu = {item["metadata"]["name"]: item["usage"]["cpu"] for item in found["items"]}
         return set(nodes) <= set(cpu) and cpu["loud"] != "0"

@@ -84,6 +84,17 @@ def test_an_offline_pod_never_gets_a_gpu(bench):
     assert "node(s) can't give accelerators to an offline pod" in bench.refusal("greedy")
 
 
+def test_pods_of_a_few_devices_leave_nodes_whole_for_one_of_eight(bench):
+    nodes = [bench.node(f"n{number}", gpus=8) for number in range(3)]
+    small = [bench.pod(f"small-{number}", gpus=2) for number in range(4)]
+    for pod in small:  # one at a time: each sees where those before it are
+        bench.apply(pod)
+        bench.placed(pod["metadata"]["name"])
+    (used,) = {pod["spec"]["nodeName"] for pod in bench.pods().values()}
+    bench.apply(bench.pod("large-0", gpus=8), bench.pod("large-1", gpus=8))
+    assert set(bench.placed("large-0", "large-1").values()) == {*nodes} - {used}
+
+
 def test_the_greener_zone_wins_and_the_decision_says_by_how_much(bench):
     dirty = bench.node("dirty", **{"topology.kubernetes.io/zone": "coal"})
     clean = bench.node("clean", **{"topology.kubernetes.io/zone": "hydro"})

@@ -109,7 +109,14 @@ def test_the_scheduler_configuration_holds_what_the_contract_needs():
         "weight": 20,
         "ignorable": True,
     }
-    assert built["profiles"] == [{"schedulerName": "ecoserve", "percentageOfNodesToScore": 100}]
+    packing = {"type": "MostAllocated", "resources": [{"name": "nvidia.com/gpu", "weight": 1}]}
+    sampled = {"percentageOfNodesToScore": 100}
+    fits = [{"name": "NodeResourcesFit", "args": {"scoringStrategy": packing}}]
+    assert built["profiles"] == [{"schedulerName": "ecoserve", **sampled, "pluginConfig": fits}]
+    (others,) = build_scheduler_configuration(profile="default-scheduler")["profiles"]
+    assert others == {"schedulerName": "default-scheduler", **sampled}, (
+        "pods that are not ours are placed as ever"
+    )
     assert built["clientConnection"]["kubeconfig"] == "/etc/kubeconfig"
     assert built["clientConnection"]["qps"] > 50
     assert built["leaderElection"]["leaderElect"] is True
