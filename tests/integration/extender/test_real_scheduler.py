@@ -86,11 +86,13 @@ def test_an_offline_pod_never_gets_a_gpu(bench):
 
 def test_pods_of_a_few_devices_leave_nodes_whole_for_one_of_eight(bench):
     nodes = [bench.node(f"n{number}", gpus=8) for number in range(3)]
-    small = [bench.pod(f"small-{number}", gpus=2) for number in range(4)]
-    for pod in small:  # one at a time: each sees where those before it are
-        bench.apply(pod)
-        bench.placed(pod["metadata"]["name"])
-    (used,) = {pod["spec"]["nodeName"] for pod in bench.pods().values()}
+    bench.apply(*(bench.pod(f"on-{node}", node=node) for node in nodes))
+    for name in (
+        f"small-{number}" for number in range(4)
+    ):  # one at a time: each sees where those before it are
+        bench.apply(bench.pod(name, gpus=2))
+        bench.placed(name)
+    (used,) = {pod["spec"]["nodeName"] for name, pod in bench.pods().items() if name.startswith("small")}
     bench.apply(bench.pod("large-0", gpus=8), bench.pod("large-1", gpus=8))
     assert set(bench.placed("large-0", "large-1").values()) == {*nodes} - {used}
 
