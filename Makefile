@@ -82,8 +82,8 @@ bench-planner: setup ## The planner against plain HiGHS, SCIP and CBC (QUICK=1: 
 accelerators-table: setup ## Write the table of docs/accelerators.md anew
 	$(BIN)/python benchmarks/accelerators
 
-bench-extender: setup ## The extender on the real scheduler, against none, one that does nothing and one in Go (QUICK=1)
-	$(BIN)/python benchmarks/extender $(if $(filter 1,$(QUICK)),--quick)
+bench-extender: setup ## The extender on the real scheduler, against none, one that does nothing and one in Go (QUICK=1, SMALL=1: 1,000 nodes)
+	$(BIN)/python benchmarks/extender $(if $(filter 1,$(QUICK)),--quick) $(if $(filter 1,$(SMALL)),--small)
 
 bench-operator: setup ## The operator on 1,000 nodes with 200 servings: steps, idle, restart, soak (QUICK=1, PHASES="steps idle")
 	$(BIN)/python benchmarks/operator $(if $(filter 1,$(QUICK)),--quick) $(if $(PHASES),--phases $(PHASES))
