@@ -78,6 +78,11 @@ class Extender:
         """Tell whether the scheduler is at work: it asked a moment ago."""
         return self._clock() - self._asked < _MOMENT_SECONDS
 
+    @property
+    def awaits_binds(self) -> bool:
+        """Tell whether pods were answered for that haven't been seen bound: what they hold is to be released at once."""
+        return self.busy or len(self.reservations) > 0
+
     def filter(self, request: Request) -> tuple[Asked, Mapping[Rejection, Asked]]:
         """Return the nodes to choose from, in the order asked, and those that are not allowed by the reason why.
 

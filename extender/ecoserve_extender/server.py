@@ -73,6 +73,7 @@ async def serve(settings: Settings) -> None:
             settings.watch_silence_seconds,
             extender.take_plan,
             clock,
+            urgent=lambda: extender.awaits_binds,
         )
         metrics.watch_caches(
             informers.ages_seconds,

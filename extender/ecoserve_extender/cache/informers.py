@@ -125,6 +125,7 @@ class Informers:
         silence_seconds: float,
         take_plan: TakePlan,
         clock: ServerClock,
+        urgent: Callable[[], bool],
     ) -> None:
         def reflect(resource: Resource[T], sink: Sink[T]) -> Reflector[T]:
             restarts = metrics.watch_restarts.labels(resource.name)
@@ -134,6 +135,7 @@ class Informers:
                 sink,
                 silence_seconds=silence_seconds,
                 on_restart=restarts.inc,
+                urgent=urgent,
                 clock=clock,
             )
 

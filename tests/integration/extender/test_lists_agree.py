@@ -49,7 +49,13 @@ def listed(kubeconfig, resource):
             sink = Kept()
             clock = ServerClock(time.time)
             reflector = Reflector(
-                client, resource, sink, silence_seconds=30.0, on_restart=lambda: None, clock=clock
+                client,
+                resource,
+                sink,
+                silence_seconds=30.0,
+                on_restart=lambda: None,
+                urgent=lambda: True,
+                clock=clock,
             )
             following = asyncio.create_task(reflector.run())
             await asyncio.wait_for(reflector.synced.wait(), 30)

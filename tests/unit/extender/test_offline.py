@@ -101,6 +101,20 @@ def test_an_answered_pod_counts_until_it_is_seen_bound_or_expires(world):
     assert world.filter([node], offline=True, cpu="5", uid="second")["NodeNames"] == []
 
 
+def test_binds_are_awaited_while_the_scheduler_asks_and_until_all_it_was_answered_are_seen(world):
+    node, extender = world.node("n"), world.extender
+    assert not extender.awaits_binds
+    world.filter([node], offline=True, cpu="5", uid="first")
+    world.now += 5
+    assert extender.awaits_binds
+    world.see_bound(node, offline=True, cpu="5", uid="first")
+    assert not extender.awaits_binds
+    assert world.filter([node], offline=True, cpu="9", uid="second")["NodeNames"] == []
+    assert extender.awaits_binds
+    world.now += 5
+    assert not extender.awaits_binds
+
+
 def test_a_refused_pod_is_called_back_once_when_a_node_could_take_it(world):
     node = world.node("n")
     world.load(node, millicores=6000)

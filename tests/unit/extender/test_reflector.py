@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from contextlib import suppress
+from itertools import pairwise
 
 import pytest
 from aiohttp import web
@@ -44,12 +45,35 @@ class Sink:
         self.held &= keys
 
 
+class Watchful(Sink):
+    """Notes when what was taken in together began and ended: the loop does nothing else in between."""
+
+    def __init__(self):
+        super().__init__()
+        self.spells = []
+        self._same = False
+
+    def put(self, item):
+        now = time.monotonic()
+        if self._same:
+            self.spells[-1] = (self.spells[-1][0], now)
+        else:
+            self.spells.append((now, now))
+            self._same = True
+            asyncio.get_running_loop().call_soon(self._end)
+        return super().put(item)
+
+    def _end(self):
+        self._same = False
+
+
 class Server:
     """Answers each request with the next script of its kind, and notes what was asked."""
 
     def __init__(self, lists, watches):
         self.scripts = {"list": list(lists), "watch": list(watches)}
         self.asked = []
+        self.pause_seconds = 0.0  # after each event
 
     async def handle(self, request):
         verb = "watch" if "watch" in request.query else "list"
@@ -68,18 +92,20 @@ class Server:
         for line in () if answer == "hang" else answer:
             await response.write(line[: len(line) // 2])
             await response.write(line[len(line) // 2 :])
+            await asyncio.sleep(self.pause_seconds)
         if answer == "hang":
             await asyncio.sleep(30)
         return response
 
 
-def follow(server, reached, *, silence_seconds=30.0, optional=False, clock=None):
+def follow(server, reached, *, silence_seconds=30.0, optional=False, clock=None, urgent=True, sink=None):
     """Run a reflector until `reached(sink, server)`; the sink and how often it had to restart."""
+    sink = sink or Sink()
 
     async def scenario():
         app = web.Application()
         app.router.add_get("/api/v1/nodes", server.handle)
-        sink, restarts = Sink(), []
+        restarts = []
         async with TestServer(app) as running, _client(running) as client:
             resource = Resource(
                 name="nodes", path="/api/v1/nodes", kind=Node, from_protobuf=read_nodes, optional=optional
@@ -90,6 +116,7 @@ def follow(server, reached, *, silence_seconds=30.0, optional=False, clock=None)
                 sink,
                 silence_seconds=silence_seconds,
                 on_restart=lambda: restarts.append(1),
+                urgent=lambda: urgent,
                 clock=clock or ServerClock(time.time),
             )
             task = asyncio.create_task(reflector.run())
@@ -175,6 +202,24 @@ def test_a_silent_watch_is_reopened_from_where_it_was():
     sink, restarts = follow(server, lambda sink, _: "b" in sink.held, silence_seconds=0.2)
     assert sink.held == {"a", "b"}
     assert restarts >= 1
+
+
+@pytest.mark.parametrize("urgent", [False, True])
+def test_events_that_nobody_waits_for_gather(urgent):
+    small = [{"metadata": {"name": f"n-{number}", "resourceVersion": str(number)}} for number in range(2, 42)]
+    server = Server([page(1)], [[event("ADDED", item) for item in small]])
+    server.pause_seconds = 0.01
+    sink, _ = follow(server, lambda sink, _: "n-41" in sink.held, sink=Watchful(), urgent=urgent)
+    waits = [after[0] - before[1] for before, after in pairwise(sink.spells)]
+    assert sink.held == {item["metadata"]["name"] for item in small}
+    assert all(wait > 0.09 for wait in waits) or urgent
+    assert any(wait < 0.09 for wait in waits) or not urgent
+
+
+def test_events_that_come_in_masses_are_read_on():
+    server = Server([page(1)], [[event("ADDED", node(f"n-{number}", number)) for number in range(2, 42)]])
+    sink, _ = follow(server, lambda sink, _: "n-41" in sink.held, sink=Watchful(), urgent=False)
+    assert any(after[0] - before[1] < 0.09 for before, after in pairwise(sink.spells))
 
 
 def test_an_error_of_the_server_is_survived():
