@@ -24,8 +24,10 @@ from ecoserve_extender.cache.server_clock import ServerClock
 from ecoserve_extender.certificates import Certificates
 from ecoserve_extender.extender import Extender
 from ecoserve_extender.landings import Landings
+from ecoserve_extender.measured.offline_use import OfflineUse
+from ecoserve_extender.measured.reading import keep_measured
 from ecoserve_extender.measured.sources import MetricsApi, Prometheus
-from ecoserve_extender.measured.use import SourceError, UseSource
+from ecoserve_extender.measured.use import UseSource
 from ecoserve_extender.metrics import Metrics
 from ecoserve_extender.settings import Settings, UseFrom
 from ecoserve_extender.thinning.evictions import Evictions
@@ -100,8 +102,17 @@ async def serve(settings: Settings) -> None:
                 group.create_task(decisions.run()),
                 group.create_task(_announce(informers, extender)),
                 group.create_task(_look_after(extender, landings, retries)),
-                group.create_task(_measure_use(settings, client, session, extender, metrics)),
             ]
+            source = _use_source(settings, client, session, extender)
+            if source is not None:
+                reading = keep_measured(
+                    extender.measured,
+                    source,
+                    settings.use_seconds,
+                    metrics.use_readings,
+                    informers.wait_synced(),
+                )
+                background.append(group.create_task(reading))
             if settings.thinning_seconds > 0:
                 background.append(
                     group.create_task(evictions.run(settings.thinning_seconds, informers.wait_synced()))
@@ -134,36 +145,13 @@ async def _announce(informers: Informers, extender: Extender) -> None:
     )
 
 
-async def _measure_use(
-    settings: Settings,
-    client: ApiClient,
-    session: aiohttp.ClientSession,
-    extender: Extender,
-    metrics: Metrics,
-) -> None:
-    """Read measured use again and again; says once when it can't be had, and once when it can be again."""
-    source: UseSource
+def _use_source(
+    settings: Settings, client: ApiClient, session: aiohttp.ClientSession, extender: Extender
+) -> UseSource | None:
+    offline = OfflineUse(extender.state.offline_pods, time.monotonic)
     if settings.use is UseFrom.METRICS_API:
-        source = MetricsApi(client, extender.state.offline_pods)
-    elif settings.prometheus_url is not None:
-        source = Prometheus(session, settings.prometheus_url, extender.state.offline_pods)
-    else:
-        return
-    failing: str | None = None
-    while True:
-        try:
-            extender.measured.take(await source.read())
-        except SourceError as error:
-            metrics.use_readings.labels("failed").inc()
-            if failing != str(error):
-                logger.warning("measured use can't be had: requests are taken", extra={"error": str(error)})
-            failing = str(error)
-        else:
-            metrics.use_readings.labels("taken").inc()
-            if failing is not None:
-                logger.info("measured use is there again")
-            failing = None
-        await asyncio.sleep(settings.use_seconds)
+        return MetricsApi(client, offline)
+    return None if settings.prometheus_url is None else Prometheus(session, settings.prometheus_url, offline)
 
 
 async def _look_after(extender: Extender, landings: Landings, retries: AnnotationWriter) -> None:

@@ -7,7 +7,7 @@ memory bandwidth is used up shows.
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -20,10 +20,8 @@ from ecoserve.errors import InvalidInputError
 from ecoserve.units import parse_quantity
 from ecoserve_extender.cache.objects import ObjectMeta
 from ecoserve_extender.cache.records import LARGEST, Requests
+from ecoserve_extender.measured.offline_use import OfflineUse, PodKey
 from ecoserve_extender.measured.use import Sample, SourceError
-
-OfflinePods = Callable[[], Mapping[tuple[str, str], str]]
-"""The nodes of the offline pods of this moment, by namespace and name."""
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 _MOST_BYTES = 64 * 2**20
@@ -91,9 +89,9 @@ class _Refusal(msgspec.Struct):
 class MetricsApi:
     """The resource metrics API, as metrics-server or an adapter serves it."""
 
-    def __init__(self, client: ApiClient, offline_pods: OfflinePods) -> None:
+    def __init__(self, client: ApiClient, offline: OfflineUse) -> None:
         self._client = client
-        self._offline_pods = offline_pods
+        self._offline = offline
 
     async def read(self) -> Mapping[str, Sample]:
         """Return a sample per node; raises SourceError where the API is not there."""
@@ -105,15 +103,13 @@ class MetricsApi:
                 item.metadata.name: _requests([item.usage])
                 for item in msgspec.json.decode(nodes, type=_NodeMetricsList).items
             }
-            node_of = self._offline_pods()
-            offline = (
-                (
-                    node_of.get((item.metadata.namespace, item.metadata.name)),
-                    _requests(container.usage for container in item.containers),
+            of_pods = {
+                (item.metadata.namespace, item.metadata.name): _requests(
+                    container.usage for container in item.containers
                 )
                 for item in msgspec.json.decode(pods, type=_PodMetricsList).items
-            )
-            return samples(totals, offline, {})
+            }
+            return samples(totals, self._offline.by_node(of_pods), {})
         except (msgspec.MsgspecError, InvalidInputError) as error:
             raise SourceError(f"metrics.k8s.io answered with something else: {error}") from None
 
@@ -136,10 +132,10 @@ class MetricsApi:
 class Prometheus:
     """A Prometheus that scrapes kubelets, at /metrics/cadvisor or /metrics/resource, with the label `node` on every series."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, offline_pods: OfflinePods) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, offline: OfflineUse) -> None:
         self._session = session
         self._url = url.rstrip("/") + "/api/v1/query"
-        self._offline_pods = offline_pods
+        self._offline = offline
 
     async def read(self) -> Mapping[str, Sample]:
         """Return a sample per node; raises SourceError where Prometheus can't tell."""
@@ -148,17 +144,20 @@ class Prometheus:
         cpu, memory = _by_node(found["cpu"]), _by_node(found["memory"])
         if not cpu:
             raise SourceError(f"Prometheus knows neither {' nor '.join(_CPU)} with the label node")
-        totals = {node: _amounts(value, memory.get(node, 0.0)) for node, value in cpu.items()}
-        pod_memory = {_pod(labels): value for labels, value in found["pod_memory"]}
-        node_of = self._offline_pods()
-        offline = (
-            (node_of.get(_pod(labels)), _amounts(value, pod_memory.get(_pod(labels), 0.0)))
-            for labels, value in found["pod_cpu"]
-        )
+        # A node of which half is known is not measured: it would look as if all of its memory were free.
+        totals = {node: _amounts(value, memory[node]) for node, value in cpu.items() if node in memory}
+        if not totals:
+            raise SourceError(
+                f"Prometheus knows neither {' nor '.join(_MEMORY)} of the nodes whose CPU it knows"
+            )
+        pod_cpu, pod_memory = _by_pod(found["pod_cpu"]), _by_pod(found["pod_memory"])
+        of_pods = {
+            pod: _amounts(pod_cpu.get(pod, 0.0), pod_memory.get(pod, 0.0)) for pod in pod_cpu | pod_memory
+        }
         stalls = _by_node(found["cpu_stalls"])
         for node, share in _by_node(found["memory_stalls"]).items():
             stalls[node] = max(share, stalls.get(node, 0.0))
-        return samples(totals, offline, stalls)
+        return samples(totals, self._offline.by_node(of_pods), stalls)
 
     async def _query(self, query: str) -> list[tuple[Mapping[str, str], float]]:
         try:
@@ -195,13 +194,13 @@ def _why(body: bytes) -> str:
 
 def samples(
     totals: Mapping[str, Requests],
-    offline: Iterable[tuple[str | None, Requests]],
+    offline: Iterable[tuple[str, Requests]],
     stalls: Mapping[str, float],
 ) -> dict[str, Sample]:
     """Take the use of offline pods (node, use) off their nodes' totals."""
     left = dict(totals)
     for node, use in offline:
-        if node is not None and node in left:
+        if node in left:
             left[node] = (left[node] + -use).most(Requests())
     return {node: Sample(online, stalls.get(node, 0.0)) for node, online in left.items()}
 
@@ -221,5 +220,5 @@ def _by_node(rows: Iterable[tuple[Mapping[str, str], float]]) -> dict[str, float
     return {labels["node"]: value for labels, value in rows if labels.get("node")}
 
 
-def _pod(labels: Mapping[str, str]) -> tuple[str, str]:
-    return labels.get("namespace", ""), labels.get("pod", "")
+def _by_pod(rows: Iterable[tuple[Mapping[str, str], float]]) -> dict[PodKey, float]:
+    return {(labels.get("namespace", ""), labels.get("pod", "")): value for labels, value in rows}

@@ -13,7 +13,8 @@ from http import HTTPStatus
 import aiohttp
 from kubernetes.aio.client import ApiClient
 
-from ecoserve_extender.cache.records import BoundPod, Requests
+from ecoserve.api.labels import POOL, SERVING
+from ecoserve_extender.cache.records import BoundPod
 from ecoserve_extender.cache.state import ClusterState
 from ecoserve_extender.measured.use import MeasuredUse
 from ecoserve_extender.metrics import Metrics
@@ -61,19 +62,20 @@ class Evictions:
         return found
 
     def _planned(self, pod: BoundPod) -> bool:
-        """Tell whether the plan itself put the pod on CPU cores of its node's pool."""
+        """Tell whether the plan itself put the pod on CPU cores of its node's pool.
+
+        While there is no plan (it was deleted, or the operator is away for hours) that is so of all that bear the labels of one.
+        """
+        if self._state.plan is None:
+            return pod.labels.keys() >= {POOL, SERVING}
         planned, pool = planned_cpu_pool(pod, self._state.plan), self._state.pool(pod.node)
         return planned is not None and pool is not None and pool.name == planned
-
-    def _online(self, name: str) -> Requests:
-        sample = self._measured.latest(name)
-        return self._state.table.usage(name).online if sample is None else sample.online
 
     async def _thin(self, name: str, pods: Iterable[BoundPod]) -> None:
         node = self._state.nodes.get(name)
         if node is None:
             return
-        online = self._online(name)
+        online = self._measured.online(name)
         staying = list(giving_way(node, online, pods, self._thresholds, self._clock()))
         gone = 0
         for pod in tuple(staying):

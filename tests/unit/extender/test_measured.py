@@ -12,9 +12,12 @@ from aiohttp import web
 from kubernetes.aio.client import ApiClient, Configuration
 
 from ecoserve_extender.cache.records import Requests
+from ecoserve_extender.measured.offline_use import OfflineUse
+from ecoserve_extender.measured.reading import keep_measured
 from ecoserve_extender.measured.sources import MetricsApi, Prometheus, samples
 from ecoserve_extender.measured.use import Sample, SourceError
 
+GIB = 2**30
 OFFLINE = {("batch", "job-1"): "n1"}
 
 
@@ -23,13 +26,71 @@ def test_the_use_of_offline_pods_is_not_online_use():
         {"n1": Requests(5_000, 100), "n2": Requests(300, 10)},
         [
             ("n1", Requests(4_000, 30)),
-            (None, Requests(9_000)),
             ("gone", Requests(1)),
             ("n2", Requests(900, 1)),
         ],
         {"n1": 0.3},
     )
     assert found == {"n1": Sample(Requests(1_000, 70), 0.3), "n2": Sample(Requests(0, 9))}
+
+
+def test_what_a_pod_used_is_no_online_load_once_it_has_left():
+    now, pods = 0.0, dict(OFFLINE)
+    use = OfflineUse(lambda: pods, lambda: now)
+    key, amounts = ("batch", "job-1"), Requests(4_000, 30)
+    assert use.by_node({key: amounts, ("web", "x"): Requests(9_000)}) == [("n1", amounts)]
+    pods.clear()
+    now = 15.0
+    assert use.by_node({key: Requests(3_500)}) == [("n1", Requests(3_500))], "a mean falls slowly"
+    assert use.by_node({}) == [("n1", Requests(3_500))], "of the node it is as it was where pods have none"
+    pods[key], now = "n2", 30.0
+    assert use.by_node({key: amounts}) == [("n2", amounts)], "another pod of that name"
+    pods.clear()
+    now = 181.0
+    assert use.by_node({key: amounts}) == []
+
+
+def test_nothing_is_measured_before_it_is_known_which_pods_are_offline(world):
+    class Source:
+        async def read(self) -> dict[str, Sample]:
+            return {"n": Sample(Requests(8_000 - 7_000 * len(world.state.offline)))}
+
+    async def start() -> None:
+        listed = asyncio.Event()
+
+        async def synced() -> None:
+            await listed.wait()
+
+        measured, readings = world.extender.measured, world.metrics.use_readings
+        reading = asyncio.create_task(keep_measured(measured, Source(), 0, readings, synced()))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        world.load("n", offline=True)
+        listed.set()
+        while measured.latest("n") is None:
+            await asyncio.sleep(0)
+        reading.cancel()
+
+    world.node("n")
+    asyncio.run(start())
+    assert world.filter(["n"], offline=True)["NodeNames"] == ["n"]
+
+
+def test_a_source_that_falls_silent_makes_no_load_grow(world):
+    world.node("n")
+    world.load("n", millicores=9_000, gib=10)
+    measured = world.extender.measured
+    assert measured.online("n") == Requests(9_000, 10 * GIB)
+    measured.take({"n": Sample(Requests(1_000, 5))})
+    assert measured.online("n") == Requests(1_000, 5)
+    world.now = 7_200.0
+    measured.take({})
+    assert measured.latest("n") is None
+    assert measured.online("n") == Requests(1_000, 5)
+    world.load("n", millicores=500, gib=1, uid="new")
+    assert measured.online("n") == Requests(1_500, 5 + GIB)
+    world.load("n", millicores=2_000, gib=10)
+    assert measured.online("n") == Requests(1_000, 5 + GIB), "who left may have used next to nothing"
 
 
 def test_the_highest_use_of_late_is_expected_again_and_old_samples_are_none(world):
@@ -104,7 +165,7 @@ async def served(handler: Callable[[web.Request], Any]) -> AsyncIterator[str]:
 def read_prometheus(handler: Callable[[web.Request], Any]) -> Any:
     async def read() -> Any:
         async with served(handler) as url, aiohttp.ClientSession() as session:
-            return await Prometheus(session, url, lambda: OFFLINE).read()
+            return await Prometheus(session, url, OfflineUse(lambda: OFFLINE, lambda: 0.0)).read()
 
     return asyncio.run(read())
 
@@ -115,7 +176,7 @@ def read_metrics_api(handler: Callable[[web.Request], Any]) -> Any:
         async with served(handler) as url:
             configuration.host = url
             async with ApiClient(configuration) as client:
-                return await MetricsApi(client, lambda: OFFLINE).read()
+                return await MetricsApi(client, OfflineUse(lambda: OFFLINE, lambda: 0.0)).read()
 
     return asyncio.run(read())
 
@@ -137,12 +198,29 @@ def test_prometheus_tells_online_use_and_stalls():
             return vector((pod, "3" if "cpu" in query else "20"), ({"namespace": "web", "pod": "x"}, "9"))
         if "cpu" in query:
             return vector(({"node": "n1"}, "4"), ({"node": "n2"}, "1.5"), ({}, "7"), ({"node": "n3"}, "NaN"))
-        return vector(({"node": "n1"}, "100"))
+        return vector(({"node": "n1"}, "100"), ({"node": "n2"}, "7"))
 
     assert read_prometheus(answer) == {
         "n1": Sample(Requests(1_000, 80), 0.25),
-        "n2": Sample(Requests(1_500, 0)),
+        "n2": Sample(Requests(1_500, 7)),
     }
+
+
+def test_a_node_of_which_half_is_known_is_not_measured():
+    known: list[tuple[dict[str, str], str]] = [({"node": "n1"}, "100")]
+
+    async def answer(request: web.Request) -> web.Response:
+        query = (await request.post())["query"]
+        if "(node)" not in query or "pressure" in query:
+            return vector()
+        if "cpu" in query:
+            return vector(({"node": "n1"}, "4"), ({"node": "n2"}, "1"))
+        return vector(*known)
+
+    assert read_prometheus(answer) == {"n1": Sample(Requests(4_000, 100))}
+    known.clear()
+    with pytest.raises(SourceError, match="working_set"):
+        read_prometheus(answer)
 
 
 def test_the_metrics_api_tells_online_use():
@@ -183,7 +261,8 @@ def test_an_answer_of_thousands_of_nodes_is_read_to_its_end():
     use = vector(*(({"node": f"n{number}"}, "1.5") for number in range(5_000)))
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        if "cpu_usage" not in (await request.post())["query"]:
+        query = (await request.post())["query"]
+        if "(node)" not in query or "pressure" in query:
             return vector()
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
@@ -194,7 +273,7 @@ def test_an_answer_of_thousands_of_nodes_is_read_to_its_end():
 
     found = read_prometheus(answer)
     assert len(found) == 5_000
-    assert set(found.values()) == {Sample(Requests(1_500, 0))}
+    assert set(found.values()) == {Sample(Requests(1_500, 2))}
 
 
 def test_what_prometheus_says_of_a_query_it_refuses_is_passed_on():
