@@ -2,15 +2,15 @@
 
 Deciding anew costs next to nothing and heeds a forecast that has changed: an hour that was to be clean may no longer be. Work whose
 annotations can't be understood starts at once, and an event says what was wrong; no mistake may keep work from being
-done. Only while the source of some grid was not looked at once yet, as after a restart, does a missing forecast let nothing go: it
+done, nor may work of which a write is refused (by somebody's admission policy) keep other work waiting. Only while the source of some grid was not looked at once yet, as after a restart, does a missing forecast let nothing go: it
 may not be missing. Where the source fails that an hour was planned by, that hour stays; it is written on the work, so that a restart
 in between changes nothing. A Job is let go by ending its suspension, a pod by taking its gate away; gates of others stay.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -55,6 +55,18 @@ class _Held:
 _KINDS = (_Held("Job", JOB, _unsuspended), _Held("Pod", POD, _ungated))
 
 
+@dataclass(frozen=True, slots=True)
+class _Outlook:
+    """What one look rests on."""
+
+    now: datetime
+    unread: bool
+    """Whether some grid's source was not looked at yet."""
+    failing: Set[str]
+    forecasts: dict[int, dict[str, Forecast]] = field(default_factory=dict)
+    """By zone, for so many hours; made as they are asked for."""
+
+
 class Holder:
     """Decides on held work while this operator leads."""
 
@@ -76,28 +88,40 @@ class Holder:
 
     async def _look(self) -> None:
         held = [(kind, body) for kind in _KINDS for body in await self._api.list(kind.where, f"{HELD}=true")]
-        now = self._clock.now()
-        unread = self._signals.unread(self._world.zones.values())
-        failing = self._signals.failing(self._world.zones.values()) & self._world.cpu_zones()
-        forecasts: dict[int, dict[str, Forecast]] = {}
+        zones = self._world.zones.values()
+        outlook = _Outlook(
+            self._clock.now(),
+            unread=self._signals.unread(zones),
+            failing=self._signals.failing(zones) & self._world.cpu_zones(),
+        )
         for kind, body in held:
             try:
-                work = held_work(body, self._clock.at)
-            except InvalidInputError as error:
-                await self._release(kind, body, f"starts now: {error}", warning=True)
-                continue
-            hours = max(1, min(work.deadline - now, _LONGEST) // HOUR + 1)
-            if hours not in forecasts:
-                forecasts[hours] = self._forecasts(now, hours)
-            planned = work.planned if work.planned is not None and work.planned.zone in failing else None
-            deadline = min(work.deadline, now + _LONGEST)
-            start = best_start(now, deadline, work.duration, forecasts[hours], planned)
-            if unread and start.reason in (StartReason.NO_FORECAST, StartReason.KEPT):
-                continue
-            if start.at <= now:
-                await self._release(kind, body, start.sentence)
-            elif work.told != start.sentence:
-                await self._tell(kind, body, start)
+                await self._treat(kind, body, outlook)
+            except ApiRefusedError as error:
+                metadata = body["metadata"]
+                name = f"{metadata['namespace']}/{metadata['name']}"
+                logger.warning("%s %s is held on, as a write was refused: %s", kind.name, name, error)
+
+    async def _treat(self, kind: _Held, body: Body, outlook: _Outlook) -> None:
+        """Decide on one piece of work and write what changed. Raises ApiRefusedError where that is refused."""
+        try:
+            work = held_work(body, self._clock.at)
+        except InvalidInputError as error:
+            await self._release(kind, body, f"starts now: {error}", warning=True)
+            return
+        now = outlook.now
+        deadline = min(max(work.deadline, now), now + _LONGEST)
+        hours = (deadline - now) // HOUR + 1
+        if hours not in outlook.forecasts:
+            outlook.forecasts[hours] = self._forecasts(now, hours)
+        planned = work.planned if work.planned is not None and work.planned.zone in outlook.failing else None
+        start = best_start(now, deadline, work.duration, outlook.forecasts[hours], planned)
+        if outlook.unread and start.reason in (StartReason.NO_FORECAST, StartReason.KEPT):
+            return
+        if start.at <= now:
+            await self._release(kind, body, start.sentence)
+        elif work.told != start.sentence:
+            await self._tell(kind, body, start)
 
     def _forecasts(self, now: datetime, hours: int) -> dict[str, Forecast]:
         """Return a forecast for each zone with CPU nodes; zones with a constant have none."""

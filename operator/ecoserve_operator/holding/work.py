@@ -1,6 +1,7 @@
 """Held work, a Job or a pod of its own, as its decision needs it, read off the API object."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,6 +10,9 @@ from ecoserve.api.labels import DEADLINE, DURATION, HELD_UNTIL, PLANNED_START
 from ecoserve.errors import InvalidInputError
 from ecoserve.planner.starting import PlannedStart
 from ecoserve.units import parse_duration
+
+_LONGEST = timedelta(days=10_000)
+"""As long as a duration that is written out may be; an `activeDeadlineSeconds` may be longer than calendars reach."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +59,8 @@ def _planned(text: str) -> PlannedStart | None:
 
 def _deadline(text: str, created: datetime) -> datetime:
     """A time, or a duration from when the work was made."""
-    try:
+    with suppress(ValueError, OverflowError):
         moment = datetime.fromisoformat(text)
-    except ValueError:
-        pass
-    else:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     try:
         return created + timedelta(seconds=parse_duration(text, DEADLINE))
@@ -72,7 +73,10 @@ def _deadline(text: str, created: datetime) -> datetime:
 def _duration(text: str | None, active_deadline_seconds: object) -> timedelta | None:
     """What the work says it takes, or else the most that it may take."""
     if text is not None:
-        return timedelta(seconds=parse_duration(text, f"annotation {DURATION}"))
+        duration = timedelta(seconds=parse_duration(text, f"annotation {DURATION}"))
+        if not duration:
+            raise InvalidInputError(f"annotation {DURATION}", text, "a duration of a microsecond or more")
+        return duration
     if isinstance(active_deadline_seconds, int) and active_deadline_seconds > 0:
-        return timedelta(seconds=active_deadline_seconds)
+        return timedelta(seconds=min(active_deadline_seconds, _LONGEST.total_seconds()))
     return None

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import pytest
 
 from ecoserve.api.labels import DEADLINE, DURATION, HELD, HELD_UNTIL, PLANNED_START
 from ecoserve.carbon import IntensitySeries
 from ecoserve_operator.clock import SystemClock
 from ecoserve_operator.holding.holder import Holder
-from ecoserve_operator.kube import JOB, Kind
+from ecoserve_operator.kube import JOB, ApiRefusedError, Kind
 from ecoserve_operator.signals.grid import GridSignals
 from ecoserve_operator.signals.providers.build import Question
 from ecoserve_operator.signals.providers.follow import Followers
@@ -87,10 +90,12 @@ async def _look(api: _Api, signals: GridSignals, zone: ZoneRecord = ZONE) -> Non
     world.synced.set()
     holder = asyncio.create_task(Holder(api, world, signals, SystemClock()).run())  # type: ignore[arg-type]  # a fake of what is used
     looks = api.looks
-    while api.looks < looks + 2:
+    while api.looks < looks + 2 and not holder.done():
         await asyncio.sleep(0)
     await asyncio.sleep(0.01)
     holder.cancel()
+    with suppress(asyncio.CancelledError):
+        await holder
 
 
 def test_a_start_of_the_operator_lets_nothing_go_before_the_grids_were_looked_at() -> None:
@@ -207,6 +212,59 @@ def test_a_deadline_counts_more_than_what_was_planned() -> None:
 def test_an_hour_planned_by_a_forecast_that_does_not_fail_is_planned_anew() -> None:
     (patch,) = _failing(planned=f"{_clean_hour(datetime.now(UTC)).isoformat()} east")
     assert patch["spec"] == {"suspend": False}
+
+
+class _Refusing(_Api):
+    """With a second Job, the first in the list, of which somebody's admission policy refuses every change."""
+
+    async def list(self, kind: Kind, selector: str) -> list[dict[str, Any]]:
+        found = await super().list(kind, selector)
+        return [{**job, "metadata": {**job["metadata"], "name": "refused"}} for job in found] + found
+
+    async def merge(self, kind: Kind, name: str, namespace: str, patch: Mapping[str, Any]) -> None:
+        if name == "refused":
+            raise ApiRefusedError(422, "denied by a policy")
+        await super().merge(kind, name, namespace, patch)
+
+
+def _at_once(api: _Api) -> str:
+    """What is said of a Job that starts whatever the grids; nothing else is written."""
+
+    async def play() -> None:
+        followers: Followers[Question, Answer] = Followers(lambda _: None, lambda: None, "none")  # type: ignore[arg-type,return-value]  # no provider is asked
+        await _look(api, GridSignals(api, followers, hold_seconds=60))  # type: ignore[arg-type]  # a fake of what is used
+
+    asyncio.run(play())
+    patch = api.patches[0]
+    assert patch["spec"] == {"suspend": False}
+    told: str = patch["metadata"]["annotations"][HELD_UNTIL]
+    return told
+
+
+def test_work_of_which_a_write_is_refused_keeps_no_other_waiting() -> None:
+    api = _Refusing(datetime.now(UTC))
+    api.job["metadata"]["annotations"] = {DEADLINE: "soon"}
+    assert _at_once(api).startswith("starts now: annotation ecoserve.dev/deadline: 'soon' is not accepted")
+
+
+@pytest.mark.parametrize(
+    ("annotations", "spec", "told"),
+    [
+        ({DEADLINE: "9999-12-31T23:59:59-12:00"}, {}, "annotation ecoserve.dev/deadline"),
+        ({DEADLINE: "0001-01-01T00:00:00+12:00"}, {}, "annotation ecoserve.dev/deadline"),
+        ({DEADLINE: "0001-01-01", DURATION: "2h"}, {}, "later it might miss its deadline"),
+        ({DEADLINE: "24h", DURATION: "0.0001ms"}, {}, "annotation ecoserve.dev/duration"),
+        ({DEADLINE: "24h"}, {"activeDeadlineSeconds": 2**63 - 1}, "later it might miss its deadline"),
+        ({DEADLINE: "24h"}, {"activeDeadlineSeconds": 10**12}, "later it might miss its deadline"),
+    ],
+)
+def test_times_beyond_the_calendar_end_no_operator(
+    annotations: dict[str, str], spec: dict[str, Any], told: str
+) -> None:
+    api = _Api(datetime.now(UTC))
+    api.job["metadata"]["annotations"] = annotations
+    api.job["spec"] |= spec
+    assert _at_once(api).startswith(f"starts now: {told}")
 
 
 def test_a_planned_hour_that_has_come_is_kept_by_starting() -> None:
