@@ -7,34 +7,28 @@ import argparse
 import asyncio
 import json
 import os
-import subprocess
-import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from statistics import median
 from typing import Any
 
 import aiohttp
-import httpx
-import psutil
+from apart import measured_apart, on_core, two_cores
 from api import api_client, create_nodes, create_pods
+from extenders import Extenders, build_go_noop
 from latency import latencies
+from report import show, targets
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from tenacity import retry, stop_after_delay, wait_fixed
-from throughput import BESIDE, SCHEDULER, Variant, come_to_rest, measured
+from throughput import Rates, Variant, measured
+from turns import come_to_rest
 
 from ecoserve.api.crds import build_crds
 from ecoserve.api.labels import API_VERSION
-from ecoserve_devcluster import Cluster, Process
-from ecoserve_devcluster.paths import cache_folder
-from ecoserve_devcluster.toolchain import find_go
+from ecoserve_devcluster import Cluster
 
-_HERE = Path(__file__).parent
-_LOOK_SECONDS = 0.05
-_NOTHING_TO_WRITE = 'ecoserve_extender_cache_entries{kind="decisions to write"} 0.0'
+_ASK_NOBODY = ("beside", "patched")
 
 
 def _plan() -> dict[str, Any]:
@@ -66,93 +60,71 @@ def _plan() -> dict[str, Any]:
     return {"apiVersion": API_VERSION, "kind": "PlacementPlan", "metadata": {"name": "current"}, "spec": spec}
 
 
-def _go_noop() -> Path:
-    """Build the Go extender into the user's cache."""
-    built = cache_folder() / "bench-noop-extender"
-    subprocess.run([find_go(), "build", "-o", built, "."], cwd=_HERE / "noop_go", check=True)
-    return built
-
-
-class _Extenders:
-    """Our extender and the two that do nothing, running beside the cluster."""
-
-    def __init__(self, cluster: Cluster, go: Path) -> None:
-        self._cluster = cluster
-        self._client = httpx.Client(
-            trust_env=False
-        )  # a client for each look would take more CPU than what is measured
-        self.ports = {name: cluster.free_port() for name in ("ours", "noop", "go")}
-        self.ours = self._start_ours("extender", self.ports["ours"])
-        noop, port = [sys.executable, str(_HERE / "noop.py")], str(self.ports["noop"])
-        cluster.run("noop", [*noop, port], health_url=f"http://127.0.0.1:{port}/healthz")
-        port = str(self.ports["go"])
-        cluster.run("go-noop", [str(go), port], health_url=f"http://127.0.0.1:{port}/healthz")
-
-    def _start_ours(self, name: str, port: int) -> Process:
-        arguments = [f"--kubeconfig={self._cluster.kubeconfig}", f"--port={port}", "--log-level=warning"]
-        arguments.append("--decisions-per-second=100")  # a turn waits for the last, after all are bound
-        command = [sys.executable, "-m", "ecoserve_extender.main", *arguments]
-        return self._cluster.run(name, command, health_url=f"http://127.0.0.1:{port}/healthz")
-
-    def url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.ports[name]}"
-
-    def settled(self) -> bool:
-        """Tell whether ours has written all decisions."""
-        text = self._client.get(f"{self.url('ours')}/metrics").text
-        return any(line == _NOTHING_TO_WRITE for line in text.splitlines())
-
-    def restarted(self) -> tuple[float, float]:
-        """Return seconds from start to filled caches of a fresh process, and its resident MB some seconds later."""
-        port = self._cluster.free_port()
-        began = time.monotonic()
-        process = self._start_ours("fresh", port)
-        while self._client.get(f"http://127.0.0.1:{port}/readyz").status_code != httpx.codes.OK:
-            time.sleep(_LOOK_SECONDS)
-        ready = time.monotonic() - began
-        time.sleep(5)
-        resident = psutil.Process(process.pid).memory_info().rss / 1e6
-        process.stop()
-        return ready, resident
-
-
 @retry(stop=stop_after_delay(20), wait=wait_fixed(0.2), reraise=True)
 def _apply_once_served(cluster: Cluster, manifest: str) -> None:
     """Apply an object of a kind that was defined a moment ago."""
     cluster.kubectl("apply", "--server-side", "-f", "-", stdin=manifest)
 
 
+@contextmanager
+def _planned_cluster(name: str) -> Iterator[Cluster]:
+    """Start a cluster that has our kinds and a plan."""
+    with Cluster.start(f"bench-extender-{name}-{os.getpid()}") as cluster:
+        crds = json.dumps({"apiVersion": "v1", "kind": "List", "items": build_crds()})
+        cluster.kubectl("apply", "--server-side", "-f", "-", stdin=crds)
+        _apply_once_served(cluster, json.dumps(_plan()))
+        yield cluster
+
+
 async def _measure(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     small, large, many = (100, 200, 1_000) if arguments.quick else (1_000, 5_000, 50_000)
     few, lots = (80, 80) if arguments.quick else (100, 800)
     rounds = 2 if arguments.quick else arguments.rounds
-    go = await asyncio.to_thread(_go_noop)
-    results: dict[str, Any] = {
-        "small_nodes": small,
-        "large_nodes": large,
-        "throughput": {},
-        "ratios": {},
-        "cpu_milliseconds": {},
-    }
-    with Cluster.start(f"bench-extender-{os.getpid()}") as cluster:
-        crds = json.dumps({"apiVersion": "v1", "kind": "List", "items": build_crds()})
-        cluster.kubectl("apply", "--server-side", "-f", "-", stdin=crds)
-        _apply_once_served(cluster, json.dumps(_plan()))
-        async with api_client(cluster) as client:
-            await create_nodes(client, 0, small, progress)
-            extenders = _Extenders(cluster, go)
-            bench = _Bench(cluster, client, extenders, rounds, progress)
-            await bench.throughput(results, small, lots, 5)
-            if not arguments.small:
-                await create_nodes(client, small, large - small, progress)
-                await bench.throughput(results, large, few, 3)
-                results["latency"] = await asyncio.to_thread(
-                    latencies, extenders.ports, _names(large), 40 if arguments.quick else 300
-                )
-                progress.console.print(f"latency: {json.dumps(results['latency'])}")
-                results["restart"] = await bench.restart(many, large)
-    results["targets"] = _targets(results, str(small), str(large))
+    results: dict[str, Any] = {"small_nodes": small, "large_nodes": large}
+    results |= {"throughput": {}, "ratios": {}, "cpu_milliseconds": {}}
+    if not arguments.apart:
+        go = await asyncio.to_thread(build_go_noop)
+        with _planned_cluster("shared") as cluster:
+            async with api_client(cluster) as client:
+                await create_nodes(client, 0, small, progress)
+                bench = _Bench(cluster, client, Extenders(cluster, go), rounds, progress)
+                await bench.throughput(results, small, lots, 5)
+                if not arguments.small:
+                    await create_nodes(client, small, large - small, progress)
+                    await bench.throughput(results, large, few, 3)
+                    await bench.latency(results, large, 40 if arguments.quick else 300)
+                    results["restart"] = await bench.restart(many, large)
+    results["apart"] = await _apart(small, lots, 2 * rounds, progress)
+    results["targets"] = targets(results)
     return results
+
+
+async def _apart(nodes: int, pods: int, rounds: int, progress: Progress) -> dict[str, Any]:
+    """Measure pods that don't opt in on a cluster of one core, with what we install on another."""
+    control_plane, ours = two_cores()
+    with on_core(control_plane), _planned_cluster("apart") as cluster, on_core(ours):
+        async with api_client(cluster) as client:
+            await create_nodes(client, 0, nodes, progress)
+            rates = await measured_apart(cluster, client, ours, pods=pods, rounds=rounds, progress=progress)
+    found = _told(rates)
+    progress.console.print(json.dumps(found))
+    return found
+
+
+def _told(rates: Rates) -> dict[str, Any]:
+    """Return what came of turns: rates, ratios by round and CPU, by variant."""
+    first, *others = rates.turns
+    ratios = {f"{name}/{first}": rates.ratios(name, first) for name in others}
+    ratios |= {
+        f"{name}/{first}, same speed": rates.steady_ratios(name) for name in others if name in _ASK_NOBODY
+    }
+    if "ours" in others:
+        ratios["ours/noop"] = rates.ratios("ours", "noop")
+    return {
+        "throughput": {name: rates.pods_per_second(name) for name in rates.turns},
+        "ratios": ratios,
+        "cpu_milliseconds": {name: rates.cpu_milliseconds(name) for name in rates.turns},
+    }
 
 
 def _names(nodes: int) -> list[str]:
@@ -161,11 +133,11 @@ def _names(nodes: int) -> list[str]:
 
 @dataclass(frozen=True)
 class _Bench:
-    """What all measurements on one cluster share."""
+    """What all measurements on cores that everything shares have in common."""
 
     cluster: Cluster
     client: aiohttp.ClientSession
-    extenders: _Extenders
+    extenders: Extenders
     rounds: int
     progress: Progress
 
@@ -188,15 +160,15 @@ class _Bench:
             settled=self.extenders.settled,
             progress=self.progress,
         )
-        names = list(rates.turns)
-        told = {name: rates.pods_per_second(name) for name in names}
-        results["throughput"][str(nodes)] = told
-        results["ratios"][str(nodes)] = {
-            f"{name}/{base}": rates.ratios(name, base)
-            for name, base in [*((name, "none") for name in names[1:]), ("ours", "noop")]
-        }
-        results["cpu_milliseconds"][str(nodes)] = {name: rates.cpu_milliseconds(name) for name in names}
-        self.progress.console.print(json.dumps([told, results["ratios"][str(nodes)]]))
+        found = _told(rates)
+        for key, value in found.items():
+            results[key][str(nodes)] = value
+        self.progress.console.print(json.dumps(found))
+
+    async def latency(self, results: dict[str, Any], nodes: int, calls: int) -> None:
+        """Time single calls, and put down what came of it."""
+        results["latency"] = await asyncio.to_thread(latencies, self.extenders.ports, _names(nodes), calls)
+        self.progress.console.print(f"latency: {json.dumps(results['latency'])}")
 
     async def restart(self, pods: int, nodes: int) -> dict[str, float]:
         """Fill the cluster with pods that run, and start a fresh extender."""
@@ -209,94 +181,20 @@ class _Bench:
         return {"pods": pods, "ready_seconds": ready, "resident_mb": resident}
 
 
-def _targets(results: dict[str, Any], small: str, large: str) -> list[dict[str, Any]]:
-    def over(nodes: str, variant: str, base: str) -> float:
-        return median(results["ratios"][nodes][f"{variant}/{base}"])
-
-    rows = [
-        *(
-            (f"pods/s over doing nothing, {n} nodes", over(n, "ours", "noop"), 0.9, True)
-            for n in results["ratios"]
-        ),
-        *(
-            (f"{what} over no extender, {small} nodes", over(small, variant, "none"), target, True)
-            for what, variant, target in (
-                ("pods/s", "ours", 0.6),
-                ("not opted in, second scheduler,", "beside", 0.97),
-                ("not opted in, patched scheduler,", "patched", 0.97),
-            )
-        ),
-    ]
-    if "latency" in results:
-        ours, go = results["latency"]["ours"], results["latency"]["go"]
-        rows += [
-            (f"{what}, latency over Go's, {large} candidates", ours[key] / go[key], 1.0, False)
-            for what, key in (("offline pods", "both_ms"), ("online pods", "online_prioritize_ms"))
-        ]
-    if "restart" in results:
-        restart = results["restart"]
-        rows += [
-            (f"resident MB, {restart['pods']} pods", restart["resident_mb"], 300.0, False),
-            ("seconds to filled caches", restart["ready_seconds"], 10.0, False),
-        ]
-    return [
-        {"what": what, "value": value, "target": target, "met": value >= target if least else value <= target}
-        for what, value, target, least in rows
-    ]
-
-
-def _show(results: dict[str, Any], console: Console) -> None:
-    table = Table(title="pods per second, median of turns")
-    table.add_column("nodes", justify="right")
-    for name in ("none", "noop", "ours", "beside", "patched"):
-        table.add_column(name, justify="right")
-    for nodes, rates in results["throughput"].items():
-        table.add_row(nodes, *(f"{rate:.0f}" for rate in rates.values()))  # the last two: few nodes only
-    console.print(table)
-    table = Table(title="the same over that of another variant, by round")
-    for name in ("nodes", "variants", "least", "median", "most"):
-        table.add_column(name, justify="left" if name == "variants" else "right")
-    for nodes, ratios in results["ratios"].items():
-        for name, found in ratios.items():
-            row = (min(found), median(found), max(found))
-            table.add_row(nodes, name, *(f"{ratio:.2f}" for ratio in row))
-    console.print(table)
-    table = Table(title="CPU milliseconds per pod, median of turns")
-    table.add_column("nodes", justify="right")
-    table.add_column("variant")
-    shown = ("kube-apiserver", "etcd", SCHEDULER, BESIDE, "extender", "noop")
-    for name in shown:
-        table.add_column(name, justify="right")
-    for nodes, variants in results["cpu_milliseconds"].items():
-        for variant, spent in variants.items():
-            table.add_row(nodes, variant, *(f"{spent.get(name, 0.0):.1f}" for name in shown))
-    console.print(table)
-    table = Table(title=f"milliseconds per call with {results['large_nodes']:,} candidates, median")
-    for name in ("extender", "filter", "prioritize", "both", "both, p99", "online", "online, p99"):
-        table.add_column(name, justify="right")
-    for name, figures in results.get("latency", {}).items():
-        table.add_row(name, *(f"{value:.2f}" for value in figures.values()))
-    console.print(table)
-    table = Table(title="against the targets")
-    for name in ("what", "measured", "target", ""):
-        table.add_column(name)
-    for row in results["targets"]:
-        met = "met" if row["met"] else "missed"
-        table.add_row(row["what"], f"{row['value']:.2f}", f"{row['target']:g}", met)
-    console.print(table)
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a small cluster, in two minutes")
     parser.add_argument("--small", action="store_true", help="pods per second at 1,000 nodes alone")
+    parser.add_argument(
+        "--apart", action="store_true", help="pods that don't opt in, ours on a core of its own, alone"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="rounds of throughput that count (5)")
     arguments = parser.parse_args()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         results = asyncio.run(_measure(arguments, progress))
-    _show(results, Console(width=100))
+    show(results, Console(width=100))
     print(json.dumps(results))
 
 
