@@ -52,7 +52,7 @@ class Extender:
         self.measured = MeasuredUse(self.state.table, clock)
         self.reservations = Reservations(self.state, settings.reservation_seconds, clock)
         self.decisions = DecisionLog(settings.candidates_kept)
-        self.refusals = Refusals(self.state.table, self._allows)
+        self.refusals = Refusals(self.state.table, self._allowed)
         self.ready = False
         self._asked = -math.inf
         self._clock = clock
@@ -183,9 +183,10 @@ class Extender:
             planned_here = of_pool[table.columns["standing"][rows]]
         return offline_rejections(pod, rows, table, online, self._settings.thresholds, planned_here)
 
-    def _allows(self, pod: PendingPod, rows: Rows) -> bool:
+    def _allowed(self, pod: PendingPod, rows: Rows) -> Rows:
         online = online_load(rows, self.state.table, self._clock())
-        return bool((self._verdicts(pod, rows, online) == ALLOWED).any())
+        allowed: Rows = rows[self._verdicts(pod, rows, online) == ALLOWED]
+        return allowed
 
     def _count_verdict(self, traffic_class: str, passed: Asked, rejected: Mapping[Rejection, Asked]) -> None:
         self._metrics.verdicts.labels(traffic_class, "allowed" if passed else "refused").inc()

@@ -81,6 +81,16 @@ class PlanView:
         """Return the name of the pool that a node with these labels is of."""
         return next((name for name, pool in self.pools.items() if pool.selects(labels)), None)
 
+    def known_as(self, pool: str) -> str:
+        """Return the name under which the nodes of a pool are known; its own where the plan does not hold it.
+
+        Pools that differ in taints alone have the same labels: all of their nodes are of the first.
+        """
+        if pool not in self.pools:
+            return pool
+        selector = self.pools[pool].selector
+        return next(name for name, each in self.pools.items() if each.selector == selector)
+
 
 def read_plan(spec: Mapping[str, Any]) -> PlanView:
     """Read the spec of a PlacementPlan.

@@ -6,13 +6,13 @@ from ecoserve_extender.cache.records import BoundPod, PendingPod
 
 
 def planned_pools(pod: PendingPod, plan: PlanView) -> frozenset[str]:
-    """Return the pools planned for a pod: the one its label names, else those of its serving (and role)."""
+    """Return the pools planned for a pod, as their nodes are known: the one its label names, else those of its serving (and role)."""
     named = pod.labels.get(POOL)
     if named is not None:
-        return frozenset({named} & plan.pools.keys())
+        return frozenset({plan.known_as(named)} & plan.pools.keys())
     serving, role = pod.labels.get(SERVING), pod.labels.get(ROLE)
     return frozenset(
-        placement.pool
+        plan.known_as(placement.pool)
         for placement in plan.placements
         if placement.namespace == pod.namespace
         and placement.serving == serving
@@ -21,7 +21,7 @@ def planned_pools(pod: PendingPod, plan: PlanView) -> frozenset[str]:
 
 
 def planned_cpu_pool(pod: PendingPod | BoundPod, plan: PlanView | None) -> str | None:
-    """Return the pool on whose CPU cores the plan placed this very pod: its label names it, the plan holds it."""
+    """Return the pool, as its nodes are known, on whose CPU cores the plan placed this very pod: its label names it, the plan holds it."""
     pool, serving = pod.labels.get(POOL), pod.labels.get(SERVING)
     if plan is None or pool is None or serving is None:
         return None
@@ -32,4 +32,4 @@ def planned_cpu_pool(pod: PendingPod | BoundPod, plan: PlanView | None) -> str |
         and placement.namespace == pod.namespace
         for placement in plan.placements
     )
-    return pool if held else None
+    return plan.known_as(pool) if held else None

@@ -82,6 +82,18 @@ def test_a_planned_cpu_replica_may_use_its_gpu_host_and_no_other(world, make_poo
     assert world.filter(names, offline=True, gpus=1, labels=labels)["NodeNames"] == []
 
 
+def test_pools_that_differ_in_taints_alone_share_their_nodes(world, make_pool):
+    world.node("host", gpus=8, pool="hosts")
+    tainted = make_pool("tainted", selector=(("pool", "hosts"),))
+    placed = PlacementView(namespace="default", serving="batch", pool="tainted", role="both", on_cpu=True)
+    world.plan(make_pool("hosts"), tainted, placements=[placed])
+    for labels in ({SERVING: "batch", POOL: "tainted"}, {SERVING: "batch"}):
+        world.prioritize(["host"], labels=labels)
+        assert world.extender.decisions.get("default/pod-1").ranking.fallback is None
+    labels = {SERVING: "batch", POOL: "tainted"}
+    assert world.filter(["host"], offline=True, labels=labels)["NodeNames"] == ["host"]
+
+
 def test_a_pod_placed_on_gpus_does_not_open_the_host_to_offline_pods(world, make_pool):
     world.node("host", gpus=8, pool="hosts")
     placed = PlacementView(namespace="default", serving="batch", pool="hosts", role="both", on_cpu=False)
@@ -127,6 +139,20 @@ def test_a_refused_pod_is_called_back_once_when_a_node_could_take_it(world):
     world.filter([node], offline=True)
     world.see_bound(node, offline=True)
     assert len(world.extender.refusals) == 0
+
+
+def test_of_many_refused_pods_no_more_are_called_back_than_would_fit(world):
+    names = [world.node("n"), world.node("m")]
+    for name in names:
+        world.load(name, uid=name, millicores=6000)
+    for number in range(40):
+        world.filter(names, offline=True, uid=str(number), name=str(number))
+    for name in names:
+        world.load(name, uid=name, millicores=4000)
+    first, second = (world.extender.refusals.revived() for _ in range(2))
+    assert len(first) == len(second) == 10 + 2 * 4
+    assert not {pod.uid for pod in first} & {pod.uid for pod in second}
+    assert world.filter(["m"], offline=True, cpu="4")["NodeNames"] == ["m"], "nothing stays counted"
 
 
 def test_a_pod_refused_because_its_node_was_not_known_yet_is_called_back_when_it_is(world):
