@@ -22,6 +22,8 @@ _ACCELERATOR_PREFIXES = (
 )  # fmt: skip
 """Extended resources that device plugins advertise. Those that the planner doesn't know are not for offline pods, either."""
 LARGEST = 2**50  # far above any node's (1 PiB of memory), and 8,000 such amounts add up in 64 bits
+_COMES_WITH_THE_NODE = frozenset({"DaemonSet", "Node"})
+"""Controllers of pods that every node has, or that its kubelet makes of files (static pods): of an empty one, too."""
 _TERMINAL = frozenset({"Succeeded", "Failed"})
 _ROUNDING_SLACK = 1e-6  # 0.1 + 0.2 cores are 300 millicores, not 301
 
@@ -149,7 +151,7 @@ def bound_pod(pod: Pod) -> BoundPod | None:
         name=pod.metadata.name,
         node=intern(pod.spec.node_name),
         offline=offline,
-        keeps_node_on=not any(owner.kind == "DaemonSet" and owner.controller for owner in owners),
+        keeps_node_on=not any(owner.kind in _COMES_WITH_THE_NODE and owner.controller for owner in owners),
         requests=pod_requests(pod),
         labels=labels if offline else {},
         started=0.0 if started is None else started.timestamp(),

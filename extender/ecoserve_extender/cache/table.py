@@ -38,7 +38,7 @@ class NodeUsage:
     offline: Requests = field(default_factory=Requests)
     reserved: Requests = field(default_factory=Requests)
     holders: int = 0
-    """Pods for whose sake the node is on: all but those of DaemonSets."""
+    """Pods for whose sake the node is on: all but those of DaemonSets and static ones."""
     arriving: int = 0
     """Pods most likely about to land here."""
 

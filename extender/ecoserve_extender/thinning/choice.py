@@ -42,7 +42,8 @@ def enough(
 
 
 def _work(pod: BoundPod, now: float) -> float:
-    return max(0.0, now - pod.started) * max(pod.requests.millicores, 1)
+    ran = max(0.0, now - pod.started) if pod.started else 0.0
+    return ran * max(pod.requests.millicores, 1)
 
 
 def _within(taken: Requests, offered: Requests, share: float) -> bool:

@@ -34,8 +34,16 @@ _LONGEST = timedelta(days=7)
 Body = Mapping[str, Any]
 
 
+def _is_suspended(spec: Body) -> bool:
+    return spec.get("suspend") is True
+
+
 def _unsuspended(_spec: Body) -> Body:
     return {"suspend": False}
+
+
+def _is_gated(spec: Body) -> bool:
+    return any(gate["name"] == HELD for gate in spec.get("schedulingGates") or ())
 
 
 def _ungated(spec: Body) -> Body:
@@ -45,14 +53,15 @@ def _ungated(spec: Body) -> Body:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A kind of work that is held, and what of its spec lets it go."""
+    """A kind of work that is held: whether a spec still holds it, and what lets it go."""
 
     name: str
     where: Kind
+    holds: Callable[[Body], bool]
     let_go: Callable[[Body], Body]
 
 
-_KINDS = (_Held("Job", JOB, _unsuspended), _Held("Pod", POD, _ungated))
+_KINDS = (_Held("Job", JOB, _is_suspended, _unsuspended), _Held("Pod", POD, _is_gated, _ungated))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +112,14 @@ class Holder:
                 logger.warning("%s %s is held on, as a write was refused: %s", kind.name, name, error)
 
     async def _treat(self, kind: _Held, body: Body, outlook: _Outlook) -> None:
-        """Decide on one piece of work and write what changed. Raises ApiRefusedError where that is refused."""
+        """Decide on one piece of work and write what changed. Raises ApiRefusedError where that is refused.
+
+        What somebody else has let go (a person, a queue) is not ours any more, so that it stays suspended when they suspend it again.
+        """
+        if not kind.holds(body["spec"]):
+            marks = {"labels": {HELD: None}, "annotations": {HELD_UNTIL: None, PLANNED_START: None}}
+            await self._patched(kind, body, {"metadata": marks})
+            return
         try:
             work = held_work(body, self._clock.at)
         except InvalidInputError as error:

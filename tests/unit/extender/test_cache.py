@@ -87,9 +87,10 @@ def test_a_finished_pod_takes_nothing(phase):
         ([{"kind": "Job", "controller": True}], True, True),
         ([{"kind": "Workflow"}], False, True),
         ([{"kind": "DaemonSet", "controller": True}], True, False),
+        ([{"kind": "Node", "controller": True}], True, False),
     ],
 )
-def test_an_owner_that_controls_makes_a_pod_anew_and_that_of_a_daemonset_holds_no_node(
+def test_an_owner_that_controls_makes_a_pod_anew_and_what_every_node_has_holds_none(
     owners, owned, keeps_node_on
 ):
     record = bound_pod(decoded(Pod, {"metadata": {"ownerReferences": owners}, "spec": {"nodeName": "n"}}))

@@ -12,7 +12,7 @@ THRESHOLDS = Thresholds()
 NOW = 10_000.0
 
 
-def pod(uid: str, *, millicores: int = 1_000, started: float = 0.0, owned: bool = True) -> BoundPod:
+def pod(uid: str, *, millicores: int = 1_000, started: float = 1.0, owned: bool = True) -> BoundPod:
     return BoundPod(
         uid=uid,
         namespace="d",
@@ -44,6 +44,7 @@ def test_half_of_the_headroom_may_be_used_before_anybody_goes():
 def test_the_least_work_done_goes_first():
     old, young, wide = pod("old"), pod("young", started=9_900), pod("wide", millicores=6_000, started=9_950)
     assert thinned(4_000, [old, wide, young]) == ["young"]
+    assert thinned(4_000, [old, wide, young, pod("not started", started=0.0)]) == ["not started"]
 
 
 def test_a_pod_that_nobody_makes_anew_goes_last():

@@ -12,7 +12,7 @@ from ecoserve.api.labels import DEADLINE, DURATION, HELD, HELD_UNTIL, PLANNED_ST
 from ecoserve.carbon import IntensitySeries
 from ecoserve_operator.clock import SystemClock
 from ecoserve_operator.holding.holder import Holder
-from ecoserve_operator.kube import JOB, ApiRefusedError, Kind
+from ecoserve_operator.kube import JOB, POD, ApiRefusedError, Kind
 from ecoserve_operator.signals.grid import GridSignals
 from ecoserve_operator.signals.providers.build import Question
 from ecoserve_operator.signals.providers.follow import Followers
@@ -84,6 +84,11 @@ class _Api:
         pass
 
 
+def _no_grids(api: _Api) -> GridSignals:
+    """Signals that have looked at nothing yet, and ask no provider."""
+    return GridSignals(api, Followers(lambda _: None, lambda: None, "none"), hold_seconds=60)  # type: ignore[arg-type,return-value]  # a fake of what is used
+
+
 async def _look(api: _Api, signals: GridSignals, zone: ZoneRecord = ZONE) -> None:
     """One look of a holder at all held work."""
     world = _World(nudges=Nudges(0.0), zones={("", "west"): zone})
@@ -101,7 +106,7 @@ async def _look(api: _Api, signals: GridSignals, zone: ZoneRecord = ZONE) -> Non
 def test_a_start_of_the_operator_lets_nothing_go_before_the_grids_were_looked_at() -> None:
     async def play() -> list[Mapping[str, Any]]:
         api = _Api(datetime.now(UTC))
-        signals = GridSignals(api, Followers(lambda _: None, lambda: None, "none"), hold_seconds=60)  # type: ignore[arg-type,return-value]  # no provider is asked
+        signals = _no_grids(api)
         await _look(api, signals)
         assert api.patches == []
         await signals.poll([ZONE])
@@ -231,8 +236,7 @@ def _at_once(api: _Api) -> str:
     """What is said of a Job that starts whatever the grids; nothing else is written."""
 
     async def play() -> None:
-        followers: Followers[Question, Answer] = Followers(lambda _: None, lambda: None, "none")  # type: ignore[arg-type,return-value]  # no provider is asked
-        await _look(api, GridSignals(api, followers, hold_seconds=60))  # type: ignore[arg-type]  # a fake of what is used
+        await _look(api, _no_grids(api))
 
     asyncio.run(play())
     patch = api.patches[0]
@@ -245,6 +249,25 @@ def test_work_of_which_a_write_is_refused_keeps_no_other_waiting() -> None:
     api = _Refusing(datetime.now(UTC))
     api.job["metadata"]["annotations"] = {DEADLINE: "soon"}
     assert _at_once(api).startswith("starts now: annotation ecoserve.dev/deadline: 'soon' is not accepted")
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec"), [(JOB, {"suspend": False}), (POD, {"schedulingGates": [{"name": "a"}]})]
+)
+def test_what_somebody_else_let_go_is_held_no_more(kind: Kind, spec: dict[str, Any]) -> None:
+    class _Gone(_Api):
+        async def list(self, asked: Kind, selector: str) -> list[dict[str, Any]]:
+            await super().list(asked, selector)
+            return [{**self.job, "spec": spec}] if asked is kind else []
+
+    async def play() -> Mapping[str, Any]:
+        api = _Gone(datetime.now(UTC))
+        await _look(api, _no_grids(api))
+        return api.patches[0]
+
+    patch = asyncio.run(play())
+    assert patch["metadata"]["labels"] == {HELD: None}
+    assert "spec" not in patch
 
 
 @pytest.mark.parametrize(
