@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-from apart import measured_apart, on_core, two_cores
+from apart import BESIDE, SAME_CORE, measured_apart, on_core, two_cores
 from api import api_client, create_nodes, create_pods
 from extenders import Extenders, build_go_noop
 from latency import latencies
@@ -28,7 +28,7 @@ from ecoserve.api.crds import build_crds
 from ecoserve.api.labels import API_VERSION
 from ecoserve_devcluster import Cluster
 
-_ASK_NOBODY = ("beside", "patched")
+_ASK_NOBODY = (BESIDE, SAME_CORE, "patched")
 
 
 def _plan() -> dict[str, Any]:
@@ -88,7 +88,7 @@ async def _measure(arguments: argparse.Namespace, progress: Progress) -> dict[st
             async with api_client(cluster) as client:
                 await create_nodes(client, 0, small, progress)
                 bench = _Bench(cluster, client, Extenders(cluster, go), rounds, progress)
-                await bench.throughput(results, small, lots, 5)
+                await bench.throughput(results, small, lots, 4)
                 if not arguments.small:
                     await create_nodes(client, small, large - small, progress)
                     await bench.throughput(results, large, few, 3)
@@ -101,11 +101,11 @@ async def _measure(arguments: argparse.Namespace, progress: Progress) -> dict[st
 
 async def _apart(nodes: int, pods: int, rounds: int, progress: Progress) -> dict[str, Any]:
     """Measure pods that don't opt in on a cluster of one core, with what we install on another."""
-    control_plane, ours = two_cores()
+    control_plane, ours = cores = two_cores()
     with on_core(control_plane), _planned_cluster("apart") as cluster, on_core(ours):
         async with api_client(cluster) as client:
             await create_nodes(client, 0, nodes, progress)
-            rates = await measured_apart(cluster, client, ours, pods=pods, rounds=rounds, progress=progress)
+            rates = await measured_apart(cluster, client, cores, pods=pods, rounds=rounds, progress=progress)
     found = _told(rates)
     progress.console.print(json.dumps(found))
     return found
@@ -148,7 +148,6 @@ class _Bench:
             Variant("none"),
             Variant("noop", url("noop")),
             Variant("ours", url("ours")),
-            Variant("beside", beside=url("ours")),
             Variant("patched", url("ours"), managed=True),
         )
         rates = await measured(
@@ -184,10 +183,10 @@ class _Bench:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a small cluster, in two minutes")
+    parser.add_argument("--quick", action="store_true", help="a small cluster, in some minutes")
     parser.add_argument("--small", action="store_true", help="pods per second at 1,000 nodes alone")
     parser.add_argument(
-        "--apart", action="store_true", help="pods that don't opt in, ours on a core of its own, alone"
+        "--apart", action="store_true", help="the second scheduler on a core of its own alone"
     )
     parser.add_argument("--rounds", type=int, default=5, help="rounds of throughput that count (5)")
     arguments = parser.parse_args()

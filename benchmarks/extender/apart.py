@@ -2,7 +2,8 @@
 
 A cluster's API server, etcd and scheduler run on machines that nothing else may use, and the chart's scheduler with its extender on a worker. So
 here the cluster has one core, and all that we install another one; what is left is what our watches cost the API server. One variant has
-nothing of ours running, the other our extender and second scheduler, with caches filled.
+nothing of ours running, the next our extender and second scheduler, with caches filled. In the last these are on the cluster's core, too,
+as on a single machine whose processor is all taken.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from turns import Turn, take_turn
 
 from ecoserve_devcluster import Cluster, Process
 
-ALONE, BESIDE_APART = "none", "beside"
+ALONE, BESIDE, SAME_CORE = "none", "beside", "same core"
 
 
 def two_cores() -> tuple[int, int]:
@@ -51,17 +52,18 @@ def _move(processes: Iterable[Process], core: int) -> None:
 async def measured_apart(
     cluster: Cluster,
     client: aiohttp.ClientSession,
-    core: int,
+    cores: tuple[int, int],
     *,
     pods: int,
     rounds: int,
     progress: Progress,
 ) -> Rates:
-    """Have so many pods bound again and again, with nothing of ours running and with all of it on this core."""
+    """Have so many pods bound again and again, with nothing of ours running, with all of it on the second core, and on the cluster's own."""
     scheduler = Variant(ALONE)
+    core_of = {SAME_CORE: cores[0], BESIDE: cores[1]}
 
     async def turn(name: str) -> Turn:
-        ours = await asyncio.to_thread(_started, cluster, core) if name == BESIDE_APART else ()
+        ours = await asyncio.to_thread(_started, cluster, core_of[name]) if name in core_of else ()
         taken = await take_turn(
             cluster,
             client,
@@ -75,7 +77,7 @@ async def measured_apart(
             process.stop()
         return taken
 
-    return await take_turns((ALONE, BESIDE_APART), turn, rounds, progress)
+    return await take_turns((ALONE, BESIDE, SAME_CORE), turn, rounds, progress)
 
 
 def _started(cluster: Cluster, core: int) -> tuple[Process, Process]:

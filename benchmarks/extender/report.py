@@ -5,10 +5,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from throughput import BESIDE
+from throughput import SECOND
 from turns import ETCD, SCHEDULER
 
-_PROCESSES = ("kube-apiserver", ETCD, SCHEDULER, BESIDE, "extender", "noop")
+_PROCESSES = ("kube-apiserver", ETCD, SCHEDULER, SECOND, "extender", "noop")
 
 
 def targets(results: dict[str, Any]) -> list[dict[str, Any]]:
@@ -27,7 +27,6 @@ def targets(results: dict[str, Any]) -> list[dict[str, Any]]:
         rows += [
             (f"pods/s over no extender, {small} nodes", over(few, "ours/none"), 0.6, True),
             ("not opted in, patched scheduler", over(few, "patched/none, same speed"), 0.97, True),
-            ("not opted in, second scheduler, same cores", over(few, "beside/none, same speed"), 0.97, True),
         ]
     if "apart" in results:
         apart = over(results["apart"]["ratios"], "beside/none, same speed")
@@ -73,7 +72,7 @@ def show(results: dict[str, Any], console: Console) -> None:
 
 def _throughput(sets: dict[str, dict[str, float]]) -> Table:
     table = Table(title="pods per second, median of turns")
-    names = ("none", "noop", "ours", "beside", "patched")
+    names = ("none", "noop", "ours", "patched", "beside", "same core")
     table.add_column("nodes", justify="right")
     for name in names:
         table.add_column(name, justify="right")

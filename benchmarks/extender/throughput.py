@@ -19,7 +19,7 @@ from ecoserve.api.labels import CARBON_AWARE_RESOURCE, SCHEDULER_NAME
 from ecoserve_devcluster import Cluster, Process
 from ecoserve_extender.scheduler_config import build_scheduler_configuration
 
-BESIDE = "scheduler-beside"
+SECOND = "scheduler-beside"
 _QPS = 5_000
 """Of the scheduler's client: the default of 50 would be all that is measured."""
 
@@ -31,19 +31,16 @@ class Variant:
     name: str
     url: str | None = None
     managed: bool = False
-    beside: str | None = None
-    """Address of the extender of a second scheduler that runs beside this one and has no pods."""
 
-    def start(self, cluster: Cluster) -> list[Process]:
-        """Start the scheduler, and the one beside it."""
-        second = [start_second(cluster, self.beside)] if self.beside else []
+    def start(self, cluster: Cluster) -> Process:
+        """Start the scheduler."""
         managed = (CARBON_AWARE_RESOURCE,) if self.managed else ()
-        return [*second, _started(cluster, SCHEDULER, self.name, self.url, managed)]
+        return _started(cluster, SCHEDULER, self.name, self.url, managed)
 
 
 def start_second(cluster: Cluster, url: str) -> Process:
     """Start the scheduler of the default deployment, with its extender at an address."""
-    return _started(cluster, BESIDE, SCHEDULER_NAME, url, ())
+    return _started(cluster, SECOND, SCHEDULER_NAME, url, ())
 
 
 def _started(

@@ -109,7 +109,7 @@ async def take_turn(
     cluster: Cluster,
     client: aiohttp.ClientSession,
     scheduler: str,
-    start: Callable[[], Sequence[Process]],
+    start: Callable[[], Process],
     *,
     pods: int,
     settled: Callable[[], bool],
@@ -128,8 +128,7 @@ async def take_turn(
         while not settled():
             await asyncio.sleep(0.2)
         after, elapsed = _cpu_seconds(cluster), time.monotonic() - began
-        for process in started:
-            process.stop()
+        started.stop()
         await delete_pods(client, namespace, pods, progress)
     first, last = pods // 4, pods - pods // 20
     counted = last - first
