@@ -101,7 +101,9 @@ def test_a_node():
             entry(2, key, field(1, value)) for key, value in {"cpu": "8", "nvidia.com/gpu": "2"}.items()
         ),
     )
-    (node,) = read_nodes(listed(field(1, field(1, "n1") + entry(11, "zone", "a")) + status)).items
+    part = read_nodes(listed(field(1, field(1, "n1") + entry(11, "zone", "a")) + status, more="token"))
+    (node,) = part.items
+    assert (part.version, part.more) == ("7", "token")
     record = node_record(node)
     assert (record.name, record.labels, record.allocatable) == ("n1", {"zone": "a"}, Requests(8_000, 0, 2))
 

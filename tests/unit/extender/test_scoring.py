@@ -115,10 +115,10 @@ def test_what_nodes_are_worth_is_told_anew_for_another_plan_and_another_pod(worl
             )
         )
         assert world.prioritize(names)[best] == 10
-    for cpu in ("1", "8"):
-        world.prioritize(names, cpu=cpu)
+    for cores, gpus in ((1, 0), (8, 0), (8, 2)):
+        world.prioritize(names, cpu=str(cores), gpus=gpus)
         candidates = world.get("/explain", pod="default/pod-1").json()["candidates"]
-        assert candidates[0]["gramsPerHour"] == pytest.approx(int(cpu) * 4 / 1000 * 1.1 * 100)
+        assert candidates[0]["gramsPerHour"] == pytest.approx((cores * 4 + gpus * 300) / 1000 * 1.1 * 100)
 
 
 def test_the_planned_pool_beats_a_greener_one(world, make_pool):
