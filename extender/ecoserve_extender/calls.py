@@ -9,7 +9,7 @@ from http import HTTPStatus
 from time import perf_counter
 
 from aiolimiter import AsyncLimiter
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -69,6 +69,8 @@ class Calls:
             told = _refusal(f"body: longer than {most} bytes", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
             told.headers["Connection"] = "close"  # else the server would go on reading what is refused
             return told
+        except ClientDisconnect:
+            return _refusal("body: cut off", HTTPStatus.BAD_REQUEST)  # to nobody
         start = perf_counter()
         try:
             return self._decide[verb](body)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ecoserve_extender.certificates import Certificates
 from ecoserve_extender.settings import Settings
@@ -28,6 +29,25 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class _Protocol(HttpToolsProtocol):
+    """Closes the oldest connection where a new one would be one too many.
+
+    uvicorn would refuse the new one, and wait for ever for the first request of each old one: whoever holds connections open, or loses
+    them in a network, would keep the kubelet's probes out, which has the process restarted.
+    """
+
+    opened = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in the base class
+        """Take a new connection."""
+        super().connection_made(transport)
+        self.opened = self.loop.time()
+        if self.limit_concurrency is not None and len(self.connections) >= self.limit_concurrency:
+            oldest = min(self.connections, key=lambda each: getattr(each, "opened", 0.0))
+            oldest.transport.close()
+            self.connections.discard(oldest)
 
 
 class Listeners:
@@ -69,6 +89,7 @@ def _config(app: ASGIApp, host: str, port: int, connections: int) -> uvicorn.Con
         app,
         host=host,
         port=port,
+        http=_Protocol,
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -70,7 +70,8 @@ class Limits:
     """Filter and prioritize calls together, on average: some ten times what one kube-scheduler sends."""
 
     max_connections: int = 256
-    """Connections at once: a scheduler keeps one or two for each of its 16 binding goroutines at most."""
+    """Connections at once to each listener, beyond which the oldest is closed: a scheduler keeps one or two for each of its 16 binding
+    goroutines at most."""
 
     def __post_init__(self) -> None:
         for item in fields(self):
