@@ -116,10 +116,13 @@ def test_the_scheduler_places_pods_through_an_extender_behind_tls(
         )
     )
     assert bench.placed("web", "job") == {"web": node, "job": node}
-    answered = httpx.get(
-        f"{secured.observed}/explain", params={"pod": f"{bench.namespace}/job"}, trust_env=False
-    )
-    assert answered.json()["decision"]["node"] == node
+
+    def seen_on() -> Any:
+        explain = f"{secured.observed}/explain"
+        answered = httpx.get(explain, params={"pod": f"{bench.namespace}/job"}, trust_env=False)
+        return answered.json()["decision"]["node"]
+
+    assert bench.until(seen_on, "the extender to see the bind") == node
 
     profile = schedule(secured.tls, tls_folder=str(strangers))
     pods = bench.pod("web-of-strangers"), bench.pod("job-of-strangers", traffic_class="offline")
