@@ -216,6 +216,17 @@ def _print_offline(offline: Body | None) -> None:
     )
 
 
+def _written(text: str) -> Body:
+    """Read a decision annotation, which whoever may change the pod may have written."""
+    try:
+        decision = json.loads(text)
+    except ValueError:
+        decision = None
+    if not isinstance(decision, dict):
+        raise InvalidInputError(f"annotation {DECISION}", text, "the JSON that the extender writes")
+    return decision
+
+
 @explain.command("pod")
 def explain_pod(name: str, namespace: NamespaceOption = "", output: OutputOption = Output.TABLE) -> None:
     """Why a pod landed where it did, or why it waits; with every candidate while the extender remembers them."""
@@ -232,10 +243,9 @@ def explain_pod(name: str, namespace: NamespaceOption = "", output: OutputOption
             f"one that was scheduled with schedulerName ecoserve: it has no annotation {DECISION}, and no extender "
             "remembers it",
         )
-    try:
-        decision = json.loads(text) if text is not None else remembered["decision"] if remembered else {}
-    except ValueError:
-        raise InvalidInputError(f"annotation {DECISION}", text, "the JSON that the extender writes") from None
+    decision = remembered["decision"] if remembered else {}
+    if text is not None:
+        decision = _written(text)
     if output is Output.JSON:
         seen = (
             {key: remembered.get(key) for key in ("candidates", "leftOut", "rejected", "onlineLoadFrom")}

@@ -116,3 +116,11 @@ def test_a_pod_of_another_scheduler_is_told_so(explain):
     refused = explain({"get pods job": pod()})
     assert refused.exit_code != 0
     assert "no extender remembers it" in str(refused.exception)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3"])
+def test_an_annotation_of_somebody_else_is_one_sentence(explain, text):
+    refused = explain({"get pods job": pod(**{DECISION: text})}).exception
+    assert (
+        f"{refused}" == f"annotation {DECISION}: {text!r} is not accepted; the JSON that the extender writes"
+    )
