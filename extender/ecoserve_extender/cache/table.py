@@ -137,14 +137,16 @@ class NodeTable:
             self.columns["stalled_share"][row] = stalled_share
             self.columns["measured_at"][row] = at
 
+    def requested_online(self, name: str) -> Requests:
+        """Return what online pods request of a node; nothing of one that is not known."""
+        return Requests(*self.columns["online"][self.row(name)].tolist())
+
     def usage(self, name: str) -> NodeUsage:
         """Return what pods take of a node; nothing of one that is not known."""
         row = self.row(name)
-        online, offline, reserved = (
-            Requests(*self.columns[of][row].tolist()) for of in ("online", "offline", "reserved")
-        )
+        offline, reserved = (Requests(*self.columns[of][row].tolist()) for of in ("offline", "reserved"))
         holders, arriving = (int(self.columns[of][row]) for of in ("holders", "arriving"))
-        return NodeUsage(online, offline, reserved, holders, arriving)
+        return NodeUsage(self.requested_online(name), offline, reserved, holders, arriving)
 
     def drop_if_unused(self, name: str) -> None:
         """Free the row of a node that is gone, where nothing counts on it."""

@@ -29,14 +29,6 @@ class Sample:
     stalled_share: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Taken:
-    at: float
-    sample: Sample
-    requested: Requests
-    """What online pods requested of the node at that time."""
-
-
 class UseSource(Protocol):
     """Where samples come from."""
 
@@ -54,43 +46,45 @@ class MeasuredUse:
     def __init__(self, table: NodeTable, clock: Callable[[], float]) -> None:
         self._table = table
         self._clock = clock
-        self._samples: dict[str, deque[_Taken]] = {}
+        self._samples: dict[str, deque[tuple[float, Sample]]] = {}
+        self._requested: dict[str, Requests] = {}
+        """What online pods requested of each node when it was measured last."""
 
     def take(self, samples: Mapping[str, Sample]) -> None:
         """Add one sample per node, and forget what is out of the window, but for the last of each node."""
         now = self._clock()
         for node, sample in samples.items():
-            taken = _Taken(now, sample, self._table.usage(node).online)
-            self._samples.setdefault(node, deque()).append(taken)
+            self._samples.setdefault(node, deque()).append((now, sample))
+            self._requested[node] = self._table.requested_online(node)
         for node in list(self._samples):
             held = self._samples[node]
-            while len(held) > 1 and held[0].at < now - WINDOW_SECONDS:
+            while len(held) > 1 and held[0][0] < now - WINDOW_SECONDS:
                 held.popleft()
             if node in samples:
-                highest = reduce(Requests.most, (taken.sample.online for taken in held))
+                highest = reduce(Requests.most, (sample.online for _, sample in held))
                 self._table.measure(node, highest, samples[node].stalled_share, now)
-            elif held[0].at < now - WINDOW_SECONDS and not self._table.row(node):
-                del self._samples[node]
+            elif held[0][0] < now - WINDOW_SECONDS and not self._table.row(node):
+                del self._samples[node], self._requested[node]
 
     def latest(self, node: str) -> Sample | None:
         """Return the last sample of a node, or None where there is no fresh one."""
         held = self._samples.get(node)
-        if not held or held[-1].at < self._clock() - FRESH_SECONDS:
+        if not held or held[-1][0] < self._clock() - FRESH_SECONDS:
             return None
-        return held[-1].sample
+        return held[-1][1]
 
     def online(self, node: str) -> Requests:
         """Return what online work uses of a node: as measured last, or what it requests where that never was.
 
         Since a sample that is old, it uses more by as much as it requests more.
         """
-        requested, held = self._table.usage(node).online, self._samples.get(node)
+        requested, held = self._table.requested_online(node), self._samples.get(node)
         if not held:
             return requested
-        last = held[-1]
+        used = held[-1][1].online
         if self.latest(node) is not None:
-            return last.sample.online
-        return last.sample.online + (requested + -last.requested).most(Requests())
+            return used
+        return used + (requested + -self._requested[node]).most(Requests())
 
     @property
     def nodes(self) -> int:
