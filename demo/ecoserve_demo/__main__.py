@@ -51,7 +51,9 @@ def _play(name: str, scenario: Scenario, console: Console, *, keep: bool) -> Non
     console.rule("a real control plane")
     stage.build()
     started = time.monotonic()
-    with stage.start_cluster(name) as cluster:
+    with stage.start_cluster(name) as cluster, ProcessPoolExecutor(1, get_context("spawn")) as beside:
+        # What follows waits for much of the time.
+        other_objectives = beside.submit(day_of_objectives, scenario)
         told = _Told(console, started)
         set_up = stage.set_stage(cluster, told)
         for manifest in ("web.yaml", "grid.yaml", "servings.yaml"):
@@ -59,10 +61,8 @@ def _play(name: str, scenario: Scenario, console: Console, *, keep: bool) -> Non
         told("applied two LLMServings; starting the operator")
         operator = stage.start_operator(cluster, scenario)
         console.rule("one day")
-        with ProcessPoolExecutor(1, get_context("spawn")) as beside:
-            other_objectives = beside.submit(day_of_objectives, scenario)
-            live = _day(cluster, scenario, console)
-            closing.show(console, cluster, set_up, operator, live, other_objectives.result())
+        live = _day(cluster, scenario, console)
+        closing.show(console, cluster, set_up, operator, live, other_objectives.result())
         console.print(f"the demo took {time.monotonic() - started:.0f} s after building")
         if keep:
             cluster.detach()
