@@ -52,9 +52,11 @@ class _NodeSink:
     def __init__(self, state: ClusterState) -> None:
         self._state = state
 
-    def put(self, node: Node, /) -> str:
-        self._state.put_node(node_record(node))
+    def key(self, node: Node, /) -> str:
         return node.metadata.name
+
+    def put(self, node: Node, /) -> None:
+        self._state.put_node(node_record(node))
 
     def remove(self, node: Node, /) -> None:
         self._state.remove_node(node.metadata.name)
@@ -71,7 +73,11 @@ class PodSink:
         self._state = state
         self._follower = follower
 
-    def put(self, pod: Pod, /) -> str:
+    def key(self, pod: Pod, /) -> str:
+        """Return the pod's UID."""
+        return pod.metadata.uid
+
+    def put(self, pod: Pod, /) -> None:
         """Take a pod, new or changed."""
         record = bound_pod(pod)
         if record is None:
@@ -79,7 +85,6 @@ class PodSink:
         else:
             self._follower.see(pod, record)
             self._state.put_pod(record)
-        return pod.metadata.uid
 
     def remove(self, pod: Pod, /) -> None:
         """Take note that a pod is gone."""
@@ -97,13 +102,15 @@ class _PlanSink:
         self._take = take
         self._metrics = metrics
 
-    def put(self, plan: PlanObject, /) -> str:
+    def key(self, plan: PlanObject, /) -> str:
+        return plan.metadata.name
+
+    def put(self, plan: PlanObject, /) -> None:
         try:
             self._take(read_plan(plan.spec))
         except InvalidInputError:
             self._metrics.invalid_plans.inc()
             raise
-        return plan.metadata.name
 
     def remove(self, _: PlanObject, /) -> None:
         self._take(None)

@@ -57,8 +57,11 @@ T_contra = TypeVar("T_contra", bound=KubernetesObject, contravariant=True)
 class Sink(Protocol[T_contra]):
     """Where objects go."""
 
-    def put(self, item: T_contra, /) -> str:
-        """Take an object, new or changed, and return its key. May raise InvalidInputError: it is skipped."""
+    def key(self, item: T_contra, /) -> str:
+        """Return what an object is known by."""
+
+    def put(self, item: T_contra, /) -> None:
+        """Take an object, new or changed. May raise InvalidInputError: it is skipped."""
 
     def remove(self, item: T_contra, /) -> None:
         """Take note that an object is gone."""
@@ -179,7 +182,8 @@ class Reflector(Generic[T]):
         async with aclosing(self._pages()) as pages:
             async for page in pages:
                 for count, item in enumerate(page.items):
-                    keys.add(self._put(item))
+                    keys.add(self._sink.key(item))
+                    self._put(item)
                     if count % _AT_ONCE == 0:
                         await asyncio.sleep(
                             0
@@ -241,13 +245,12 @@ class Reflector(Generic[T]):
         else:
             self._put(item)
 
-    def _put(self, item: T) -> str:
+    def _put(self, item: T) -> None:
         try:
-            return self._sink.put(item)
+            self._sink.put(item)
         except InvalidInputError as error:
             about = {"resource": self.resource.name, "object": item.metadata.name, "error": str(error)}
             logger.error("object skipped; what was known before stays in use", extra=about)
-            return item.metadata.name
 
     @asynccontextmanager
     async def _get(self, query: dict[str, str], accept: str = _JSON) -> AsyncIterator[aiohttp.ClientResponse]:

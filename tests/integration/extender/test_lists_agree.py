@@ -26,9 +26,11 @@ class Kept:
     def __init__(self):
         self.items = {}
 
-    def put(self, item):
-        self.items[item.metadata.uid] = item
+    def key(self, item):
         return item.metadata.uid
+
+    def put(self, item):
+        self.items[self.key(item)] = item
 
     def remove(self, item):
         del self.items[item.metadata.uid]

@@ -32,14 +32,16 @@ class Sink:
     def __init__(self):
         self.held = set()
 
+    def key(self, item):
+        return item.metadata.uid or item.metadata.name
+
     def put(self, item):
         if item.metadata.name == "broken":
             raise InvalidInputError("memory", "lots", "a quantity")
-        self.held.add(item.metadata.name)
-        return item.metadata.name
+        self.held.add(self.key(item))
 
     def remove(self, item):
-        self.held.discard(item.metadata.name)
+        self.held.discard(self.key(item))
 
     def keep_only(self, keys):
         self.held &= keys
@@ -61,7 +63,7 @@ class Watchful(Sink):
             self.spells.append((now, now))
             self._same = True
             asyncio.get_running_loop().call_soon(self._end)
-        return super().put(item)
+        super().put(item)
 
     def _end(self):
         self._same = False
@@ -234,6 +236,15 @@ def test_an_object_that_cant_be_read_is_skipped():
     sink, restarts = follow(server, lambda _, server: len(server.asked) >= 2)
     assert sink.held == {"a"}
     assert restarts == 0
+
+
+def test_an_object_that_can_no_longer_be_read_stays_as_it_was_known():
+    def named(name, version):
+        return {"metadata": {"name": name, "uid": "u-1", "resourceVersion": str(version)}}
+
+    server = Server([page(1, named("whole", 1)), page(9, named("broken", 9))], [410])
+    sink, _ = follow(server, lambda _, server: ("watch", "9", None) in server.asked)
+    assert sink.held == {"u-1"}
 
 
 @pytest.mark.parametrize("off_seconds", [-3600.0, 0.0, 3600.0])
