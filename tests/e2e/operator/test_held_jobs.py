@@ -83,6 +83,11 @@ def grid(world: Any, *grams: float) -> None:
     world.eventually(read, 60)
 
 
+def reasons(world: Any, name: str) -> set[str]:
+    """The reasons of an object's events, each of which is posted after what it tells of."""
+    return {event["reason"] for event in world.get("events") if event["involvedObject"]["name"] == name}
+
+
 def test_a_job_waits_for_the_clean_hour_says_so_and_starts_in_it(world: Any) -> None:
     def found(name: str) -> Any:
         return world.get("job", name)
@@ -118,8 +123,7 @@ def test_a_job_waits_for_the_clean_hour_says_so_and_starts_in_it(world: Any) -> 
     world.eventually(lambda: not found("patient")["spec"]["suspend"])
     assert told("patient").startswith("starts now: no hour before its deadline")
     assert HELD not in found("patient")["metadata"].get("labels", {})
-    events = [e for e in world.get("events") if e["involvedObject"]["name"] == "patient"]
-    assert {"WaitsForCleanerHour", "Released"} <= {e["reason"] for e in events}
+    world.eventually(lambda: reasons(world, "patient") >= {"WaitsForCleanerHour", "Released"})
     world.eventually(
         lambda: (
             found("patient").get("status", {}).get("active") or found("patient")["status"].get("succeeded")
@@ -171,5 +175,4 @@ def test_a_pod_of_its_own_waits_behind_a_gate_and_says_so(world: Any) -> None:
     assert told("patient").startswith("starts now: no hour before its deadline")
     assert HELD not in found("patient")["metadata"]["labels"]
     assert gates("gated-by-its-owner") == ["example.com/mine"]
-    events = [e for e in world.get("events") if e["involvedObject"]["name"] == "patient"]
-    assert {"WaitsForCleanerHour", "Released"} <= {e["reason"] for e in events}
+    world.eventually(lambda: reasons(world, "patient") >= {"WaitsForCleanerHour", "Released"})
