@@ -8,21 +8,21 @@ from kubernetes.aio.client import ApiClient
 
 from ecoserve.api.labels import CURRENT_PLAN, GROUP, VERSION
 from ecoserve.errors import InvalidInputError
+from ecoserve_extender.cache import protobuf
 from ecoserve_extender.cache.objects import Node, PlanObject, Pod
 from ecoserve_extender.cache.plan_view import PlanView, read_plan
-from ecoserve_extender.cache.protobuf import read_nodes, read_pods
 from ecoserve_extender.cache.records import BoundPod, bound_pod, node_record
 from ecoserve_extender.cache.reflector import Reflector, Resource, Sink, T
 from ecoserve_extender.cache.server_clock import ServerClock
 from ecoserve_extender.cache.state import ClusterState
 from ecoserve_extender.metrics import Metrics
 
-NODES = Resource(name="nodes", path="/api/v1/nodes", kind=Node, from_protobuf=read_nodes)
+NODES = Resource(name="nodes", path="/api/v1/nodes", kind=Node, protobuf=protobuf.NODES)
 PODS = Resource(
     name="pods",
     path="/api/v1/pods",
     kind=Pod,
-    from_protobuf=read_pods,
+    protobuf=protobuf.PODS,
     field_selector="spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed",
 )
 """Pods that take up a node: those that wait, and finished ones, are neither sent nor decoded."""

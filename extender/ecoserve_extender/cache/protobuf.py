@@ -1,7 +1,8 @@
-"""Lists of pods and nodes as protobuf, which costs the API server less than JSON does: most of a restart is its work.
+"""Lists and events of pods and nodes as protobuf, which costs the API server less than JSON does: most of a restart is its work, and
+an event that it sends to schedulers and kubelets as protobuf is encoded once for all of them.
 
 Declared is what `objects.py` reads, by the field numbers of Kubernetes' generated.proto (k8s.io/api/core/v1 and
-k8s.io/apimachinery, stable for good); everything else is skipped by the library. Watches stay JSON: an event is one object.
+k8s.io/apimachinery, stable for good); everything else is skipped by the library.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,6 +14,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message, message_fa
 from msgspec import Raw
 
 from ecoserve.api.labels import DECISION
+from ecoserve_extender.cache.events import ApiStatusError, Event
 from ecoserve_extender.cache.objects import (
     Annotations,
     Container,
@@ -28,11 +30,17 @@ from ecoserve_extender.cache.objects import (
 )
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
+STREAM_TYPE = f"{MEDIA_TYPE};stream=watch"
 _MAGIC = b"k8s\x00"
+_LENGTH_BYTES = 4
 _PACKAGE = "ecoserve.extender"
 
 _MESSAGES: Mapping[str, Mapping[str, tuple[int, str]]] = {
     "Envelope": {"raw": (2, "bytes")},
+    "WatchEvent": {"type": (1, "string"), "object": (2, "RawObject")},
+    "RawObject": {"raw": (1, "bytes")},  # an envelope again
+    "Status": {"message": (3, "string"), "code": (6, "int32")},
+    "Bookmark": {"metadata": (1, "Meta")},
     "ListMeta": {"version": (2, "string"), "more": (3, "string")},
     "PodList": {"metadata": (1, "ListMeta"), "items": (2, "Pod*")},
     "NodeList": {"metadata": (1, "ListMeta"), "items": (2, "Node*")},
@@ -95,8 +103,8 @@ _CLASSES = _classes()
 T = TypeVar("T")
 
 
-class UnreadableListError(Exception):
-    """The API server's answer is no protobuf list."""
+class UnreadableError(Exception):
+    """The API server's answer is no such protobuf."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,25 +116,52 @@ class ListPart(Generic[T]):
     items: Iterator[T]
 
 
-def read_pods(body: bytes) -> ListPart[Pod]:
-    """Read a page of pods; raises UnreadableListError."""
-    return _read(body, "PodList", _pod)
+class Protobuf(Generic[T]):
+    """How lists and events of a kind are read, its objects as `convert` makes them."""
+
+    def __init__(self, kind: str, convert: Callable[[Any], T]) -> None:
+        self._kind = kind
+        self._convert = convert
+
+    def read_list(self, body: bytes) -> ListPart[T]:
+        """Read a page; raises UnreadableError."""
+        page = _opened(body, f"{self._kind}List")
+        return ListPart(page.metadata.version, page.metadata.more, map(self._convert, page.items))
+
+    def split(self, data: bytes) -> tuple[list[bytes], bytes]:
+        """Return the events that are whole, and what is left: each comes after its length, in four bytes."""
+        events, at = [], 0
+        while (begin := at + _LENGTH_BYTES) <= len(data):
+            end = begin + int.from_bytes(data[at:begin], "big")
+            if end > len(data):
+                break
+            events.append(data[begin:end])
+            at = end
+        return events, data[at:]
+
+    def read(self, event: bytes) -> Event[T]:
+        """Read an event; raises ApiStatusError and UnreadableError."""
+        told = _parsed("WatchEvent", event)
+        if told.type == "ERROR":
+            status = _opened(told.object.raw, "Status")
+            raise ApiStatusError(status.code, status.message)
+        if told.type == "BOOKMARK":
+            return Event(_opened(told.object.raw, "Bookmark").metadata.version, None, gone=False)
+        found = _opened(told.object.raw, self._kind)
+        return Event(found.metadata.version, self._convert(found), gone=told.type == "DELETED")
 
 
-def read_nodes(body: bytes) -> ListPart[Node]:
-    """Read a page of nodes; raises UnreadableListError."""
-    return _read(body, "NodeList", _node)
-
-
-def _read(body: bytes, kind: str, convert: Callable[[Any], T]) -> ListPart[T]:
+def _opened(body: bytes, kind: str) -> Any:
     if not body.startswith(_MAGIC):
-        raise UnreadableListError("a list in protobuf begins with k8s and a zero")
+        raise UnreadableError("an object in protobuf begins with k8s and a zero")
+    return _parsed(kind, _parsed("Envelope", body[len(_MAGIC) :]).raw)
+
+
+def _parsed(kind: str, body: bytes) -> Any:
     try:
-        envelope = _CLASSES["Envelope"].FromString(body[len(_MAGIC) :])
-        page = _CLASSES[kind].FromString(envelope.raw)
+        return _CLASSES[kind].FromString(body)
     except message.DecodeError as error:
-        raise UnreadableListError(str(error)) from None
-    return ListPart(page.metadata.version, page.metadata.more, map(convert, page.items))
+        raise UnreadableError(str(error)) from None
 
 
 def _pod(pod: Any) -> Pod:
@@ -178,3 +213,7 @@ def _amounts(amounts: Iterable[Any]) -> dict[str, Quantity]:
 
 def _time(holder: Any, field: str) -> datetime | None:
     return datetime.fromtimestamp(getattr(holder, field).seconds, UTC) if holder.HasField(field) else None
+
+
+PODS = Protobuf("Pod", _pod)
+NODES = Protobuf("Node", _node)

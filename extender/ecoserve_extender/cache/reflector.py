@@ -3,7 +3,7 @@
 The client library brings credentials, TLS and connections. Its informer is not used: it holds every object whole
 (generated models of 50,000 pods are gigabytes), and its watch doesn't notice a connection that went silent.
 
-The list is read in pages, of pods and nodes as protobuf, each asked for while the one before is taken in, and ended by pruning what is gone; the watch then
+Pods and nodes come as protobuf. The list is read in pages, each asked for while the one before is taken in, and ended by pruning what is gone; the watch then
 goes on from the list's version. A watch that ends or breaks is resumed from the last version seen; 410 Gone lists anew. Bookmarks arrive about every minute:
 a watch that stays silent for longer is dead, however healthy its socket looks.
 
@@ -26,8 +26,15 @@ from kubernetes.aio.client import ApiClient
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from ecoserve.errors import InvalidInputError
-from ecoserve_extender.cache import protobuf
+from ecoserve_extender.cache.events import ApiStatusError, Event, Events, JsonEvents
 from ecoserve_extender.cache.objects import ObjectMeta
+from ecoserve_extender.cache.protobuf import (
+    MEDIA_TYPE,
+    STREAM_TYPE,
+    ListPart,
+    Protobuf,
+    UnreadableError,
+)
 from ecoserve_extender.cache.server_clock import ServerClock
 
 logger = logging.getLogger(__name__)
@@ -70,14 +77,6 @@ class Sink(Protocol[T_contra]):
         """Forget all objects but these: a list has ended."""
 
 
-class ApiStatusError(Exception):
-    """The API server answered with an error status."""
-
-    def __init__(self, status: int, message: str) -> None:
-        self.status = status
-        super().__init__(f"the API server answered {status}: {message}")
-
-
 class _ListMeta(msgspec.Struct, rename="camel"):
     resource_version: str = ""
     continue_token: str = msgspec.field(default="", name="continue")
@@ -88,20 +87,6 @@ class _Page(msgspec.Struct, Generic[T]):
     items: list[T] | None = None
 
 
-class _Event(msgspec.Struct):
-    type: str
-    object: msgspec.Raw
-
-
-class _Bookmark(msgspec.Struct):
-    metadata: ObjectMeta
-
-
-class _Status(msgspec.Struct):
-    code: int = 0
-    message: str = ""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource(Generic[T]):
     """What to watch: the API path of the list, its field selector, and the struct to decode into."""
@@ -110,8 +95,8 @@ class Resource(Generic[T]):
     path: str
     kind: type[T]
     field_selector: str | None = None
-    from_protobuf: Callable[[bytes], protobuf.ListPart[T]] | None = None
-    """How a list of built-in objects is read where the API server sends it as protobuf; custom ones are JSON only."""
+    protobuf: Protobuf[T] | None = None
+    """How built-in objects are read where the API server sends them as protobuf; custom ones are JSON only."""
     optional: bool = False
     """Whether the kind may not be installed: then it counts as an empty list, looked for again and again."""
 
@@ -140,7 +125,7 @@ class Reflector(Generic[T]):
         self._clock = clock
         self._version: str | None = None
         self._heard = monotonic()
-        self._decoder = msgspec.json.Decoder(resource.kind)
+        self._json_events = JsonEvents(resource.kind)
         self._page_decoder = msgspec.json.Decoder(_Page[resource.kind])  # type: ignore[name-defined]
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=silence_seconds)
 
@@ -193,9 +178,9 @@ class Reflector(Generic[T]):
         logger.info("listed", extra={"resource": self.resource.name, "count": len(keys)})
         return version
 
-    async def _pages(self) -> AsyncGenerator[protobuf.ListPart[T]]:
+    async def _pages(self) -> AsyncGenerator[ListPart[T]]:
         """Give out the pages of the list; the API server makes the next one meanwhile."""
-        asked: asyncio.Task[protobuf.ListPart[T]] | None = asyncio.create_task(self._page(""))
+        asked: asyncio.Task[ListPart[T]] | None = asyncio.create_task(self._page(""))
         try:
             while asked is not None:
                 page = await asked
@@ -205,18 +190,17 @@ class Reflector(Generic[T]):
             if asked is not None:
                 asked.cancel()
 
-    async def _page(self, token: str) -> protobuf.ListPart[T]:
+    async def _page(self, token: str) -> ListPart[T]:
         query = {"limit": str(_PAGE)} | ({"continue": token} if token else {})
-        read = self.resource.from_protobuf
-        accept = f"{protobuf.MEDIA_TYPE},{_JSON}" if read is not None else _JSON
-        async with self._get(query, accept) as response:
+        async with self._get(query, MEDIA_TYPE) as response:
             body = await response.read()
             self._heard = monotonic()
-            if read is not None and response.content_type == protobuf.MEDIA_TYPE:
-                return read(body)
+            protobuf = self._protobuf_of(response)
+            if protobuf is not None:
+                return protobuf.read_list(body)
         page = self._page_decoder.decode(body)
         about = page.metadata
-        return protobuf.ListPart(about.resource_version, about.continue_token, iter(page.items or ()))
+        return ListPart(about.resource_version, about.continue_token, iter(page.items or ()))
 
     async def _watch(self) -> None:
         query = {
@@ -225,25 +209,25 @@ class Reflector(Generic[T]):
             "timeoutSeconds": str(_WATCH_SECONDS),
             "resourceVersion": self._version or "",
         }
-        async with self._get(query) as response:
+        async with self._get(query, STREAM_TYPE) as response:
             self._heard = monotonic()
-            async for line in _lines(response, self._urgent):
+            events: Events[T] = self._protobuf_of(response) or self._json_events
+            async for event in _events(response, events, self._urgent):
                 self._heard = monotonic()
-                self._take(msgspec.json.decode(line, type=_Event))
+                self._take(events.read(event))
 
-    def _take(self, event: _Event) -> None:
-        if event.type == "ERROR":
-            status = msgspec.json.decode(event.object, type=_Status)
-            raise ApiStatusError(status.code, status.message)
-        if event.type == "BOOKMARK":
-            self._version = msgspec.json.decode(event.object, type=_Bookmark).metadata.resource_version
+    def _take(self, event: Event[T]) -> None:
+        self._version = event.version
+        if event.item is None:
             return
-        item = self._decoder.decode(event.object)
-        self._version = item.metadata.resource_version
-        if event.type == "DELETED":
-            self._sink.remove(item)
+        if event.gone:
+            self._sink.remove(event.item)
         else:
-            self._put(item)
+            self._put(event.item)
+
+    def _protobuf_of(self, response: aiohttp.ClientResponse) -> Protobuf[T] | None:
+        """Return how to read an answer that is protobuf."""
+        return self.resource.protobuf if response.content_type == MEDIA_TYPE else None
 
     def _put(self, item: T) -> None:
         try:
@@ -253,9 +237,10 @@ class Reflector(Generic[T]):
             logger.error("object skipped; what was known before stays in use", extra=about)
 
     @asynccontextmanager
-    async def _get(self, query: dict[str, str], accept: str = _JSON) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _get(self, query: dict[str, str], preferred: str) -> AsyncIterator[aiohttp.ClientResponse]:
         if self.resource.field_selector is not None:
             query = query | {"fieldSelector": self.resource.field_selector}
+        accept = _JSON if self.resource.protobuf is None else f"{preferred},{_JSON}"
         method, url, headers, body, _ = await self._client.param_serialize(
             "GET",
             self.resource.path,
@@ -285,20 +270,21 @@ _TRANSIENT = (
     TimeoutError,
     OSError,
     msgspec.MsgspecError,
-    protobuf.UnreadableListError,
+    UnreadableError,
 )
 
 
-async def _lines(response: aiohttp.ClientResponse, urgent: Callable[[], bool]) -> AsyncIterator[bytes]:
-    """Split a stream into lines of any length: a node with many images exceeds what readline allows.
+async def _events(
+    response: aiohttp.ClientResponse, events: Events[T], urgent: Callable[[], bool]
+) -> AsyncIterator[bytes]:
+    """Split a stream into events.
 
     After a little that nobody waits for, more is left to gather; a stream that has more to give is read on.
     """
     rest = b""
     async for chunk in response.content.iter_any():
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            if line:
-                yield line
+        whole, rest = events.split(rest + chunk)
+        for event in whole:
+            yield event
         if len(chunk) < _LITTLE_BYTES and not urgent():
             await asyncio.sleep(_GATHER_SECONDS)

@@ -73,7 +73,7 @@ def both(bench, resource):
 
     def alike():
         protobuf = listed(bench.cluster.kubeconfig, resource)
-        json = listed(bench.cluster.kubeconfig, dataclasses.replace(resource, from_protobuf=None))
+        json = listed(bench.cluster.kubeconfig, dataclasses.replace(resource, protobuf=None))
         return (protobuf, json) if versions(protobuf) == versions(json) else None
 
     return bench.until(alike, "two lists of the same versions")

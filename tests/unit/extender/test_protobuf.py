@@ -1,11 +1,12 @@
-"""Lists as the API server sends them in protobuf: written here byte by byte, by Kubernetes' field numbers."""
+"""Lists and events as the API server sends them in protobuf: written here byte by byte, by Kubernetes' field numbers."""
 
 from datetime import UTC, datetime
 
 import pytest
 
 from ecoserve.api.labels import DECISION
-from ecoserve_extender.cache.protobuf import UnreadableListError, read_nodes, read_pods
+from ecoserve_extender.cache.events import ApiStatusError, Event
+from ecoserve_extender.cache.protobuf import NODES, PODS, UnreadableError
 from ecoserve_extender.cache.records import Requests, bound_pod, node_record, pending_pod
 
 
@@ -32,6 +33,11 @@ def requests(**amounts):
 def listed(*items, version="7", more=""):
     body = field(1, field(2, version) + field(3, more)) + b"".join(field(2, item) for item in items)
     return b"k8s\x00" + field(1, field(1, "v1")) + field(2, body)
+
+
+def event(kind, body, magic=b"k8s\x00"):
+    told = field(1, kind) + field(2, field(1, magic + field(1, field(1, "v1")) + field(2, body)))
+    return len(told).to_bytes(4, "big") + told
 
 
 CONTAINER = field(1, "main") + field(8, requests(cpu="250m", memory="1Gi"))
@@ -61,7 +67,7 @@ POD = field(1, META) + field(2, SPEC) + field(3, field(1, "Running") + field(7, 
 
 
 def test_all_that_is_read_of_a_pod():
-    part = read_pods(listed(POD, more="token"))
+    part = PODS.read_list(listed(POD, more="token"))
     (pod,) = part.items
     assert (part.version, part.more) == ("7", "token")
     record = bound_pod(pod)
@@ -79,17 +85,17 @@ def test_all_that_is_read_of_a_pod():
 
 def test_amounts_of_the_whole_pod_and_its_end():
     ends = field(1, META + field(9, field(1, 1_700_000_100)))
-    (pod,) = read_pods(listed(ends + field(2, SPEC + field(40, requests(cpu="3"))))).items
+    (pod,) = PODS.read_list(listed(ends + field(2, SPEC + field(40, requests(cpu="3"))))).items
     record = bound_pod(pod)
     assert record is not None
     assert record.leaving
     assert record.requests == Requests(3_010, 2**30)
-    (done,) = read_pods(listed(field(1, META) + field(2, SPEC) + field(3, field(1, "Succeeded")))).items
+    (done,) = PODS.read_list(listed(field(1, META) + field(2, SPEC) + field(3, field(1, "Succeeded")))).items
     assert bound_pod(done) is None
 
 
 def test_a_pod_of_which_next_to_nothing_is_said():
-    (pod,) = read_pods(listed(field(1, field(1, "p")))).items
+    (pod,) = PODS.read_list(listed(field(1, field(1, "p")))).items
     assert bound_pod(pod) is None
     assert not pending_pod(pod).claims_devices
 
@@ -101,7 +107,7 @@ def test_a_node():
             entry(2, key, field(1, value)) for key, value in {"cpu": "8", "nvidia.com/gpu": "2"}.items()
         ),
     )
-    part = read_nodes(listed(field(1, field(1, "n1") + entry(11, "zone", "a")) + status, more="token"))
+    part = NODES.read_list(listed(field(1, field(1, "n1") + entry(11, "zone", "a")) + status, more="token"))
     (node,) = part.items
     assert (part.version, part.more) == ("7", "token")
     record = node_record(node)
@@ -112,5 +118,33 @@ def test_a_node():
     "body", [b"", b"{}", b"k8s\x00\xff\xff", listed(POD)[:-3], b"k8s\x00" + field(2, b"\x0a\xff")]
 )
 def test_what_is_no_list_is_said_to_be_none(body):
-    with pytest.raises(UnreadableListError):
-        read_pods(body)
+    with pytest.raises(UnreadableError):
+        PODS.read_list(body)
+
+
+@pytest.mark.parametrize("size", [1, 5, 100, 10_000])
+def test_a_stream_of_events_is_read_however_it_is_cut(size):
+    (pod,) = PODS.read_list(listed(POD)).items
+    stream = event("ADDED", POD) + event("DELETED", POD) + event("BOOKMARK", field(1, field(6, "77")))
+    rest, read = b"", []
+    for at in range(0, len(stream), size):
+        whole, rest = PODS.split(rest + stream[at : at + size])
+        read += map(PODS.read, whole)
+    assert rest == b""
+    assert read == [Event("41", pod, gone=False), Event("41", pod, gone=True), Event("77", None, gone=False)]
+
+
+def test_an_error_of_a_stream_is_told_with_its_status():
+    (told,), _ = NODES.split(event("ERROR", field(3, "too old resource version") + field(6, 410)))
+    with pytest.raises(ApiStatusError, match="410: too old resource version") as raised:
+        NODES.read(told)
+    assert raised.value.status == 410
+
+
+@pytest.mark.parametrize(
+    "garbage", [event("ADDED", POD, magic=b""), event("ADDED", b"\xff"), b"\0\0\0\x01\xff"]
+)
+def test_an_event_that_is_no_protobuf_is_said_to_be_unreadable(garbage):
+    (told,), _ = PODS.split(garbage)
+    with pytest.raises(UnreadableError):
+        PODS.read(told)

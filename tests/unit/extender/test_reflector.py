@@ -13,7 +13,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from ecoserve.errors import InvalidInputError
 from ecoserve_extender.cache.objects import Node
-from ecoserve_extender.cache.protobuf import MEDIA_TYPE, read_nodes
+from ecoserve_extender.cache.protobuf import MEDIA_TYPE, NODES, STREAM_TYPE
 from ecoserve_extender.cache.reflector import Reflector, Resource
 from ecoserve_extender.cache.server_clock import ServerClock
 
@@ -89,7 +89,9 @@ class Server:
             return web.Response(body=answer, content_type=MEDIA_TYPE)
         if verb == "list":
             return web.json_response(answer)
-        response = web.StreamResponse()
+        of_protobuf = answer != "hang" and not answer[0].endswith(b"\n")
+        assert request.headers["Accept"] == f"{STREAM_TYPE},application/json"
+        response = web.StreamResponse(headers={"Content-Type": STREAM_TYPE} if of_protobuf else None)
         await response.prepare(request)
         for line in () if answer == "hang" else answer:
             await response.write(line[: len(line) // 2])
@@ -110,7 +112,7 @@ def follow(server, reached, *, silence_seconds=30.0, optional=False, clock=None,
         restarts = []
         async with TestServer(app) as running, _client(running) as client:
             resource = Resource(
-                name="nodes", path="/api/v1/nodes", kind=Node, from_protobuf=read_nodes, optional=optional
+                name="nodes", path="/api/v1/nodes", kind=Node, protobuf=NODES, optional=optional
             )
             reflector = Reflector(
                 client,
@@ -163,29 +165,38 @@ def test_pages_then_events_of_any_size_then_resumption():
     ]
 
 
-def test_pages_in_protobuf_and_an_answer_that_is_none():
-    def page_of(
-        name, more
-    ):  # envelope, list, its metadata and one node with a name, as Kubernetes numbers their fields
-        body = b"\x0a" + bytes([len(more) + 6]) + b"\x12\x02" + b"17" + b"\x1a" + bytes([len(more)]) + more
-        body += (
-            b"\x12"
-            + bytes([len(name) + 4])
-            + b"\x0a"
-            + bytes([len(name) + 2])
-            + b"\x0a"
-            + bytes([len(name)])
-            + name
+def part(number, body):
+    """A field of protobuf that holds a few bytes."""
+    return bytes([number << 3 | 2, len(body)]) + body
+
+
+def test_pages_and_events_in_protobuf_and_answers_that_are_none():
+    def page_of(name, more):
+        nodes = part(1, part(2, b"17") + part(3, more)) + part(2, part(1, part(1, name)))
+        return b"k8s\x00" + part(2, nodes)
+
+    def told(kind, name, version):
+        body = part(1, kind) + part(
+            2, part(1, b"k8s\x00" + part(2, part(1, part(1, name) + part(6, version))))
         )
-        return b"k8s\x00\x12" + bytes([len(body)]) + body
+        return len(body).to_bytes(4, "big") + body
 
     server = Server(
-        [b"garbage", page_of(b"a", b"next"), page_of(b"b", b"")], [[event("ADDED", node("c", 18))]]
+        [b"garbage", page_of(b"a", b"next"), page_of(b"b", b"")],
+        [
+            [event("ADDED", node("c", 18))],
+            [told(b"ADDED", b"d", b"19"), told(b"DELETED", b"a", b"20"), b"\0\0\0\x01\xff"],
+        ],
     )
-    sink, restarts = follow(server, lambda sink, _: "c" in sink.held)
-    assert sink.held == {"a", "b", "c"}
-    assert restarts == 1
-    assert server.asked[1:4] == [("list", None, None), ("list", None, "next"), ("watch", "17", None)]
+    sink, restarts = follow(server, lambda _, server: len(server.asked) >= 6)
+    assert sink.held == {"b", "c", "d"}
+    assert restarts == 2
+    asked = [
+        ("list", None, None),
+        ("list", None, "next"),
+        *(("watch", at, None) for at in ("17", "18", "20")),
+    ]
+    assert server.asked[1:6] == asked
 
 
 @pytest.mark.parametrize(
