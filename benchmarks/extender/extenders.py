@@ -55,7 +55,7 @@ class Extenders:
         self._cluster = cluster
         self._client = quiet_client()
         self.ports = {name: cluster.free_port() for name in ("ours", "noop", "go")}
-        self.ours = start_ours(cluster, "extender", self.ports["ours"])
+        start_ours(cluster, "extender", self.ports["ours"])
         noop = [sys.executable, str(_HERE / "noop.py"), str(self.ports["noop"])]
         cluster.run("noop", noop, health_url=f"{self.url('noop')}/healthz")
         cluster.run("go-noop", [str(go), str(self.ports["go"])], health_url=f"{self.url('go')}/healthz")

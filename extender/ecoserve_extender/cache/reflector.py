@@ -7,7 +7,7 @@ Pods and nodes come as protobuf. The list is read in pages, each asked for while
 goes on from the list's version. A watch that ends or breaks is resumed from the last version seen; 410 Gone lists anew. Bookmarks arrive about every minute:
 a watch that stays silent for longer is dead, however healthy its socket looks.
 
-Most events tell of pods of others. Coming back to each one by itself, with the processor's caches cold, costs several times what taking it in
+Most events tell of pods of others. Coming back to each one by itself, with the processor's caches cold, costs more than taking it in
 does: where nobody waits for them, events are left to gather for a moment.
 """
 
