@@ -64,9 +64,9 @@ def crossing_of(seen: Sequence[Seen], target: float) -> Crossing:
     spread = float(weights @ (logs - middle) ** 2)
     slope = min(float(weights @ ((logs - middle) * away)) / spread, -LEAST_SLOPE)
     lower, upper = _bracket(seen, target)
-    beyond = min(max(-float(weights @ away) / slope, lower - middle), upper - middle)
+    log = min(max(middle - float(weights @ away) / slope, lower), upper)
     each = float(weights**2 @ errors**2) / density(target) ** 2
-    return Crossing(log=middle + beyond, slope=-slope, error=math.sqrt(each * (1.0 + beyond**2 / spread)))
+    return Crossing(log=log, slope=-slope, error=math.sqrt(each * (1.0 + (log - middle) ** 2 / spread)))
 
 
 def _bracket(seen: Sequence[Seen], target: float) -> tuple[float, float]:
