@@ -5,7 +5,7 @@ Values that are not Kubernetes' defaults each have a reason:
 * The weight: the scheduler adds score × weight × 10 to in-tree totals of up to about 1,500; 20 lets carbon decide
   among nodes that fit, while in-tree scores still order nodes of equal carbon.
 * `percentageOfNodesToScore: 100`: default sampling would hide the greenest node of a large cluster.
-* `MostAllocated` of accelerators, in a profile of our own: plans fill nodes. The default spreads pods of one device over all nodes of
+* `MostAllocated` of accelerators (of both resources that plans request), in a profile of our own: plans fill nodes. The default spreads pods of one device over all nodes of
   equal carbon, which leaves none whole for a replica of eight. Pods without accelerators are not told apart by it.
 * `nodeCacheCapable`: names only. Full nodes are hundreds of times larger and empty the in-tree resource scores.
 * `httpTimeout: 1s`: the extender answers in milliseconds; a hung one must not hold every pod for the default 5 s.
@@ -24,7 +24,7 @@ The default holds no address of a Service: Service DNS fails on the host network
 from collections.abc import Sequence
 from typing import Any
 
-from ecoserve.api.labels import GPU_RESOURCE, OFFLINE_RESOURCE, SCHEDULER_NAME
+from ecoserve.api.labels import AMD_RESOURCE, GPU_RESOURCE, OFFLINE_RESOURCE, SCHEDULER_NAME
 
 API_VERSION = "kubescheduler.config.k8s.io/v1"
 SCORE_WEIGHT = 20
@@ -89,7 +89,8 @@ def build_profile(name: str = SCHEDULER_NAME) -> dict[str, Any]:
     """Return a profile; that of a default scheduler goes on scoring other people's pods as before."""
     profile: dict[str, Any] = {"schedulerName": name, "percentageOfNodesToScore": 100}
     if name != _DEFAULT_PROFILE:
-        packing = {"type": "MostAllocated", "resources": [{"name": GPU_RESOURCE, "weight": 1}]}
+        resources = [{"name": name, "weight": 1} for name in (GPU_RESOURCE, AMD_RESOURCE)]
+        packing = {"type": "MostAllocated", "resources": resources}
         profile["pluginConfig"] = [{"name": "NodeResourcesFit", "args": {"scoringStrategy": packing}}]
     return profile
 

@@ -109,7 +109,8 @@ def test_the_scheduler_configuration_holds_what_the_contract_needs():
         "weight": 20,
         "ignorable": True,
     }
-    packing = {"type": "MostAllocated", "resources": [{"name": "nvidia.com/gpu", "weight": 1}]}
+    resources = [{"name": "nvidia.com/gpu", "weight": 1}, {"name": "amd.com/gpu", "weight": 1}]
+    packing = {"type": "MostAllocated", "resources": resources}
     sampled = {"percentageOfNodesToScore": 100}
     fits = [{"name": "NodeResourcesFit", "args": {"scoringStrategy": packing}}]
     assert built["profiles"] == [{"schedulerName": "ecoserve", **sampled, "pluginConfig": fits}]
