@@ -1,8 +1,10 @@
-"""Lists are read as protobuf and watches as JSON: what is read of an object must be the same, whichever it was."""
+"""Lists and watches are read as protobuf, and as JSON where there is none: what is read of an object must be the same, whichever it was."""
 
 import asyncio
 import dataclasses
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 
 import msgspec
@@ -20,8 +22,14 @@ pytestmark = pytest.mark.devcluster
 _FINALIZER = "tests.ecoserve.dev/keep"
 
 
+class Never(msgspec.Struct):
+    """What no object says in JSON: it is read as protobuf, or not at all."""
+
+    never: str
+
+
 class Kept:
-    """Keeps what a list gave, by UID."""
+    """Keeps what a list and a watch gave, by UID."""
 
     def __init__(self):
         self.items = {}
@@ -39,31 +47,42 @@ class Kept:
         assert keys == self.items.keys()
 
 
-def listed(kubeconfig, resource):
-    """List a resource as the extender does, and return what it read."""
+def both_ways(resource):
+    """A resource as protobuf alone, and as JSON alone."""
+    return dataclasses.replace(resource, kind=Never), dataclasses.replace(resource, protobuf=None)
 
-    async def scenario():
-        configuration = Configuration()
-        await config.load_kube_config(
-            str(kubeconfig), client_configuration=configuration, persist_config=False
+
+@asynccontextmanager
+async def followed(kubeconfig, resource) -> AsyncIterator[Kept]:
+    """List a resource as the extender does, and go on watching."""
+    configuration = Configuration()
+    await config.load_kube_config(str(kubeconfig), client_configuration=configuration, persist_config=False)
+    async with ApiClient(configuration) as client:
+        sink = Kept()
+        reflector = Reflector(
+            client,
+            resource,
+            sink,
+            silence_seconds=30.0,
+            on_restart=lambda: None,
+            urgent=lambda: True,
+            clock=ServerClock(time.time),
         )
-        async with ApiClient(configuration) as client:
-            sink = Kept()
-            clock = ServerClock(time.time)
-            reflector = Reflector(
-                client,
-                resource,
-                sink,
-                silence_seconds=30.0,
-                on_restart=lambda: None,
-                urgent=lambda: True,
-                clock=clock,
-            )
-            following = asyncio.create_task(reflector.run())
+        following = asyncio.create_task(reflector.run())
+        try:
             await asyncio.wait_for(reflector.synced.wait(), 30)
+            yield sink
+        finally:
             following.cancel()
             await asyncio.wait([following])
-            return sink.items
+
+
+def listed(kubeconfig, resource):
+    """What a list gives."""
+
+    async def scenario():
+        async with followed(kubeconfig, resource) as kept:
+            return dict(kept.items)
 
     return asyncio.run(scenario())
 
@@ -72,8 +91,7 @@ def both(bench, resource):
     """The same objects read of a list in protobuf and of one in JSON, none of which changed in between."""
 
     def alike():
-        protobuf = listed(bench.cluster.kubeconfig, resource)
-        json = listed(bench.cluster.kubeconfig, dataclasses.replace(resource, protobuf=None))
+        protobuf, json = (listed(bench.cluster.kubeconfig, each) for each in both_ways(resource))
         return (protobuf, json) if versions(protobuf) == versions(json) else None
 
     return bench.until(alike, "two lists of the same versions")
@@ -194,3 +212,36 @@ def test_nodes_read_of_protobuf_say_what_they_say_in_json(bench):
     of_pods |= {("metadata", "annotations", "decision")}
     of_pods |= {("metadata", "owner_references", each) for each in ("kind", "controller")}
     assert unsaid(bench, NODES, *names) == of_pods
+
+
+def test_a_watch_in_protobuf_tells_what_one_in_json_tells(bench):
+    node = bench.node("n")
+
+    async def until_both(kept, changed):
+        """Wait until both watches have told of a change, and say what they told of the pod."""
+        async with asyncio.timeout(30):
+            while not (changed(kept[0].items) and versions(kept[0].items) == versions(kept[1].items)):
+                await asyncio.sleep(0.05)
+        return [{uid: said(item) for uid, item in each.items.items()} for each in kept]
+
+    def of(items):
+        return [item for item in items.values() if item.metadata.name == "told"]
+
+    async def scenario():
+        ways = both_ways(PODS)
+        async with (
+            followed(bench.cluster.kubeconfig, ways[0]) as protobuf,
+            followed(bench.cluster.kubeconfig, ways[1]) as json,
+        ):
+            kept = protobuf, json
+            assert not of(protobuf.items)
+            await asyncio.to_thread(bench.apply, bench.pod("told", node=node, traffic_class="offline"))
+            one, other = await until_both(
+                kept, lambda items: any(pod.status.phase == "Running" for pod in of(items))
+            )
+            assert one == other
+            asked = ("delete", "pod", "told", "-n", bench.namespace, "--grace-period=0", "--force")
+            await asyncio.to_thread(bench.cluster.kubectl, *asked)
+            await until_both(kept, lambda items: not of(items))
+
+    asyncio.run(scenario())
