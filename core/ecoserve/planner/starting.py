@@ -20,7 +20,7 @@ MARGIN = 0.25
 START_UP = timedelta(minutes=10)
 """To be scheduled, to pull an image, and to be tried once more."""
 UNKNOWN_DURATION_SHARE = 0.5
-"""A job that doesn't say how long it runs is taken to need this share of the time it has."""
+"""A job that doesn't say how long it runs is taken to need this share of the time it was made with: not of what is left, which shrinks as it waits."""
 WORTH_WAITING = 0.01
 
 
@@ -84,15 +84,17 @@ def best_start(
     duration: timedelta | None,
     forecasts: Mapping[str, Forecast],
     planned: PlannedStart | None = None,
+    *,
+    made: datetime | None = None,
 ) -> Start:
     """Decide for one job; times are aware. Forecasts by zone, of zones where it may run, reach from now on.
 
-    `planned` is what was decided before by a forecast that fails now.
+    `planned` is what was decided before by a forecast that fails now. `made` is when the job was, which may be long ago: now where left out.
     Raises InvalidInputError for a duration that is not positive.
     """
     if duration is not None and duration <= timedelta(0):
         raise InvalidInputError("duration", str(duration), "a positive time")
-    runs = duration if duration is not None else (deadline - now) * UNKNOWN_DURATION_SHARE
+    runs = duration if duration is not None else (deadline - (made or now)) * UNKNOWN_DURATION_SHARE
     last = deadline - runs * (1 + (MARGIN if duration is not None else 0.0)) - START_UP
     if last <= now:
         return Start(at=now, reason=StartReason.DEADLINE_NEAR)

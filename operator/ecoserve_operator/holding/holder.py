@@ -131,7 +131,7 @@ class Holder:
         if hours not in outlook.forecasts:
             outlook.forecasts[hours] = self._forecasts(now, hours)
         planned = work.planned if work.planned is not None and work.planned.zone in outlook.failing else None
-        start = best_start(now, deadline, work.duration, outlook.forecasts[hours], planned)
+        start = best_start(now, deadline, work.duration, outlook.forecasts[hours], planned, made=work.made)
         if outlook.unread and start.reason in (StartReason.NO_FORECAST, StartReason.KEPT):
             return
         if start.at <= now:

@@ -19,6 +19,7 @@ _LONGEST = timedelta(days=10_000)
 class HeldWork:
     """One Job or pod that waits; `told` and `planned` are what its annotations say already."""
 
+    made: datetime
     deadline: datetime
     duration: timedelta | None
     told: str
@@ -35,6 +36,7 @@ def held_work(body: Mapping[str, Any], at: Callable[[datetime], datetime]) -> He
     annotations = {**(template.get("annotations") or {}), **(metadata.get("annotations") or {})}
     created = at(datetime.fromisoformat(metadata["creationTimestamp"]))
     return HeldWork(
+        made=created,
         deadline=_deadline(annotations.get(DEADLINE, ""), created),
         duration=_duration(annotations.get(DURATION), body["spec"].get("activeDeadlineSeconds")),
         told=annotations.get(HELD_UNTIL, ""),

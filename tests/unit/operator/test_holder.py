@@ -103,6 +103,25 @@ async def _look(api: _Api, signals: GridSignals, zone: ZoneRecord = ZONE) -> Non
         await holder
 
 
+def test_work_of_unknown_duration_keeps_half_of_the_time_it_was_made_with() -> None:
+    """Half of what is left would be less at each look, and the last start would move towards the deadline."""
+
+    async def play() -> Mapping[str, Any]:
+        now = datetime.now(UTC)
+        api = _Api(now)
+        api.job["metadata"] |= {
+            "creationTimestamp": (now - 14 * HOUR).isoformat(),
+            "annotations": {DEADLINE: "24h"},
+        }
+        signals = _no_grids(api)
+        await signals.poll([ZONE])
+        signals.readings([ZONE], now, {})
+        await _look(api, signals)
+        return api.patches[-1]
+
+    assert asyncio.run(play())["spec"] == {"suspend": False}
+
+
 def test_a_start_of_the_operator_lets_nothing_go_before_the_grids_were_looked_at() -> None:
     async def play() -> list[Mapping[str, Any]]:
         api = _Api(datetime.now(UTC))
