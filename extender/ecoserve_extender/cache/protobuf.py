@@ -151,6 +151,14 @@ class Protobuf(Generic[T]):
         return Event(found.metadata.version, self._convert(found), gone=told.type == "DELETED")
 
 
+def refusal(body: bytes) -> str:
+    """Return what the API server says of a refusal: a Status where it is one, else the text."""
+    try:
+        return str(_opened(body, "Status").message)
+    except UnreadableError:
+        return body.decode(errors="replace")
+
+
 def _opened(body: bytes, kind: str) -> Any:
     if not body.startswith(_MAGIC):
         raise UnreadableError("an object in protobuf begins with k8s and a zero")
@@ -186,7 +194,8 @@ def _node(node: Any) -> Node:
 
 
 def _metadata(meta: Any) -> ObjectMeta:
-    decision = next((each.value for each in meta.annotations if each.key == DECISION), None)
+    # Annotations may hold anything; what is no UTF-8 comes as bytes.
+    decision = next((str(each.value) for each in meta.annotations if each.key == DECISION), None)
     return ObjectMeta(
         name=meta.name,
         namespace=meta.namespace,

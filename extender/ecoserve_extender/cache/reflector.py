@@ -4,7 +4,7 @@ The client library brings credentials, TLS and connections. Its informer is not 
 (generated models of 50,000 pods are gigabytes), and its watch doesn't notice a connection that went silent.
 
 Pods and nodes come as protobuf. The list is read in pages, each asked for while the one before is taken in, and ended by pruning what is gone; the watch then
-goes on from the list's version. A watch that ends or breaks is resumed from the last version seen; 410 Gone lists anew. Bookmarks arrive about every minute:
+goes on from the list's version. A watch that ends or breaks is resumed from the last version seen; 410 Gone, or an event that tells of an error or can't be read, lists anew. Bookmarks arrive about every minute:
 a watch that stays silent for longer is dead, however healthy its socket looks.
 
 Most events tell of pods of others. Coming back to each one by itself, with the processor's caches cold, costs more than taking it in
@@ -34,6 +34,7 @@ from ecoserve_extender.cache.protobuf import (
     ListPart,
     Protobuf,
     UnreadableError,
+    refusal,
 )
 from ecoserve_extender.cache.server_clock import ServerClock
 
@@ -212,9 +213,13 @@ class Reflector(Generic[T]):
         async with self._get(query, STREAM_TYPE) as response:
             self._heard = monotonic()
             events: Events[T] = self._protobuf_of(response) or self._json_events
-            async for event in _events(response, events, self._urgent):
-                self._heard = monotonic()
-                self._take(events.read(event))
+            try:
+                async for event in _events(response, events, self._urgent):
+                    self._heard = monotonic()
+                    self._take(events.read(event))
+            except (ApiStatusError, msgspec.MsgspecError, UnreadableError):
+                self._version = None  # from the same version on the same would come again
+                raise
 
     def _take(self, event: Event[T]) -> None:
         self._version = event.version
@@ -251,7 +256,8 @@ class Reflector(Generic[T]):
         answer = await self._client.call_api(method, url, headers, body, _request_timeout=self._timeout)
         async with answer.response as response:
             if response.status != HTTPStatus.OK:
-                raise ApiStatusError(response.status, (await response.text())[:_ERROR_SHOWN].strip())
+                told = refusal(await response.read())
+                raise ApiStatusError(response.status, told[:_ERROR_SHOWN].strip())
             self._clock.hear(response.headers.get("Date", ""))
             yield response
 

@@ -94,6 +94,17 @@ def test_amounts_of_the_whole_pod_and_its_end():
     assert bound_pod(done) is None
 
 
+def test_an_annotation_that_is_no_text_is_no_decision(world):
+    world.node("n1")
+    (pod,) = PODS.read_list(
+        listed(field(1, entry(12, DECISION, b"\xff") + META) + field(2, SPEC))
+    ).items
+    world.pods.put(pod)
+    world.now += 60
+    world.landings.settle()
+    assert world.decision()["node"] == "n1"
+
+
 def test_a_pod_of_which_next_to_nothing_is_said():
     (pod,) = PODS.read_list(listed(field(1, field(1, "p")))).items
     assert bound_pod(pod) is None

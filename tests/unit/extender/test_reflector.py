@@ -31,6 +31,7 @@ def event(kind, item):
 class Sink:
     def __init__(self):
         self.held = set()
+        self.taken = []
 
     def key(self, item):
         return item.metadata.uid or item.metadata.name
@@ -39,6 +40,7 @@ class Sink:
         if item.metadata.name == "broken":
             raise InvalidInputError("memory", "lots", "a quantity")
         self.held.add(self.key(item))
+        self.taken.append(self.key(item))
 
     def remove(self, item):
         self.held.discard(self.key(item))
@@ -84,6 +86,8 @@ class Server:
         answer = scripts.pop(0) if scripts else "hang"
         if isinstance(answer, int):
             return web.Response(status=answer, text="no such page")
+        if isinstance(answer, tuple):
+            return web.Response(status=answer[0], body=answer[1], content_type=MEDIA_TYPE)
         if isinstance(answer, bytes):
             assert request.headers["Accept"].startswith(MEDIA_TYPE)
             return web.Response(body=answer, content_type=MEDIA_TYPE)
@@ -182,21 +186,25 @@ def test_pages_and_events_in_protobuf_and_answers_that_are_none():
         return len(body).to_bytes(4, "big") + body
 
     server = Server(
-        [b"garbage", page_of(b"a", b"next"), page_of(b"b", b"")],
+        [b"garbage", page_of(b"a", b"next"), page_of(b"b", b""), page_of(b"d", b"")],
         [
             [event("ADDED", node("c", 18))],
             [told(b"ADDED", b"d", b"19"), told(b"DELETED", b"a", b"20"), b"\0\0\0\x01\xff"],
         ],
     )
-    sink, restarts = follow(server, lambda _, server: len(server.asked) >= 6)
-    assert sink.held == {"b", "c", "d"}
+    sink, restarts = follow(server, lambda _, server: len(server.asked) >= 7)
+    assert sink.taken == ["a", "b", "c", "d", "d"]
+    assert sink.held == {"d"}
     assert restarts == 2
     asked = [
         ("list", None, None),
         ("list", None, "next"),
-        *(("watch", at, None) for at in ("17", "18", "20")),
+        ("watch", "17", None),
+        ("watch", "18", None),
+        ("list", None, None),
+        ("watch", "17", None),
     ]
-    assert server.asked[1:6] == asked
+    assert server.asked[1:7] == asked
 
 
 @pytest.mark.parametrize(
@@ -208,6 +216,34 @@ def test_a_version_too_old_lists_anew_and_forgets_what_is_gone(gone):
     server = Server([page(1, node("a", 1), node("b", 1)), page(9, node("b", 1))], [gone])
     sink, _ = follow(server, lambda _, server: ("watch", "9", None) in server.asked)
     assert sink.held == {"b"}
+
+
+def refused(code):
+    """An answer as the API server gives it to who asks for protobuf: a Status, its length no text."""
+    message = b"the provided resource version or continue token is too old to go on with. " * 2
+    status = b"\x1a" + bytes([len(message) % 128 | 128, len(message) // 128]) + message
+    return code, b"k8s\x00\x12" + bytes([len(status) % 128 | 128, len(status) // 128]) + status
+
+
+def test_a_refusal_in_protobuf_is_read(caplog):
+    server = Server(
+        [refused(403), page(1, node("a", 1), more="next"), refused(410)] + [page(9, node("b", 1))] * 2,
+        [refused(504), refused(410), [event("ADDED", node("c", 10))]],
+    )
+    sink, restarts = follow(server, lambda sink, _: "c" in sink.held)
+    assert sink.held == {"b", "c"}
+    assert restarts == 2
+    assert "too old to go on with" in caplog.records[0].error
+
+
+def test_what_cant_be_read_of_a_watch_is_listed_anew():
+    server = Server(
+        [page(1, node("a", 1)), page(5, node("b", 5)), page(9, node("c", 9))],
+        [[event("ERROR", {"code": 500, "message": "unable to decode"})], [b"no event\n"]],
+    )
+    sink, restarts = follow(server, lambda sink, _: "c" in sink.held)
+    assert sink.held == {"c"}
+    assert restarts == 2
 
 
 def test_a_silent_watch_is_reopened_from_where_it_was():
