@@ -20,6 +20,8 @@ from ecoserve_extender.policy.verdict import Rejection
 
 _EXAMPLES = 5
 _MIN_KEPT = 16
+_EACH = 100
+"""What a decision itself takes, a kilobyte, in candidates: on a small cluster each has few of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +42,9 @@ class Decision:
 
     @property
     def size(self) -> int:
-        """Candidates and refused nodes held."""
+        """Memory taken, in candidates and refused nodes held."""
         held = [*self.rejected.values(), *([self.left_out] if self.left_out else [])]
-        return (len(self.ranking.nodes) if self.ranking else 0) + sum(map(len, held))
+        return _EACH + (len(self.ranking.nodes) if self.ranking else 0) + sum(map(len, held))
 
     def annotation(self) -> dict[str, Any]:
         """Return the content of the decision annotation of a bound pod."""
@@ -108,7 +110,7 @@ def _examples(nodes: Asked) -> list[str]:
 
 
 class DecisionLog:
-    """The latest decisions, one per pod name, within a budget of candidates."""
+    """The latest decisions, one per pod name, within a budget of memory, counted in candidates."""
 
     def __init__(self, candidates_kept: int) -> None:
         self._budget = candidates_kept
@@ -122,7 +124,6 @@ class DecisionLog:
         rejected: Mapping[Rejection, Asked],
         online_load: Mapping[LoadFrom, int],
         left_out: Asked | None = None,
-        now: datetime | None = None,
     ) -> None:
         """Note what filter answered; a new call starts a new decision."""
         self._put(
@@ -130,7 +131,7 @@ class DecisionLog:
                 uid=pod.uid,
                 pod=pod.key,
                 traffic_class=CLASS_OFFLINE if pod.offline else CLASS_ONLINE,
-                decided_at=now or datetime.now(UTC),
+                decided_at=datetime.now(UTC),
                 plan=plan,
                 rejected=rejected,
                 online_load=online_load,
@@ -142,7 +143,8 @@ class DecisionLog:
         """Note how the candidates were ranked, with what filter answered before where it did."""
         if self.get(pod.key, pod.uid) is None:
             self.filtered(pod, plan, {}, {})
-        self._put(replace(self._decisions[pod.key], plan=plan, ranking=ranking))
+        known, now = self._decisions[pod.key], datetime.now(UTC)
+        self._put(replace(known, decided_at=now, plan=plan, ranking=ranking))
 
     def bound(self, pod: str, uid: str, node: str) -> Decision | None:
         """Note where a pod was bound and return the decision; None where it never went through us."""

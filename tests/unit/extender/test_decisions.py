@@ -1,6 +1,7 @@
 """What is remembered of a decision, and what is written onto the pod."""
 
 import json
+import time
 
 import msgspec
 import pytest
@@ -148,6 +149,16 @@ def test_a_pod_against_the_plans_advice_shows_a_negative_difference(world, make_
     assert world.decision()["gramsPerHourDifference"] < 0
 
 
+def test_a_pod_asked_about_again_was_decided_then(world):
+    names = [world.node("a"), world.node("b")]
+    times = []
+    for _ in range(2):
+        world.prioritize(names)
+        times.append(world.get("/explain", pod="default/pod-1").json()["decidedAt"])
+        time.sleep(0.002)
+    assert times[0] < times[1]
+
+
 def test_another_pod_of_the_same_name_does_not_inherit_a_decision(world):
     world.node("n")
     world.prioritize(["n"])
@@ -169,15 +180,15 @@ def test_explain_says_what_is_missing(world, pod, status):
     assert answer.json()["error"]
 
 
-def test_memory_is_bounded_by_candidates_not_by_pods(world, make_pod):
-    names = [world.node(f"n{number}") for number in range(100)]
-    log = DecisionLog(candidates_kept=2000)
+@pytest.mark.parametrize(("candidates", "kept"), [(100, 20), (1, 39)])
+def test_memory_is_bounded_by_candidates_and_by_pods(world, make_pod, candidates, kept):
+    names = [world.node(f"n{number}") for number in range(candidates)]
+    log = DecisionLog(candidates_kept=4000)
     for number in range(200):
         body = body_of(make_pod(uid=f"u{number}", name=f"p{number}"), names)
         request = decode_request(body, world.state.table)
         log.ranked(request.pod, None, rank(request.pod, request.nodes, world.state))
-    kept = [number for number in range(200) if log.get(f"default/p{number}")]
-    assert kept == list(range(180, 200))
+    assert [number for number in range(200) if log.get(f"default/p{number}")] == list(range(200 - kept, 200))
 
 
 def decode_pod(manifest):
