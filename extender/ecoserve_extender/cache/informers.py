@@ -97,26 +97,38 @@ class PodSink:
             self._state.remove_pod(uid)
 
 
-class _PlanSink:
+class PlanSink:
+    """Hands the plan over as often as the operator writes to it: one that is only listed anew was not renewed."""
+
     def __init__(self, take: TakePlan, metrics: Metrics) -> None:
         self._take = take
         self._metrics = metrics
+        self._version: str | None = None
 
     def key(self, plan: PlanObject, /) -> str:
+        """Return the plan's name."""
         return plan.metadata.name
 
     def put(self, plan: PlanObject, /) -> None:
+        """Take the plan, new or changed."""
+        if plan.metadata.resource_version == self._version:
+            return
         try:
             self._take(read_plan(plan.spec))
         except InvalidInputError:
             self._metrics.invalid_plans.inc()
             raise
+        self._version = plan.metadata.resource_version
 
     def remove(self, _: PlanObject, /) -> None:
+        """Take note that there is no plan any more."""
+        self._version = None
         self._take(None)
 
     def keep_only(self, keys: Set[str], /) -> None:
+        """Take note of a list without a plan."""
         if not keys:
+            self._version = None
             self._take(None)
 
 
@@ -149,7 +161,7 @@ class Informers:
         self._reflectors = (
             reflect(NODES, _NodeSink(state)),
             reflect(PODS, PodSink(state, follower)),
-            reflect(_PLANS, _PlanSink(take_plan, metrics)),
+            reflect(_PLANS, PlanSink(take_plan, metrics)),
         )
 
     async def wait_synced(self) -> None:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoserve.errors import InvalidInputError
-from ecoserve_extender.cache.objects import Node, Pod
+from ecoserve_extender.cache.informers import PlanSink
+from ecoserve_extender.cache.objects import Node, ObjectMeta, PlanObject, Pod
 from ecoserve_extender.cache.plan_view import read_plan
 from ecoserve_extender.cache.records import (
     BoundPod,
@@ -205,6 +206,25 @@ def test_nodes_change_pools_with_their_labels_and_with_the_plan(world, make_pool
     assert world.state.pool("n") == changed
     world.state.put_plan(None)
     assert world.state.pool("n") is None
+
+
+def test_a_plan_that_is_listed_anew_has_not_been_renewed(world):
+    sink = PlanSink(world.extender.take_plan, world.metrics)
+    spec = {"id": "i", "plannedAt": "now", "zones": [], "pools": []}
+
+    def listed(version):
+        sink.put(PlanObject(ObjectMeta(name="current", resource_version=version), spec))
+        sink.keep_only({"current"})
+        return world.extender.plan_age_seconds()
+
+    assert listed("1") == 0.0
+    world.now = 60.0
+    assert listed("1") == 60.0
+    assert listed("2") == 0.0
+    sink.keep_only(set())
+    assert world.state.plan is None
+    assert listed("2") == 0.0
+    assert world.state.plan is not None
 
 
 def test_a_plan_that_contradicts_itself_is_refused_with_a_sentence():
