@@ -91,7 +91,7 @@ class BoundPod:
     keeps_node_on: bool
     requests: Requests
     labels: Mapping[str, str] = field(default_factory=dict)
-    """Of offline pods only: they tell whether the plan put the pod there."""
+    """Of offline pods only: they tell whether a plan put the pod there."""
     started: float = 0.0
     """Seconds since the epoch; 0 while unknown."""
     leaving: bool = False

@@ -69,6 +69,10 @@ class NodeTable:
         """Return the row of a node, 0 where it is not known."""
         return self._row_of.get(name, 0)
 
+    def known(self, name: str) -> bool:
+        """Tell whether there is such a node."""
+        return bool(self.columns["known"][self.row(name)])
+
     def rows(self, names: Sequence[str]) -> Rows:
         """Return the row of each node, 0 for those that are not known."""
         return np.fromiter(map(self._row_of.get, names, repeat(0)), np.intp, len(names))
@@ -88,9 +92,11 @@ class NodeTable:
         self.columns["offered"][row] = node.allocatable.amounts
 
     def withdraw(self, name: str) -> None:
-        """Forget what a node offers; its row goes once nothing counts on it any more."""
-        if name in self._row_of:
-            self.columns["known"][self._row_of[name]] = False
+        """Forget what a node offers and what was measured of it; its row goes once nothing counts on it any more."""
+        row = self.row(name)
+        if row:
+            for column in ("known", "measured_at"):
+                self.columns[column][row] = _EMPTY[column]
             self._gone.add(name)
             self.drop_if_unused(name)
 

@@ -51,20 +51,23 @@ class MeasuredUse:
         """What online pods requested of each node when it was measured last."""
 
     def take(self, samples: Mapping[str, Sample]) -> None:
-        """Add one sample per node, and forget what is out of the window, but for the last of each node."""
+        """Add one sample per node, and forget nodes that are gone: another one may come under the same name.
+
+        Sources go on telling of such a node for a while.
+        """
         now = self._clock()
+        for node in [node for node in self._samples if not self._table.known(node)]:
+            del self._samples[node], self._requested[node]
         for node, sample in samples.items():
-            self._samples.setdefault(node, deque()).append((now, sample))
-            self._requested[node] = self._table.requested_online(node)
-        for node in list(self._samples):
-            held = self._samples[node]
-            while len(held) > 1 and held[0][0] < now - WINDOW_SECONDS:
+            if not self._table.known(node):
+                continue
+            held = self._samples.setdefault(node, deque())
+            held.append((now, sample))
+            while held[0][0] < now - WINDOW_SECONDS:
                 held.popleft()
-            if node in samples:
-                highest = reduce(Requests.most, (sample.online for _, sample in held))
-                self._table.measure(node, highest, samples[node].stalled_share, now)
-            elif held[0][0] < now - WINDOW_SECONDS and not self._table.row(node):
-                del self._samples[node], self._requested[node]
+            highest = reduce(Requests.most, (each.online for _, each in held))
+            self._table.measure(node, highest, sample.stalled_share, now)
+            self._requested[node] = self._table.requested_online(node)
 
     def latest(self, node: str) -> Sample | None:
         """Return the last sample of a node, or None where there is no fresh one."""

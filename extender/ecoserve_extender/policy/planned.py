@@ -2,7 +2,7 @@
 
 from ecoserve.api.labels import POOL, ROLE, SERVING
 from ecoserve_extender.cache.plan_view import PlanView
-from ecoserve_extender.cache.records import BoundPod, PendingPod
+from ecoserve_extender.cache.records import PendingPod
 
 
 def planned_pools(pod: PendingPod, plan: PlanView) -> frozenset[str]:
@@ -20,7 +20,7 @@ def planned_pools(pod: PendingPod, plan: PlanView) -> frozenset[str]:
     )
 
 
-def planned_cpu_pool(pod: PendingPod | BoundPod, plan: PlanView | None) -> str | None:
+def planned_cpu_pool(pod: PendingPod, plan: PlanView | None) -> str | None:
     """Return the pool, as its nodes are known, on whose CPU cores the plan placed this very pod: its label names it, the plan holds it."""
     pool, serving = pod.labels.get(POOL), pod.labels.get(SERVING)
     if plan is None or pool is None or serving is None:

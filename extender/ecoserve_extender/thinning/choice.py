@@ -4,7 +4,7 @@ Offline pods are placed up to the headroom; they are thinned out only once half 
 moment ago is taken away again by a small rise. Then enough go to restore the whole headroom, those first whose work so
 far is the least (cores × time), but only a part of a node's in one round: load that falls again spares the rest. A pod that
 no controller makes anew would lose all its work for good: it goes last.
-Replicas that the plan put on a node's cores are the operator's to move.
+Replicas that a plan put on a node's cores are the operator's to move; what they take counts.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,28 +17,34 @@ _PART_PER_ROUND = 4
 
 
 def giving_way(
-    node: NodeRecord, online: Requests, pods: Iterable[BoundPod], thresholds: Thresholds, now: float
+    node: NodeRecord, others: Requests, pods: Iterable[BoundPod], thresholds: Thresholds, now: float
 ) -> Sequence[BoundPod]:
     """Return the offline pods of a node that may go in this round, in order; empty where nothing has to.
 
-    `online` is what online work uses now, `pods` are the node's offline pods that are not on their way out, `now` is in
-    seconds since the epoch. More are returned than must go: budgets may hold some of them.
+    `pods` are those that are not on their way out, `others` is what all else takes now: online work, and replicas
+    that a plan put there; `now` is in seconds since the epoch. More are returned than must go: budgets may hold some of
+    them. One that asks for nothing of what is short would go in vain.
     """
     running = sorted(pods, key=lambda pod: (not pod.owned, _work(pod, now), pod.uid))
-    taken = sum((pod.requests for pod in running), online)
-    if not running or _within(taken, node.allocatable, 1 - thresholds.headroom_share / 2):
+    taken = sum((pod.requests for pod in running), others)
+    if not any(_beyond(taken, node.allocatable, 1 - thresholds.headroom_share / 2)):
         return ()
-    return running
+    cpu_short, memory_short = _beyond(taken, node.allocatable, 1 - thresholds.headroom_share)
+    return [
+        pod
+        for pod in running
+        if (cpu_short and pod.requests.millicores) or (memory_short and pod.requests.memory_bytes)
+    ]
 
 
 def enough(
-    node: NodeRecord, online: Requests, staying: Sequence[BoundPod], gone: int, thresholds: Thresholds
+    node: NodeRecord, others: Requests, staying: Sequence[BoundPod], gone: int, thresholds: Thresholds
 ) -> bool:
     """Tell whether the headroom is whole again, or as many have `gone` as one round takes."""
     if gone * _PART_PER_ROUND >= len(staying) + gone:
         return True
-    taken = sum((pod.requests for pod in staying), online)
-    return _within(taken, node.allocatable, 1 - thresholds.headroom_share)
+    taken = sum((pod.requests for pod in staying), others)
+    return not any(_beyond(taken, node.allocatable, 1 - thresholds.headroom_share))
 
 
 def _work(pod: BoundPod, now: float) -> float:
@@ -46,7 +52,6 @@ def _work(pod: BoundPod, now: float) -> float:
     return ran * max(pod.requests.millicores, 1)
 
 
-def _within(taken: Requests, offered: Requests, share: float) -> bool:
-    return (
-        taken.millicores <= share * offered.millicores and taken.memory_bytes <= share * offered.memory_bytes
-    )
+def _beyond(taken: Requests, offered: Requests, share: float) -> tuple[bool, bool]:
+    """Tell of CPU and of memory whether more is taken than this share."""
+    return taken.millicores > share * offered.millicores, taken.memory_bytes > share * offered.memory_bytes

@@ -18,13 +18,14 @@ from ecoserve_extender.cache.records import BoundPod
 from ecoserve_extender.cache.state import ClusterState
 from ecoserve_extender.measured.use import MeasuredUse
 from ecoserve_extender.metrics import Metrics
-from ecoserve_extender.policy.planned import planned_cpu_pool
 from ecoserve_extender.settings import Thresholds
 from ecoserve_extender.thinning.choice import enough, giving_way
 
 logger = logging.getLogger(__name__)
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
+_OF_A_PLAN = frozenset({POOL, SERVING})
+"""Labels of replicas, also of the plan before: the operator moves them, and keeps each until its successor is ready."""
 
 
 class Evictions:
@@ -48,38 +49,32 @@ class Evictions:
 
     async def run(self, interval_seconds: float, synced: Awaitable[None]) -> None:
         """Look at every node again and again once caches are `synced`, until cancelled."""
-        await synced  # without the plan its own replicas would look like anybody's
+        await synced  # before, part of a node's pods may be unknown
         while True:
             await asyncio.sleep(interval_seconds)
-            for name, pods in self._offline_pods().items():
-                await self._thin(name, pods)
+            uids_by_node: dict[str, list[str]] = {}
+            for pod in self._state.offline.values():
+                uids_by_node.setdefault(pod.node, []).append(pod.uid)
+            for name, uids in uids_by_node.items():
+                await asyncio.sleep(0)  # questions are answered in between
+                await self._thin(name, uids)
 
-    def _offline_pods(self) -> dict[str, list[BoundPod]]:
-        found: dict[str, list[BoundPod]] = {}
-        for pod in self._state.offline.values():
-            if not pod.leaving and not self._planned(pod):
-                found.setdefault(pod.node, []).append(pod)
-        return found
-
-    def _planned(self, pod: BoundPod) -> bool:
-        """Tell whether the plan itself put the pod on CPU cores of its node's pool.
-
-        While there is no plan (it was deleted, or the operator is away for hours) that is so of all that bear the labels of one.
-        """
-        if self._state.plan is None:
-            return pod.labels.keys() >= {POOL, SERVING}
-        planned, pool = planned_cpu_pool(pod, self._state.plan), self._state.pool(pod.node)
-        return planned is not None and pool is not None and pool.name == planned
-
-    async def _thin(self, name: str, pods: Iterable[BoundPod]) -> None:
+    async def _thin(self, name: str, uids: Iterable[str]) -> None:
+        """Look at one node, whose offline pods were these when the round began."""
         node = self._state.nodes.get(name)
         if node is None:
             return
-        online = self._measured.online(name)
-        staying = list(giving_way(node, online, pods, self._thresholds, self._clock()))
+        others, staying = self._measured.online(name), []
+        for pod in filter(None, map(self._state.offline.get, uids)):
+            if pod.leaving:
+                continue
+            if pod.labels.keys() >= _OF_A_PLAN:
+                others += pod.requests
+            else:
+                staying.append(pod)
         gone = 0
-        for pod in tuple(staying):
-            if gone and enough(node, online, staying, gone, self._thresholds):
+        for pod in giving_way(node, others, staying, self._thresholds, self._clock()):
+            if gone and enough(node, others, staying, gone, self._thresholds):
                 break
             outcome = await self._evict(pod)
             self._outcomes.labels(outcome).inc()

@@ -1,13 +1,17 @@
 """Thinning out against an API server played by hand: who is asked to leave, and who is left alone."""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kubernetes.aio.client import ApiClient, Configuration
 
 from ecoserve.api.labels import POOL, SERVING
+from ecoserve_extender.cache.plan_view import PlacementView
 from ecoserve_extender.cache.records import Requests
 from ecoserve_extender.measured.use import Sample
 from ecoserve_extender.settings import Thresholds
@@ -17,12 +21,16 @@ CROWDED = {"millicores": 8_000, "gib": 1}
 """Online pods beside which the offline ones of these tests use up the headroom."""
 
 
-def evicted(world: Any, last: str) -> list[str]:
-    """Names of the pods that were evicted, in order, up to `last`, whose node is looked at last."""
+def evicted(world: Any, last: str, meanwhile: Callable[[], None] = lambda: None) -> list[str]:
+    """Names of the pods that were evicted, in order, up to `last`, whose node is looked at last.
+
+    `meanwhile` is what happens while the API server is at work.
+    """
     names: list[str] = []
 
     async def handle(request: web.Request) -> web.Response:
         names.append((await request.json())["metadata"]["name"])
+        meanwhile()
         return web.json_response({}, status=201)
 
     async def at_once() -> None:
@@ -65,10 +73,25 @@ def test_a_silent_source_of_use_makes_nobody_leave(world):
     assert evicted(world, "offline-never measured")[:2] == ["offline-risen", "offline-never measured"]
 
 
-def test_replicas_that_a_plan_put_there_stay_while_there_is_no_plan(world):
-    for name, labels in (("planned", {POOL: "hosts", SERVING: "chat"}), ("anybody's", {POOL: "hosts"})):
+@pytest.mark.parametrize("planned", [None, "hosts", "elsewhere"])
+def test_replicas_that_a_plan_put_there_stay_and_what_they_take_counts(world, make_pool, planned):
+    """Also those of a plan before: the operator takes them away once others are ready."""
+    if planned:
+        placement = PlacementView(namespace="default", serving="chat", pool=planned, role="both", on_cpu=True)
+        world.plan(make_pool("hosts"), make_pool("elsewhere"), placements=[placement])
+    labels = {POOL: "hosts", SERVING: "chat"}
+    for name, online in (("beside it", 2_000), ("last", 8_000)):
+        world.node(name, pool="hosts")
+        world.load(name, uid=f"online-{name}", millicores=online)
+        offline(world, name, labels={POOL: "hosts"})
+    world.load("beside it", uid="replica", millicores=6_000, offline=True, labels=labels)
+    assert evicted(world, "offline-last")[:2] == ["offline-beside it", "offline-last"]
+
+
+def test_what_has_changed_since_a_round_began_counts(world):
+    for name in ("first", "second", "last"):
         world.node(name)
         world.load(name, uid=f"online-{name}", **CROWDED)
-        offline(world, name, labels=labels)
-    world.extender.take_plan(None)
-    assert evicted(world, "offline-anybody's")[:1] == ["offline-anybody's"]
+        offline(world, name)
+    leaves = partial(offline, world, "second", leaving=True)
+    assert evicted(world, "offline-last", leaves)[:2] == ["offline-first", "offline-last"]

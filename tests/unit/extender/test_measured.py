@@ -119,6 +119,20 @@ def test_the_highest_use_of_late_is_expected_again_and_old_samples_are_none(worl
     assert world.extender.measured.nodes == 0
 
 
+def test_a_node_that_comes_back_under_its_name_is_another_one(world):
+    measured = world.extender.measured
+    world.node("n")
+    measured.take({"n": Sample(Requests(9_000, 5))})
+    world.load("n", millicores=100)
+    world.state.remove_node("n")
+    world.now = 15.0
+    measured.take({"n": Sample(Requests(9_000, 5))})
+    assert measured.latest("n") is None, "Prometheus tells of it for a while longer"
+    world.node("n")
+    assert measured.online("n") == Requests(100)
+    assert world.filter(["n"], offline=True)["NodeNames"] == ["n"]
+
+
 def test_amounts_beyond_any_node_are_taken_as_the_largest(world):
     async def answer(request: web.Request) -> web.Response:
         item = {"metadata": {"name": "n"}, "usage": {"cpu": "1e300", "memory": "1e300"}}

@@ -96,9 +96,7 @@ def test_amounts_of_the_whole_pod_and_its_end():
 
 def test_an_annotation_that_is_no_text_is_no_decision(world):
     world.node("n1")
-    (pod,) = PODS.read_list(
-        listed(field(1, entry(12, DECISION, b"\xff") + META) + field(2, SPEC))
-    ).items
+    (pod,) = PODS.read_list(listed(field(1, entry(12, DECISION, b"\xff") + META) + field(2, SPEC))).items
     world.pods.put(pod)
     world.now += 60
     world.landings.settle()

@@ -12,7 +12,9 @@ THRESHOLDS = Thresholds()
 NOW = 10_000.0
 
 
-def pod(uid: str, *, millicores: int = 1_000, started: float = 1.0, owned: bool = True) -> BoundPod:
+def pod(
+    uid: str, *, millicores: int = 1_000, memory: int = 1, started: float = 1.0, owned: bool = True
+) -> BoundPod:
     return BoundPod(
         uid=uid,
         namespace="d",
@@ -20,17 +22,19 @@ def pod(uid: str, *, millicores: int = 1_000, started: float = 1.0, owned: bool 
         node="n",
         offline=True,
         keeps_node_on=True,
-        requests=Requests(millicores, 1),
+        requests=Requests(millicores, memory),
         started=started,
         owned=owned,
     )
 
 
 def thinned(online: int, pods: list[BoundPod]) -> list[str]:
-    staying = list(giving_way(NODE, Requests(online), pods, THRESHOLDS, NOW))
-    gone: list[str] = []
-    while staying and not (gone and enough(NODE, Requests(online), staying, len(gone), THRESHOLDS)):
-        gone.append(staying.pop(0).uid)
+    staying, gone = list(pods), list[str]()
+    for each in giving_way(NODE, Requests(online), pods, THRESHOLDS, NOW):
+        if gone and enough(NODE, Requests(online), staying, len(gone), THRESHOLDS):
+            break
+        staying.remove(each)
+        gone.append(each.uid)
     return gone
 
 
@@ -51,6 +55,14 @@ def test_a_pod_that_nobody_makes_anew_goes_last():
     bare = pod("bare", started=9_990, owned=False)
     assert thinned(4_000, [bare, pod("old", millicores=6_000)]) == ["old"]
     assert thinned(9_500, [bare]) == ["bare"]
+
+
+def test_a_pod_whose_going_would_bring_nothing_stays():
+    nothing, only_memory = pod("nothing", millicores=0, memory=0), pod("only memory", millicores=0)
+    both = pod("both", millicores=2_000, started=2.0)
+    assert thinned(8_000, [nothing, only_memory, both]) == ["both"]
+    assert thinned(9_500, [nothing, only_memory]) == []
+    assert thinned(0, [nothing, pod("memory", millicores=0, memory=95)]) == ["memory"]
 
 
 def test_one_round_takes_a_part():
