@@ -9,7 +9,6 @@ import asyncio
 import math
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Any
 
 import aiohttp
 import msgspec
@@ -80,6 +79,19 @@ class _NodeMetricsList(msgspec.Struct):
 
 class _PodMetricsList(msgspec.Struct):
     items: list[_PodMetrics]
+
+
+class _Series(msgspec.Struct):
+    metric: dict[str, str]
+    value: tuple[float, str]
+
+
+class _Vector(msgspec.Struct):
+    result: list[_Series]
+
+
+class _Answer(msgspec.Struct):
+    data: _Vector
 
 
 class _Refusal(msgspec.Struct):
@@ -165,11 +177,11 @@ class Prometheus:
                 body = await _body(response)
                 if response.status != HTTPStatus.OK:
                     raise SourceError(f"Prometheus answered {response.status}{_why(body)}")
-                rows: list[dict[str, Any]] = msgspec.json.decode(body)["data"]["result"]
-                parsed = [(row["metric"], float(row["value"][1])) for row in rows]
+                rows = msgspec.json.decode(body, type=_Answer).data.result
+                parsed = [(row.metric, float(row.value[1])) for row in rows]
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise SourceError(f"Prometheus can't be reached: {error or type(error).__name__}") from None
-        except (msgspec.MsgspecError, LookupError, TypeError, ValueError):
+        except (msgspec.MsgspecError, ValueError):
             raise SourceError("Prometheus answered with something else than a vector") from None
         return [(labels, value) for labels, value in parsed if math.isfinite(value) and value >= 0]
 

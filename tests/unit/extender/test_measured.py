@@ -18,7 +18,7 @@ from ecoserve_extender.measured.sources import MetricsApi, Prometheus, samples
 from ecoserve_extender.measured.use import Sample, SourceError
 
 GIB = 2**30
-OFFLINE = {("batch", "job-1"): "n1"}
+OFFLINE = {("batch", "job-1"): ("n1", Requests())}
 
 
 def test_the_use_of_offline_pods_is_not_online_use():
@@ -43,11 +43,31 @@ def test_what_a_pod_used_is_no_online_load_once_it_has_left():
     now = 15.0
     assert use.by_node({key: Requests(3_500)}) == [("n1", Requests(3_500))], "a mean falls slowly"
     assert use.by_node({}) == [("n1", Requests(3_500))], "of the node it is as it was where pods have none"
-    pods[key], now = "n2", 30.0
+    pods[key], now = ("n2", Requests()), 30.0
     assert use.by_node({key: amounts}) == [("n2", amounts)], "another pod of that name"
     pods.clear()
     now = 181.0
     assert use.by_node({key: amounts}) == []
+
+
+def test_what_a_new_pod_uses_is_no_online_load_before_it_is_told_of(world):
+    now = 0.0
+    use = OfflineUse(world.state.offline_pods, lambda: now)
+    world.load("n1", uid="job", millicores=4_000, offline=True)
+    world.load("n1", uid="web", millicores=9_000)
+    requests = Requests(4_000)
+    assert use.by_node({}) == [("n1", requests)]
+    key, part, more = ("default", "job"), Requests(500, 9), Requests(7_000, 9)
+    assert use.by_node({key: part}) == [("n1", Requests(4_000, 9))], "a mean rises slowly"
+    assert use.by_node({key: more}) == [("n1", more)]
+    now = 149.0
+    assert use.by_node({key: part}) == [("n1", Requests(4_000, 9))]
+    now = 151.0
+    assert use.by_node({key: part}) == [("n1", part)]
+    now = 1_000.0
+    assert use.by_node({}) == [("n1", part)], "as it was measured last"
+    world.load("n2", uid="job", millicores=4_000, offline=True)
+    assert use.by_node({key: part}) == [("n2", Requests(4_000, 9))], "another pod of that name"
 
 
 def test_nothing_is_measured_before_it_is_known_which_pods_are_offline(world):
@@ -260,6 +280,10 @@ def test_the_metrics_api_tells_online_use():
         (200, "[]"),
         (200, "{}"),
         (200, json.dumps({"items": [1]})),
+        (200, json.dumps({"data": {"result": [{"metric": "n1", "value": [0, "1"]}]}})),
+        (200, json.dumps({"data": {"result": [{"metric": {"node": ["n1"]}, "value": [0, "1"]}]}})),
+        (200, json.dumps({"data": {"result": [{"metric": {"node": "n1"}, "value": [0, [1]]}]}})),
+        (200, json.dumps({"data": {"result": [{"metric": {"node": "n1"}, "value": [0, "a"]}]}})),
     ],
 )
 def test_a_source_that_answers_otherwise_is_one_sentence(read, status, body):
