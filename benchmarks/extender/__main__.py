@@ -7,13 +7,14 @@ import argparse
 import asyncio
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import aiohttp
-from apart import BESIDE, SAME_CORE, measured_apart, on_core, two_cores
+from apart import BESIDE, COLLECTS_SELDOM, SAME_CORE, measured_apart, on_core, two_cores
 from api import api_client, create_nodes, create_pods
 from extenders import Extenders, build_go_noop
 from latency import latencies
@@ -67,9 +68,11 @@ def _apply_once_served(cluster: Cluster, manifest: str) -> None:
 
 
 @contextmanager
-def _planned_cluster(name: str) -> Iterator[Cluster]:
-    """Start a cluster that has our kinds and a plan."""
-    with Cluster.start(f"bench-extender-{name}-{os.getpid()}") as cluster:
+def _planned_cluster(name: str, environment: Mapping[str, str] | None = None) -> Iterator[Cluster]:
+    """Start a cluster that has our kinds and a plan; its own programs have this added to their environment."""
+    with patch.dict(os.environ, environment or {}):
+        started = Cluster.start(f"bench-extender-{name}-{os.getpid()}")
+    with started as cluster:
         crds = json.dumps({"apiVersion": "v1", "kind": "List", "items": build_crds()})
         cluster.kubectl("apply", "--server-side", "-f", "-", stdin=crds)
         _apply_once_served(cluster, json.dumps(_plan()))
@@ -81,7 +84,7 @@ async def _measure(arguments: argparse.Namespace, progress: Progress) -> dict[st
     few, lots = (80, 80) if arguments.quick else (100, 800)
     rounds = 2 if arguments.quick else arguments.rounds
     results: dict[str, Any] = {"small_nodes": small, "large_nodes": large}
-    results |= {"throughput": {}, "ratios": {}, "cpu_milliseconds": {}}
+    results |= {"throughput": {}, "ratios": {}, "cpu_milliseconds": {}, "garbage_kilobytes": {}}
     if not arguments.apart:
         go = await asyncio.to_thread(build_go_noop)
         with _planned_cluster("shared") as cluster:
@@ -102,7 +105,7 @@ async def _measure(arguments: argparse.Namespace, progress: Progress) -> dict[st
 async def _apart(nodes: int, pods: int, rounds: int, progress: Progress) -> dict[str, Any]:
     """Measure pods that don't opt in on a cluster of one core, with what we install on another."""
     control_plane, ours = cores = two_cores()
-    with on_core(control_plane), _planned_cluster("apart") as cluster, on_core(ours):
+    with on_core(control_plane), _planned_cluster("apart", COLLECTS_SELDOM) as cluster, on_core(ours):
         async with api_client(cluster) as client:
             await create_nodes(client, 0, nodes, progress)
             rates = await measured_apart(cluster, client, cores, pods=pods, rounds=rounds, progress=progress)
@@ -124,6 +127,7 @@ def _told(rates: Rates) -> dict[str, Any]:
         "throughput": {name: rates.pods_per_second(name) for name in rates.turns},
         "ratios": ratios,
         "cpu_milliseconds": {name: rates.cpu_milliseconds(name) for name in rates.turns},
+        "garbage_kilobytes": {name: rates.garbage_kilobytes(name) for name in rates.turns},
     }
 
 

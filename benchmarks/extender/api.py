@@ -1,4 +1,4 @@
-"""What the benchmark asks of the API server: nodes and pods by the thousand, and when pods were bound."""
+"""What the benchmark asks of the API server: nodes and pods by the thousand, when pods were bound, and to collect its garbage."""
 
 import asyncio
 import ssl
@@ -17,6 +17,7 @@ _AT_ONCE = 48
 _POLL_SECONDS = 5
 """A list of 5,000 nodes costs the API server a second of CPU: asking more often would slow what is waited for."""
 _LOOK_SECONDS = 0.25
+_ALLOCATED = "go_memstats_alloc_bytes_total "
 FLEET = "benchmarks.ecoserve.dev/fleet"
 
 
@@ -64,6 +65,20 @@ async def _called(client: aiohttp.ClientSession, method: str, path: str, body: A
 async def _got(client: aiohttp.ClientSession, path: str, **query: str) -> Any:
     async with client.get(path, params=query) as answer:
         return await answer.json()
+
+
+async def collect_garbage(client: aiohttp.ClientSession) -> None:
+    """Have the API server collect its garbage now."""
+    async with client.get("/debug/pprof/heap", params={"gc": "1"}) as answer:
+        answer.raise_for_status()
+        await answer.read()
+
+
+async def allocated_bytes(client: aiohttp.ClientSession) -> float:
+    """Return what the API server has allocated since it started."""
+    async with client.get("/metrics") as answer:
+        lines = (await answer.text()).splitlines()
+    return next(float(line.removeprefix(_ALLOCATED)) for line in lines if line.startswith(_ALLOCATED))
 
 
 async def create_nodes(client: aiohttp.ClientSession, first: int, count: int, progress: Progress) -> None:

@@ -85,6 +85,10 @@ class Rates:
             for turn, pair in zip(self.turns[name], self.around[name], strict=True)
         ]
 
+    def garbage_kilobytes(self, name: str) -> float:
+        """Return the median over the turns."""
+        return median(turn.garbage_kilobytes for turn in self.turns[name])
+
     def cpu_milliseconds(self, name: str) -> dict[str, float]:
         """Return the median over the turns, by process."""
         turns = self.turns[name]

@@ -2,7 +2,8 @@
 
 Its events tell when each pod was bound. What counts is the time between the first quarter of the binds and the last twentieth, so that
 neither start-up nor creation is measured. While pods are bound the nodes hold still: kwok is stopped until they are deleted. Else it would
-write statuses of pods, and leases of nodes in bursts, on the same cores, now within the measured time and now after it.
+write statuses of pods, and leases of nodes in bursts, on the same cores, now within the measured time and now after it. For the same reason the
+API server collects its garbage before each turn.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 import aiohttp
 import numpy as np
 import psutil
-from api import bind_times, create_pods, delete_pods
+from api import allocated_bytes, bind_times, collect_garbage, create_pods, delete_pods
 from rich.progress import Progress
 
 from ecoserve_devcluster import Cluster, Process
@@ -36,6 +37,8 @@ class Turn:
     """Per pod, of each process over the whole turn, beyond what it takes idle."""
     steady_work_seconds: float
     """CPU seconds per pod of etcd and the scheduler while the seconds were counted."""
+    garbage_kilobytes: float
+    """Per pod, what the API server allocated over the whole turn."""
 
     @property
     def steady_seconds_per_pod(self) -> float:
@@ -119,6 +122,8 @@ async def take_turn(
     namespace = cluster.create_namespace(f"throughput-{secrets.token_hex(3)}")
     await create_pods(client, namespace, pods, progress, scheduler=scheduler)
     await come_to_rest(cluster)
+    await collect_garbage(client)
+    allocated = await allocated_bytes(client)
     with _nodes_hold_still(cluster):
         idle = await _idle_shares(cluster)
         before, began = _cpu_seconds(cluster), time.monotonic()
@@ -128,6 +133,7 @@ async def take_turn(
         while not settled():
             await asyncio.sleep(0.2)
         after, elapsed = _cpu_seconds(cluster), time.monotonic() - began
+        allocated = await allocated_bytes(client) - allocated
         started.stop()
         await delete_pods(client, namespace, pods, progress)
     first, last = pods // 4, pods - pods // 20
@@ -139,4 +145,5 @@ async def take_turn(
             for name, spent in after.items()
         },
         _between(samples, times[first - 1], times[last - 1]) / counted,
+        allocated / pods / 1000,
     )

@@ -150,7 +150,6 @@ def apiserver(program: Path, ports: Ports, credentials: Credentials, audit: Audi
         "service-account-signing-key-file": keys.key,
         "service-cluster-ip-range": SERVICE_RANGE,
         "allow-privileged": "true",
-        "profiling": "false",
         **audited,
     }
     health = f"https://127.0.0.1:{ports.apiserver}/readyz"
