@@ -3,10 +3,12 @@
 kube-scheduler binds by itself; the watch shows where, which is the truth that the decision tells. The extender that ranked a
 pod's candidates writes at once. A pod of our scheduler of which nobody did (kube-scheduler asks for no scores where
 a single node is left) is valued as it was before it counted there, and gets that if no other replica has written by then:
-each replica sees every bind, but only one was asked. What was decided overwrites what was only valued.
+each replica sees every bind, but only one was asked. What was decided overwrites what was only valued. After a burst the other may have much
+to write: it does so in the order of binds, so that as long as it goes on, only what it has passed over is nobody's.
 """
 
 import json
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,14 +47,19 @@ class Landings:
         self._clock = clock
         self._wait_seconds = wait_seconds
         self._undecided: OrderedDict[str, _Undecided] = OrderedDict()
+        self._others_wrote = -math.inf
+        """When another replica was last seen to have written."""
+        self._others_came_to = -math.inf
+        """The latest `due` of what others have written."""
 
     def __len__(self) -> int:
         return len(self._undecided)
 
     def see(self, pod: Pod, record: BoundPod) -> None:
         """Take a bound pod, new or changed, before the state counts it."""
-        if _told(pod):
-            self._undecided.pop(record.uid, None)
+        if _told(pod) and (written := self._undecided.pop(record.uid, None)) is not None:
+            self._others_wrote = self._clock()
+            self._others_came_to = max(self._others_came_to, written.due)
         if record.uid in self._extender.state.pods:
             return
         self._extender.reservations.release(record.uid)
@@ -70,7 +77,9 @@ class Landings:
     def settle(self) -> None:
         """Write what nobody decided, where the time for others to do so is over; the oldest comes first."""
         now = self._clock()
-        while self._undecided and next(iter(self._undecided.values())).due <= now:
+        others_write = now < self._others_wrote + self._wait_seconds
+        latest = min(now, self._others_came_to) if others_write else now
+        while self._undecided and next(iter(self._undecided.values())).due <= latest:
             _, each = self._undecided.popitem(last=False)
             decision = self._extender.unasked(each.pod, each.node, each.ranking)
             if decision is not None:

@@ -81,20 +81,23 @@ class PodSink:
         """Take a pod, new or changed."""
         record = bound_pod(pod)
         if record is None:
-            self._state.remove_pod(pod.metadata.uid)
+            self._forget(pod.metadata.uid)
         else:
             self._follower.see(pod, record)
             self._state.put_pod(record)
 
     def remove(self, pod: Pod, /) -> None:
         """Take note that a pod is gone."""
-        self._follower.leave(pod.metadata.uid)
-        self._state.remove_pod(pod.metadata.uid)
+        self._forget(pod.metadata.uid)
 
     def keep_only(self, keys: Set[str], /) -> None:
         """Forget all pods but these."""
         for uid in self._state.pods.keys() - keys:
-            self._state.remove_pod(uid)
+            self._forget(uid)
+
+    def _forget(self, uid: str) -> None:
+        self._follower.leave(uid)
+        self._state.remove_pod(uid)
 
 
 class PlanSink:

@@ -85,6 +85,34 @@ def test_what_another_replica_was_asked_about_is_left_to_it(world):
     assert world.written == []
 
 
+def test_a_replica_that_is_still_writing_is_left_what_it_has_not_come_to_yet(world):
+    world.node("n")
+
+    def bound(number, **annotations):
+        world.see_bound("n", uid=f"u{number}", name=f"p{number}", annotations=annotations)
+
+    def told(number, at):
+        world.now = at
+        bound(number, **{"ecoserve.dev/decision": '{"node":"n"}'})
+
+    def settled(at):
+        world.now = at
+        world.landings.settle()
+        written, world.written[:] = [each.pod.removeprefix("default/p") for each in world.written], []
+        return written
+
+    for number in range(8):
+        world.now = 0.001 * number
+        bound(number)
+    told(0, at=29.0)
+    assert settled(at=31.0) == []
+    told(2, at=32.0)
+    assert settled(at=33.0) == ["1"], "passed over"
+    told(4, at=61.0)
+    assert settled(at=90.0) == ["3"]
+    assert settled(at=92.0) == ["5", "6", "7"], "nothing was written for so long"
+
+
 def test_a_decision_that_came_with_a_copied_manifest_is_not_believed(world):
     copied = {"ecoserve.dev/decision": '{"node":"elsewhere"}'}
     world.prioritize([world.node("n"), world.node("m")])
@@ -105,6 +133,8 @@ def test_pods_of_other_schedulers_and_pods_there_before_us_get_no_decision(world
     world.see_bound("n", uid="uid-2", name="pod-2")
     world.see_bound("n", uid="uid-3", name="pod-3")
     world.pods.remove(decode_pod(make_pod(uid="uid-3", name="pod-3")))
+    world.see_bound("n", uid="uid-4", name="pod-4")
+    world.pods.keep_only({"uid-1", "uid-2"})
     world.now += 60
     world.landings.settle()
     assert world.written == []
