@@ -12,16 +12,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import aiohttp
-from kubernetes.aio import config
-from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.client import ApiClient
 
 from ecoserve.api.labels import GROUP
-from ecoserve.errors import InvalidInputError
 from ecoserve_extender import memory
 from ecoserve_extender.annotations import Annotation, AnnotationWriter
 from ecoserve_extender.cache.informers import Informers
 from ecoserve_extender.cache.server_clock import ServerClock
 from ecoserve_extender.certificates import Certificates
+from ecoserve_extender.credentials import load_credentials
 from ecoserve_extender.extender import Extender
 from ecoserve_extender.landings import Landings
 from ecoserve_extender.measured.offline_use import OfflineUse
@@ -48,7 +47,7 @@ async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. Raises InvalidInputError for unusable credentials or certificates."""
     memory.prepare()
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(ApiClient(await _load_credentials(settings)))
+        client = await stack.enter_async_context(ApiClient(await load_credentials(settings.kubeconfig)))
         metrics = Metrics()
         extender = Extender(settings, metrics)
         retries = AnnotationWriter(
@@ -163,23 +162,3 @@ async def _look_after(extender: Extender, landings: Landings, retries: Annotatio
         for pod in extender.refusals.revived():
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
             retries.put(Annotation(pod.key, pod.uid, RETRY, now))
-
-
-async def _load_credentials(settings: Settings) -> Configuration:
-    configuration = Configuration()
-    # Looking for proxies and a .netrc in the environment takes two threads for each call, and the API server is asked directly.
-    configuration.client_session_kwargs = {"trust_env": False}
-    try:
-        if settings.kubeconfig is not None:
-            await config.load_kube_config(  # type: ignore[no-untyped-call]
-                str(settings.kubeconfig), client_configuration=configuration, persist_config=False
-            )
-        else:
-            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    except (config.ConfigException, OSError, ValueError) as error:
-        raise InvalidInputError(
-            "kubeconfig",
-            str(settings.kubeconfig or "in-cluster"),
-            f"a readable kubeconfig, or a pod's ServiceAccount ({error})",
-        ) from None
-    return configuration
