@@ -4,8 +4,8 @@ The client library brings credentials, TLS and connections. Its informer is not 
 (generated models of 50,000 pods are gigabytes), and its watch doesn't notice a connection that went silent.
 
 Pods and nodes come as protobuf. The list is read in pages, each asked for while the one before is taken in, and ended by pruning what is gone; the watch then
-goes on from the list's version. A watch that ends or breaks is resumed from the last version seen; 410 Gone, or an event that tells of an error or can't be read, lists anew. Bookmarks arrive about every minute:
-a watch that stays silent for longer is dead, however healthy its socket looks.
+goes on from the list's version. A watch that ends or breaks is resumed from the last version seen; 410 Gone, or an event that tells of an error or can't be read,
+lists anew. Bookmarks arrive about every minute: a watch that stays silent for longer is dead, however healthy its socket looks.
 
 Most events tell of pods of others. Coming back to each one by itself, with the processor's caches cold, costs more than taking it in
 does: where nobody waits for them, events are left to gather for a moment.
@@ -48,6 +48,10 @@ _ERROR_SHOWN = 300  # characters
 _GATHER_SECONDS = 0.1  # much less than a node's load moves in
 _LITTLE_BYTES = 2**16  # a few pods, and much less than the client library holds before it stops reading
 _WATCH_SECONDS = 300  # the server ends a watch then; reopening spreads watches over API servers
+
+
+class EmptyWatchError(Exception):
+    """A watch ended before its first bookmark: reopened at once, it might end so again, a thousand times a second."""
 
 
 class KubernetesObject(Protocol):
@@ -154,8 +158,7 @@ class Reflector(Generic[T]):
         except ApiStatusError as error:
             if error.status == HTTPStatus.GONE:
                 self._version = None
-                return
-            if error.status == HTTPStatus.NOT_FOUND and self.resource.optional:
+            elif error.status == HTTPStatus.NOT_FOUND and self.resource.optional:
                 self._sink.keep_only(frozenset())
                 self._version = None
                 self.synced.set()
@@ -213,13 +216,17 @@ class Reflector(Generic[T]):
         async with self._get(query, STREAM_TYPE) as response:
             self._heard = monotonic()
             events: Events[T] = self._protobuf_of(response) or self._json_events
+            empty = True
             try:
                 async for event in _events(response, events, self._urgent):
+                    empty = False
                     self._heard = monotonic()
                     self._take(events.read(event))
             except (ApiStatusError, msgspec.MsgspecError, UnreadableError):
                 self._version = None  # from the same version on the same would come again
                 raise
+        if empty:
+            raise EmptyWatchError("the watch ended without an event")
 
     def _take(self, event: Event[T]) -> None:
         self._version = event.version
@@ -272,6 +279,7 @@ class Reflector(Generic[T]):
 
 _TRANSIENT = (
     ApiStatusError,
+    EmptyWatchError,
     aiohttp.ClientError,
     TimeoutError,
     OSError,

@@ -228,11 +228,11 @@ def refused(code):
 def test_a_refusal_in_protobuf_is_read(caplog):
     server = Server(
         [refused(403), page(1, node("a", 1), more="next"), refused(410)] + [page(9, node("b", 1))] * 2,
-        [refused(504), refused(410), [event("ADDED", node("c", 10))]],
+        [refused(410), [event("ADDED", node("c", 10))]],
     )
     sink, restarts = follow(server, lambda sink, _: "c" in sink.held)
     assert sink.held == {"b", "c"}
-    assert restarts == 2
+    assert restarts == 3
     assert "too old to go on with" in caplog.records[0].error
 
 
@@ -244,6 +244,13 @@ def test_what_cant_be_read_of_a_watch_is_listed_anew():
     sink, restarts = follow(server, lambda sink, _: "c" in sink.held)
     assert sink.held == {"c"}
     assert restarts == 2
+
+
+@pytest.mark.parametrize("at_once", [[b"\n"], 410], ids=["ended", "gone"])
+def test_watches_that_end_at_once_are_reopened_with_pauses(at_once):
+    server = Server([page(1, node("a", 1))] * 9, [at_once] * 2)
+    _, restarts = follow(server, lambda _, server: not server.scripts["watch"])
+    assert restarts >= 1
 
 
 def test_a_silent_watch_is_reopened_from_where_it_was():
