@@ -17,6 +17,7 @@ from ecoserve.api.labels import (
     CLASS,
     CLASS_OFFLINE,
     DECISION,
+    GPU_RESOURCE,
     OFFLINE_PRIORITY_CLASS,
     OFFLINE_RESOURCE,
 )
@@ -55,9 +56,11 @@ class Bench:
         manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
         self.cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=manifest)
 
-    def node(self, name: str, *, cores: int = 10, gpus: int = 0, **labels: str) -> str:
+    def node(
+        self, name: str, *, cores: int = 10, gpus: int = 0, device: str = GPU_RESOURCE, **labels: str
+    ) -> str:
         resources = {"cpu": str(cores), "memory": "100Gi", "pods": "110"} | (
-            {"nvidia.com/gpu": str(gpus)} if gpus else {}
+            {device: str(gpus)} if gpus else {}
         )
         self.apply(
             {
@@ -80,11 +83,12 @@ class Bench:
         *,
         cpu: str = "1",
         gpus: int = 0,
+        device: str = GPU_RESOURCE,
         traffic_class: str | None = None,
         node: str | None = None,
         **labels: str,
     ) -> dict[str, Any]:
-        requests = {"cpu": cpu, "memory": "1Gi"} | ({"nvidia.com/gpu": str(gpus)} if gpus else {})
+        requests = {"cpu": cpu, "memory": "1Gi"} | ({device: str(gpus)} if gpus else {})
         container = {
             "name": "main",
             "image": "pause",

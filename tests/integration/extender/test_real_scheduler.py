@@ -7,7 +7,7 @@ import signal
 import httpx
 import pytest
 
-from ecoserve.api.labels import OFFLINE_PRIORITY_CLASS, POOL, SERVING
+from ecoserve.api.labels import AMD_RESOURCE, GPU_RESOURCE, OFFLINE_PRIORITY_CLASS, POOL, SERVING
 from integration.extender.bench import of_another_scheduler
 
 pytestmark = pytest.mark.devcluster
@@ -84,16 +84,17 @@ def test_an_offline_pod_never_gets_a_gpu(bench):
     assert "node(s) can't give accelerators to an offline pod" in bench.refusal("greedy")
 
 
-def test_pods_of_a_few_devices_leave_nodes_whole_for_one_of_eight(bench):
-    nodes = [bench.node(f"n{number}", gpus=8) for number in range(3)]
+@pytest.mark.parametrize("device", [GPU_RESOURCE, AMD_RESOURCE])
+def test_pods_of_a_few_devices_leave_nodes_whole_for_one_of_eight(bench, device):
+    nodes = [bench.node(f"n{number}", gpus=8, device=device) for number in range(3)]
     bench.apply(*(bench.pod(f"on-{node}", node=node) for node in nodes))
     for name in (
         f"small-{number}" for number in range(4)
     ):  # one at a time: each sees where those before it are
-        bench.apply(bench.pod(name, gpus=2))
+        bench.apply(bench.pod(name, gpus=2, device=device))
         bench.placed(name)
     (used,) = {pod["spec"]["nodeName"] for name, pod in bench.pods().items() if name.startswith("small")}
-    bench.apply(bench.pod("large-0", gpus=8), bench.pod("large-1", gpus=8))
+    bench.apply(*(bench.pod(name, gpus=8, device=device) for name in ("large-0", "large-1")))
     assert set(bench.placed("large-0", "large-1").values()) == {*nodes} - {used}
 
 
