@@ -121,12 +121,12 @@ class Bench:
 
         return until(nodes, f"{', '.join(names)} bound", seconds)
 
-    def refusal(self, name: str) -> str:
-        """Wait until the pod was found unschedulable; the scheduler's message."""
+    def refusal(self, name: str, reason: str = "Unschedulable") -> str:
+        """Wait until an attempt for the pod has failed for this reason; the scheduler's message."""
 
         def message() -> str | None:
             conditions = self.pods()[name].get("status", {}).get("conditions", [])
-            return next((c.get("message") for c in conditions if c.get("reason") == "Unschedulable"), None)
+            return next((c.get("message") for c in conditions if c.get("reason") == reason), None)
 
         return until(message, f"{name} refused")
 
@@ -155,6 +155,13 @@ class Bench:
 
     def explain(self, name: str) -> dict[str, Any]:
         answer = _HTTP.get(f"{self.url}/explain", params={"pod": f"{self.namespace}/{name}"})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def asks(self, pod: Mapping[str, Any], *nodes: str) -> dict[str, Any]:
+        """What filter answers about a pod of which no scheduler knows."""
+        made = {**pod, "metadata": pod["metadata"] | {"uid": secrets.token_hex(4)}}
+        answer = _HTTP.post(f"{self.url}/filter", json={"Pod": made, "Nodes": None, "NodeNames": nodes})
         assert answer.status_code == 200, answer.text
         return answer.json()
 

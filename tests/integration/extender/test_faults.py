@@ -34,6 +34,7 @@ class Broken(ThreadingHTTPServer):
     def __init__(self, body: bytes, status: int, seconds: float) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)
         self.body, self.status, self.seconds = body, status, seconds
+        self.asked: list[str] = []
         self.repaired: str | None = None
         self.url = f"http://127.0.0.1:{self.server_port}"
 
@@ -43,6 +44,7 @@ class _Answer(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         asked = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.asked.append(self.path)
         status, body = self.server.status, self.server.body
         if self.server.repaired is not None:
             answer = httpx.post(f"{self.server.repaired}{self.path}", content=asked, trust_env=False)
@@ -76,14 +78,14 @@ def broken() -> Iterator[Callable[[bytes, int, float], Broken]]:
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "seconds"),
+    ("body", "status", "seconds", "told"),
     [
-        (b"<html>not the extender</html>", 200, 0.0),
-        (b"{}", 500, 0.0),
-        (b"{}", 200, 0.0),
-        (b'{"Error": "out of order"}', 200, 0.0),
-        (b'{"NodeNames": ["a-node-nobody-has"]}', 200, 0.0),
-        (b"[]", 200, 2.0),
+        (b"<html>not the extender</html>", 200, 0.0, "invalid character '<'"),
+        (b"{}", 500, 0.0, "code 500"),
+        (b"{}", 200, 0.0, ""),
+        (b'{"Error": "out of order"}', 200, 0.0, "out of order"),
+        (b'{"NodeNames": ["a-node-nobody-has"]}', 200, 0.0, "a-node-nobody-has"),
+        (b'{"NodeNames": ["n"]}', 200, 2.0, "deadline exceeded"),
     ],
     ids=["garbage", "500", "nothing", "an error", "wrong node", "too slow"],
 )
@@ -94,16 +96,18 @@ def test_an_extender_out_of_order_holds_up_offline_pods_alone_until_it_is_repair
     body: bytes,
     status: int,
     seconds: float,
+    told: str,
 ) -> None:
-    node = bench.node("n")
+    nodes = node, _ = bench.node("n"), bench.node("gpu", gpus=8)  # of a single one no scores are asked for
     extender = broken(body, status, seconds)
     profile = schedule(extender.url)
     bench.apply(
         of_another_scheduler(bench.pod("web"), profile),
         of_another_scheduler(bench.pod("job", traffic_class="offline"), profile),
     )
-    assert bench.placed("web", seconds=30) == {"web": node}
-    bench.until(lambda: bench.events("FailedScheduling"), "an attempt for the offline pod")
+    assert bench.placed("web", seconds=30)["web"] in nodes
+    assert told in bench.refusal("job", "SchedulerError" if told else "Unschedulable")
+    assert set(extender.asked) == {"/filter", "/prioritize"}
     assert "nodeName" not in bench.pods()["job"]["spec"]
     extender.repaired = bench.url
     # One that refused every node looks as if it had answered: kube-scheduler asks again when something happens.
@@ -129,6 +133,19 @@ def test_two_schedulers_with_an_extender_each_leave_no_node_overfilled(
     # Each may let pods in before it sees the other's: what is too much gives way again, down to half the headroom.
     bench.until(lambda: all(running()[node] <= 9 for node in nodes), "no node beyond its headroom", 40)
     assert sum(running()[node] for node in nodes) >= 20
+
+
+def test_two_extenders_asked_about_the_same_pods_each_count_those_that_have_not_landed(
+    bench: Any, second: Any
+) -> None:
+    """None lands: what each has answered is all that tells it what is taken."""
+    node = bench.node("shared")
+    for extender in (bench, second):
+        extender.sees(lambda metrics: metrics['ecoserve_extender_cache_entries{kind="nodes"}'] == 1, "it")
+        answers = [
+            extender.asks(bench.pod(f"job-{number}", traffic_class="offline"), node) for number in range(10)
+        ]
+        assert [each["NodeNames"] for each in answers] == [[node]] * 8 + [[]] * 2
 
 
 def test_of_two_extenders_the_one_that_was_asked_writes_the_decisions(bench: Any, second: Any) -> None:
