@@ -29,10 +29,11 @@ class Never(msgspec.Struct):
 
 
 class Kept:
-    """Keeps what a list and a watch gave, by UID."""
+    """Keeps what a list and a watch gave, by UID, and how often the watch had to begin anew."""
 
     def __init__(self):
         self.items = {}
+        self.restarts = 0
 
     def key(self, item):
         return item.metadata.uid
@@ -45,6 +46,9 @@ class Kept:
 
     def keep_only(self, keys):
         assert keys == self.items.keys()
+
+    def restart(self):
+        self.restarts += 1
 
 
 def both_ways(resource):
@@ -64,7 +68,7 @@ async def followed(kubeconfig, resource) -> AsyncIterator[Kept]:
             resource,
             sink,
             silence_seconds=30.0,
-            on_restart=lambda: None,
+            on_restart=sink.restart,
             urgent=lambda: True,
             clock=ServerClock(time.time),
         )
@@ -222,6 +226,7 @@ def test_a_watch_in_protobuf_tells_what_one_in_json_tells(bench):
         async with asyncio.timeout(30):
             while not (changed(kept[0].items) and versions(kept[0].items) == versions(kept[1].items)):
                 await asyncio.sleep(0.05)
+                assert not any(each.restarts for each in kept), "an event was not read: a list told of it"
         return [{uid: said(item) for uid, item in each.items.items()} for each in kept]
 
     def of(items):
