@@ -191,7 +191,8 @@ def test_calls_are_taken_on_loopback_only(render: Render) -> None:
                     assert {port["name"] for port in container.get("ports", [])} <= {"observe"}
     daemon = one(render("extender.controlPlane.create=true"), "DaemonSet", "ecoserve-extender")
     container = daemon["spec"]["template"]["spec"]["containers"][0]
-    assert container["livenessProbe"]["httpGet"]["host"] == "127.0.0.1"
+    probes = [container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")]
+    assert {(probe.get("host"), probe["port"]) for probe in probes} == {("127.0.0.1", 8888)}
     assert not any(argument.startswith("--observe-port") for argument in container["args"])
 
 
