@@ -21,6 +21,8 @@ _EVERYWHERE = "0.0.0.0"  # noqa: S104 - the kubelet, Prometheus and TLS clients 
 _KEEP_ALIVE_SECONDS = 120
 """Longer than the 90 s after which Go's client drops an idle connection: a server that closes first loses a call."""
 _GRACE_SECONDS = 5
+_MOST_HEAD_BYTES = 64 * 1024
+"""Of a request line and headers, or of trailers: the scheduler's are a few hundred bytes."""
 
 
 class _Server(uvicorn.Server):
@@ -32,13 +34,16 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(HttpToolsProtocol):
-    """Closes the oldest connection where a new one would be one too many.
+    """Closes the oldest connection where a new one would be one too many, and one that sends headers without end.
 
     uvicorn would refuse the new one, and wait for ever for the first request of each old one: whoever holds connections open, or loses
-    them in a network, would keep the kubelet's probes out, which has the process restarted.
+    them in a network, would keep the kubelet's probes out, which has the process restarted. And it would keep all headers in
+    memory, however long they are.
     """
 
     opened = 0.0
+    unread_bytes = 0
+    """What came since the parser last handed on a head, a part of a body or an end."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in the base class
         """Take a new connection."""
@@ -48,6 +53,28 @@ class _Protocol(HttpToolsProtocol):
             oldest = min(self.connections, key=lambda each: getattr(each, "opened", 0.0))
             oldest.transport.close()
             self.connections.discard(oldest)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came."""
+        self.unread_bytes += len(data)
+        super().data_received(data)
+        if self.unread_bytes > _MOST_HEAD_BYTES:
+            self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        """Take a whole head."""
+        self.unread_bytes = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        self.unread_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Take the end of a request."""
+        self.unread_bytes = 0
+        super().on_message_complete()
 
 
 class Listeners:

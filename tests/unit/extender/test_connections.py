@@ -83,3 +83,40 @@ def test_a_call_that_is_cut_off_is_no_failure_of_ours(caplog: pytest.LogCaptureF
     with caplog.at_level(logging.ERROR):
         serve(scenario)
     assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /healthz HTTP/1.1\r\nX: ",
+        b"GET /",
+        b"POST /filter HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ",
+    ],
+    ids=["header", "path", "trailer"],
+)
+def test_headers_without_end_are_not_kept(head: bytes) -> None:
+    async def scenario(settings: Settings) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", settings.port)
+        writer.write(head)
+        with suppress(ConnectionError):
+            for _ in range(1_000):
+                writer.write(b"x" * 65_536)
+                await writer.drain()
+            pytest.fail("64 MiB of them were read")
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        assert await _status(settings.port) == b"200"
+
+    serve(scenario)
+
+
+def test_a_long_body_in_small_parts_is_read() -> None:
+    async def scenario(settings: Settings) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", settings.port)
+        writer.write(b"POST /filter HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
+        writer.write(b"1\r\n{\r\n" * 100_000 + b"0\r\n\r\n")
+        assert b"JSON is malformed" in await reader.read()
+        writer.close()
+
+    serve(scenario)
