@@ -50,7 +50,7 @@ class OfflineUse:
             amounts = measured.get(key, before.amounts)
             if now < before.since + _SETTLES_SECONDS:
                 amounts = amounts.most(requests)
-            self._uses[key] = replace(before, amounts=amounts, there=now)
+            self._uses[key] = _Use(node, amounts, before.since, now)
         for key in self._uses.keys() & measured.keys() - pods.keys():
             self._uses[key] = replace(self._uses[key], amounts=measured[key])
         self._uses = {key: use for key, use in self._uses.items() if use.there >= now - _SETTLES_SECONDS}

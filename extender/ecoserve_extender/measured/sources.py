@@ -2,7 +2,7 @@
 
 Both tell what nodes use and what pods use; online use is the first less that of the node's offline pods. Prometheus can
 tell besides for how long tasks stalled (pressure stall information of kubelets since 1.33), which is how a node whose
-memory bandwidth is used up shows.
+memory bandwidth is used up shows. It tells of all pods: an answer is read in a thread, as kube-scheduler would wait meanwhile.
 """
 
 import asyncio
@@ -42,6 +42,9 @@ def _of_pods(containers: str) -> str:
     """Return the query by pod; a container that is scraped at both of a kubelet's endpoints counts once."""
     return f"sum by (namespace, pod) (max by (namespace, pod, container) ({containers}))"
 
+
+_Rows = list[tuple[Mapping[str, str], float]]
+"""What a query gave: labels and values."""
 
 _QUERIES = {
     "cpu": _of_nodes(*(f"rate({series}[2m])" for series in _CPU)),
@@ -162,28 +165,30 @@ class Prometheus:
             raise SourceError(
                 f"Prometheus knows neither {' nor '.join(_MEMORY)} of the nodes whose CPU it knows"
             )
-        pod_cpu, pod_memory = _by_pod(found["pod_cpu"]), _by_pod(found["pod_memory"])
-        of_pods = {
-            pod: _amounts(pod_cpu.get(pod, 0.0), pod_memory.get(pod, 0.0)) for pod in pod_cpu | pod_memory
-        }
+        of_pods = await asyncio.to_thread(_of_all_pods, found["pod_cpu"], found["pod_memory"])
         stalls = _by_node(found["cpu_stalls"])
         for node, share in _by_node(found["memory_stalls"]).items():
             stalls[node] = max(share, stalls.get(node, 0.0))
         return samples(totals, self._offline.by_node(of_pods), stalls)
 
-    async def _query(self, query: str) -> list[tuple[Mapping[str, str], float]]:
+    async def _query(self, query: str) -> _Rows:
         try:
             async with self._session.post(self._url, data={"query": query}, timeout=_TIMEOUT) as response:
                 body = await _body(response)
                 if response.status != HTTPStatus.OK:
                     raise SourceError(f"Prometheus answered {response.status}{_why(body)}")
-                rows = msgspec.json.decode(body, type=_Answer).data.result
-                parsed = [(row.metric, float(row.value[1])) for row in rows]
+                return await asyncio.to_thread(_vector, body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise SourceError(f"Prometheus can't be reached: {error or type(error).__name__}") from None
         except (msgspec.MsgspecError, ValueError):
             raise SourceError("Prometheus answered with something else than a vector") from None
-        return [(labels, value) for labels, value in parsed if math.isfinite(value) and value >= 0]
+
+
+def _vector(body: bytes) -> _Rows:
+    """Read an answer; what is no amount (NaN) is left out. Raises MsgspecError and ValueError."""
+    rows = msgspec.json.decode(body, type=_Answer).data.result
+    parsed = [(row.metric, float(row.value[1])) for row in rows]
+    return [(labels, value) for labels, value in parsed if math.isfinite(value) and value >= 0]
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
@@ -228,9 +233,14 @@ def _amounts(cores: float, memory_bytes: float) -> Requests:
     return Requests(round(min(cores, LARGEST) * 1000), round(min(memory_bytes, LARGEST)))
 
 
-def _by_node(rows: Iterable[tuple[Mapping[str, str], float]]) -> dict[str, float]:
+def _by_node(rows: _Rows) -> dict[str, float]:
     return {labels["node"]: value for labels, value in rows if labels.get("node")}
 
 
-def _by_pod(rows: Iterable[tuple[Mapping[str, str], float]]) -> dict[PodKey, float]:
+def _by_pod(rows: _Rows) -> dict[PodKey, float]:
     return {(labels.get("namespace", ""), labels.get("pod", "")): value for labels, value in rows}
+
+
+def _of_all_pods(cpu_rows: _Rows, memory_rows: _Rows) -> dict[PodKey, Requests]:
+    cpu, memory = _by_pod(cpu_rows), _by_pod(memory_rows)
+    return {pod: _amounts(cpu.get(pod, 0.0), memory.get(pod, 0.0)) for pod in cpu | memory}

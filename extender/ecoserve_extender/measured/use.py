@@ -9,7 +9,6 @@ and pods would be evicted because a Prometheus is down.
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import reduce
 from typing import Protocol
 
 from ecoserve_extender.cache.records import Requests
@@ -65,7 +64,10 @@ class MeasuredUse:
             held.append((now, sample))
             while held[0][0] < now - WINDOW_SECONDS:
                 held.popleft()
-            highest = reduce(Requests.most, (each.online for _, each in held))
+            highest = Requests(
+                max([each.online.millicores for _, each in held]),
+                max([each.online.memory_bytes for _, each in held]),
+            )
             self._table.measure(node, highest, sample.stalled_share, now)
             self._requested[node] = self._table.requested_online(node)
 
