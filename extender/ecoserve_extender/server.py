@@ -102,7 +102,7 @@ async def serve(settings: Settings) -> None:
                 group.create_task(_announce(informers, extender)),
                 group.create_task(_look_after(extender, landings, retries)),
             ]
-            source = _use_source(settings, client, session, extender)
+            source = _use_source(settings, client, session, extender, clock)
             if source is not None:
                 reading = keep_measured(
                     extender.measured,
@@ -145,9 +145,13 @@ async def _announce(informers: Informers, extender: Extender) -> None:
 
 
 def _use_source(
-    settings: Settings, client: ApiClient, session: aiohttp.ClientSession, extender: Extender
+    settings: Settings,
+    client: ApiClient,
+    session: aiohttp.ClientSession,
+    extender: Extender,
+    clock: ServerClock,
 ) -> UseSource | None:
-    offline = OfflineUse(extender.state.offline_pods, time.monotonic)
+    offline = OfflineUse(extender.state.offline.values, time.monotonic, clock.now)
     if settings.use is UseFrom.METRICS_API:
         return MetricsApi(client, offline)
     return None if settings.prometheus_url is None else Prometheus(session, settings.prometheus_url, offline)

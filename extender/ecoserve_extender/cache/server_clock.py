@@ -1,6 +1,6 @@
 """The API server's time: what objects carry was stamped by the cluster, and this machine's clock may be hours off.
 
-Only how long pods have run is reckoned with it. All else (reservations, samples, the plan's age) goes by a monotonic clock
+Only how long pods have run is reckoned with it, by thinning out and by measured use. All else (reservations, samples, the plan's age) goes by a monotonic clock
 from when it was heard of, so that no clock of another machine has to be trusted.
 """
 

@@ -44,10 +44,6 @@ class ClusterState:
         name = self._pool_names.get(node)
         return self.plan.pools[name] if self.plan is not None and name is not None else None
 
-    def offline_pods(self) -> dict[tuple[str, str], tuple[str, Requests]]:
-        """Return node and requests of each bound offline pod, by namespace and name."""
-        return {(pod.namespace, pod.name): (pod.node, pod.requests) for pod in self.offline.values()}
-
     def put_node(self, node: NodeRecord) -> None:
         """Record a node, new or changed."""
         known = self.nodes.get(node.name)

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from ecoserve_extender.cache.records import Requests
+from ecoserve_extender.cache.records import BoundPod, Requests
 from ecoserve_extender.measured.offline_use import OfflineUse
 from ecoserve_extender.measured.sources import Prometheus
 from ecoserve_extender.measured.use import Sample
@@ -61,8 +61,19 @@ def test_online_use_and_stalls_of_each_node(start_prometheus: Callable[..., Any]
 
     async def read() -> dict[str, Sample]:
         async with aiohttp.ClientSession() as session:
-            pods = {("batch", f"job-{number}"): (f"n{number}", Requests()) for number in (1, 3)}
-            offline = OfflineUse(lambda: pods, time.monotonic)
+            pods = [
+                BoundPod(
+                    uid=f"{number}",
+                    namespace="batch",
+                    name=f"job-{number}",
+                    node=f"n{number}",
+                    offline=True,
+                    keeps_node_on=True,
+                    requests=Requests(),
+                )
+                for number in (1, 3)
+            ]
+            offline = OfflineUse(lambda: pods, time.monotonic, time.time)
             source = Prometheus(session, server.url, offline)
             return dict(await source.read())
 

@@ -11,14 +11,23 @@ import pytest
 from aiohttp import web
 from kubernetes.aio.client import ApiClient, Configuration
 
-from ecoserve_extender.cache.records import Requests
+from ecoserve_extender.cache.records import BoundPod, Requests
 from ecoserve_extender.measured.offline_use import OfflineUse
 from ecoserve_extender.measured.reading import keep_measured
 from ecoserve_extender.measured.sources import MetricsApi, Prometheus, samples
 from ecoserve_extender.measured.use import Sample, SourceError
 
 GIB = 2**30
-OFFLINE = {("batch", "job-1"): ("n1", Requests())}
+
+
+def offline(node: str, **changes: Any) -> BoundPod:
+    """An offline pod called batch/job-1."""
+    about = {"uid": "1", "namespace": "batch", "name": "job-1", "offline": True, "keeps_node_on": True}
+    return BoundPod(**({"node": node, "requests": Requests()} | about | changes))
+
+
+def started_just_now(*pods: BoundPod) -> OfflineUse:
+    return OfflineUse(lambda: pods, lambda: 0.0, lambda: 0.0)
 
 
 def test_the_use_of_offline_pods_is_not_online_use():
@@ -35,15 +44,16 @@ def test_the_use_of_offline_pods_is_not_online_use():
 
 
 def test_what_a_pod_used_is_no_online_load_once_it_has_left():
-    now, pods = 0.0, dict(OFFLINE)
-    use = OfflineUse(lambda: pods, lambda: now)
+    now, pods = 0.0, [offline("n1")]
+    use = OfflineUse(lambda: pods, lambda: now, lambda: now)
     key, amounts = ("batch", "job-1"), Requests(4_000, 30)
     assert use.by_node({key: amounts, ("web", "x"): Requests(9_000)}) == [("n1", amounts)]
     pods.clear()
     now = 15.0
     assert use.by_node({key: Requests(3_500)}) == [("n1", Requests(3_500))], "a mean falls slowly"
     assert use.by_node({}) == [("n1", Requests(3_500))], "of the node it is as it was where pods have none"
-    pods[key], now = ("n2", Requests()), 30.0
+    pods.append(offline("n2"))
+    now = 30.0
     assert use.by_node({key: amounts}) == [("n2", amounts)], "another pod of that name"
     pods.clear()
     now = 181.0
@@ -52,7 +62,7 @@ def test_what_a_pod_used_is_no_online_load_once_it_has_left():
 
 def test_what_a_new_pod_uses_is_no_online_load_before_it_is_told_of(world):
     now = 0.0
-    use = OfflineUse(world.state.offline_pods, lambda: now)
+    use = OfflineUse(world.state.offline.values, lambda: now, lambda: now)
     world.load("n1", uid="job", millicores=4_000, offline=True)
     world.load("n1", uid="web", millicores=9_000)
     requests = Requests(4_000)
@@ -68,6 +78,14 @@ def test_what_a_new_pod_uses_is_no_online_load_before_it_is_told_of(world):
     assert use.by_node({}) == [("n1", part)], "as it was measured last"
     world.load("n2", uid="job", millicores=4_000, offline=True)
     assert use.by_node({key: part}) == [("n2", Requests(4_000, 9))], "another pod of that name"
+
+
+def test_pods_that_have_long_run_are_new_only_to_an_extender_that_has_just_started():
+    epoch, requests, used = 1e9, Requests(8_000), Requests(1_000)
+    for ran_seconds, counts in ((600.0, used), (149.0, requests), (-60.0, requests)):
+        pod = offline("n1", requests=requests, started=epoch - ran_seconds)
+        use = OfflineUse(lambda pod=pod: [pod], lambda: 5.0, lambda: epoch)
+        assert use.by_node({("batch", "job-1"): used}) == [("n1", counts)]
 
 
 def test_nothing_is_measured_before_it_is_known_which_pods_are_offline(world):
@@ -199,7 +217,7 @@ async def served(handler: Callable[[web.Request], Any]) -> AsyncIterator[str]:
 def read_prometheus(handler: Callable[[web.Request], Any]) -> Any:
     async def read() -> Any:
         async with served(handler) as url, aiohttp.ClientSession() as session:
-            return await Prometheus(session, url, OfflineUse(lambda: OFFLINE, lambda: 0.0)).read()
+            return await Prometheus(session, url, started_just_now(offline("n1"))).read()
 
     return asyncio.run(read())
 
@@ -210,7 +228,7 @@ def read_metrics_api(handler: Callable[[web.Request], Any]) -> Any:
         async with served(handler) as url:
             configuration.host = url
             async with ApiClient(configuration) as client:
-                return await MetricsApi(client, OfflineUse(lambda: OFFLINE, lambda: 0.0)).read()
+                return await MetricsApi(client, started_just_now(offline("n1"))).read()
 
     return asyncio.run(read())
 
