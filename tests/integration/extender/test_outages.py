@@ -9,7 +9,6 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
 import pytest
 
 from ecoserve.api.labels import POOL, SERVING
@@ -145,13 +144,12 @@ def test_an_api_server_that_is_away_is_noticed_and_what_changed_meanwhile_is_fou
         bench.sees(
             lambda metrics: metrics['ecoserve_extender_cache_age_seconds{resource="nodes"}'] > 3, "its age"
         )
-        body = {
-            "Pod": {"metadata": {"name": "p", "namespace": "d", "uid": "u"}, "spec": {}},
-            "NodeNames": ["gpu"],
-        }
-        answer = httpx.post(f"{bench.url}/filter", json=body, trust_env=False)
-        assert answer.json()["NodeNames"] == ["gpu"]
         bench.sees(lambda metrics: restarts(metrics) > before, "the watch given up")
+        answer = bench.asks(bench.pod("other", traffic_class="offline"), "gpu", "nowhere")
+        assert answer["FailedAndUnresolvableNodes"] == {
+            "gpu": "node(s) have accelerators, kept for online serving",
+            "nowhere": "node(s) are not known to the carbon extender yet",
+        }
     finally:
         os.kill(api_server.pid, signal.SIGCONT)
 
