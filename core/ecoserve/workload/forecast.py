@@ -71,13 +71,15 @@ class Forecast:
 
     def mean(self, start: datetime, length: timedelta) -> float:
         """The mean from `start` over a length of time, all of which must lie within the intervals."""
-        total, time, end = 0.0, start, start + length
-        while time < end:
-            passed = (time - self.start) // self.interval + 1
-            until = min(end, self.start + self.interval * passed)
-            total += self.at(time) * ((until - time) / length)
-            time = until
-        return total
+        first, begun = divmod(start - self.start, self.interval)
+        last, over = divmod(start + length - self.start, self.interval)
+        value = self.at(start)
+        if first == last:
+            return value
+        total = value * (1 - begun / self.interval) + sum(self.values[first + 1 : last])
+        if over or last > len(self.values):
+            total += self.at(start + length) * (over / self.interval)
+        return total / (length / self.interval)
 
     def repeated(self, start: datetime, length: timedelta) -> "Forecast":
         """The same values over and over in both directions, cut to intervals that cover `start` and on."""

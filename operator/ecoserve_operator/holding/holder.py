@@ -2,15 +2,16 @@
 
 Deciding anew costs next to nothing and heeds a forecast that has changed: an hour that was to be clean may no longer be. Work whose
 annotations can't be understood starts at once, and an event says what was wrong; no mistake may keep work from being
-done, nor may work of which a write is refused (by somebody's admission policy) keep other work waiting. Only while the source of some grid was not looked at once yet, as after a restart, does a missing forecast let nothing go: it
-may not be missing. Where the source fails that an hour was planned by, that hour stays; it is written on the work, so that a restart
-in between changes nothing. A Job is let go by ending its suspension, a pod by taking its gate away; gates of others stay.
+done, nor may work of which a write is refused (by somebody's admission policy) or goes unanswered (somebody's webhook hangs: the rest of that namespace
+waits for the next look) keep other work waiting. Only while the source of some grid was not looked at once yet, as after a restart, does nothing go but
+what is near its deadline: that grid may have a cleaner hour. Where the source fails that an hour was planned by, that hour stays; it is written on the
+work, so that a restart in between changes nothing. A Job is let go by ending its suspension, a pod by taking its gate away; gates of others stay.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ from ecoserve.planner.starting import PlannedStart, Start, StartReason, best_sta
 from ecoserve.workload.forecast import HOUR, Forecast, expect, of_intensity
 from ecoserve_operator.clock import Clock
 from ecoserve_operator.holding.work import held_work, written
-from ecoserve_operator.kube import EVENT, JOB, POD, ApiRefusedError, Kind, KubeApi
+from ecoserve_operator.kube import EVENT, JOB, POD, ApiRefusedError, ApiUnreachableError, Kind, KubeApi
 from ecoserve_operator.reporting.events import event_about
 from ecoserve_operator.signals.grid import GridSignals
 from ecoserve_operator.watch.world import World
@@ -71,9 +72,20 @@ class _Outlook:
     now: datetime
     unread: bool
     """Whether some grid's source was not looked at yet."""
+    zones: Set[str]
+    """Those with CPU nodes."""
     failing: Set[str]
-    forecasts: dict[int, dict[str, Forecast]] = field(default_factory=dict)
-    """By zone, for so many hours; made as they are asked for."""
+    forecasts: Mapping[str, Forecast]
+    """By zone, as far ahead as any work may wait."""
+    constants: Mapping[str, Forecast]
+    """The same of zones of which no later hours are told: as they are now."""
+
+    def of(self, zone: str | None) -> Mapping[str, Forecast]:
+        """What is expected where work may run: in a zone that it asks for, else in all with CPU nodes. Nothing without a forecast."""
+        usable = self.zones if zone is None else {zone}
+        found = {name: each for name, each in self.forecasts.items() if name in usable}
+        others = {name: each for name, each in self.constants.items() if name in usable}
+        return found | others if found else {}
 
 
 class Holder:
@@ -97,19 +109,42 @@ class Holder:
 
     async def _look(self) -> None:
         held = [(kind, body) for kind in _KINDS for body in await self._api.list(kind.where, f"{HELD}=true")]
-        zones = self._world.zones.values()
-        outlook = _Outlook(
-            self._clock.now(),
-            unread=self._signals.unread(zones),
-            failing=self._signals.failing(zones) & self._world.cpu_zones(),
-        )
+        outlook = self._outlook()
+        unanswered: set[str] = set()
         for kind, body in held:
+            await asyncio.sleep(0)  # of thousands that take seconds: the Lease is to be renewed meanwhile
+            metadata = body["metadata"]
+            namespace, name = metadata["namespace"], metadata["name"]
+            if namespace in unanswered:
+                continue
             try:
                 await self._treat(kind, body, outlook)
             except ApiRefusedError as error:
-                metadata = body["metadata"]
-                name = f"{metadata['namespace']}/{metadata['name']}"
-                logger.warning("%s %s is held on, as a write was refused: %s", kind.name, name, error)
+                logger.warning(
+                    "a write about held %s %s/%s was refused: %s", kind.name, namespace, name, error
+                )
+            except ApiUnreachableError as error:
+                unanswered.add(namespace)
+                logger.warning("held work in %s is looked at again, as of %s: %s", namespace, name, error)
+
+    def _outlook(self) -> _Outlook:
+        now, zones = self._clock.now(), self._world.zones.values()
+        start = now.replace(minute=0, second=0, microsecond=0)
+        length = _LONGEST + 2 * HOUR
+        return _Outlook(
+            now=now,
+            unread=self._signals.unread(zones),
+            zones=self._world.cpu_zones(),
+            failing=self._signals.failing(zones),
+            forecasts={
+                zone: expect(of_intensity(known), start, length // HOUR, repeat=repeat)
+                for zone, (known, repeat) in self._signals.series(zones).items()
+            },
+            constants={
+                zone: Forecast(start=start, interval=length, values=(grams,))
+                for zone, grams in self._signals.constants(zones).items()
+            },
+        )
 
     async def _treat(self, kind: _Held, body: Body, outlook: _Outlook) -> None:
         """Decide on one piece of work and write what changed. Raises ApiRefusedError where that is refused.
@@ -127,28 +162,15 @@ class Holder:
             return
         now = outlook.now
         deadline = min(max(work.deadline, now), now + _LONGEST)
-        hours = (deadline - now) // HOUR + 1
-        if hours not in outlook.forecasts:
-            outlook.forecasts[hours] = self._forecasts(now, hours)
-        planned = work.planned if work.planned is not None and work.planned.zone in outlook.failing else None
-        start = best_start(now, deadline, work.duration, outlook.forecasts[hours], planned, made=work.made)
-        if outlook.unread and start.reason in (StartReason.NO_FORECAST, StartReason.KEPT):
+        kept = work.planned is not None and work.planned.zone in outlook.failing & outlook.zones
+        planned = work.planned if kept else None
+        start = best_start(now, deadline, work.duration, outlook.of(work.zone), planned, made=work.made)
+        if outlook.unread and start.reason is not StartReason.DEADLINE_NEAR:
             return
         if start.at <= now:
             await self._release(kind, body, start.sentence)
         elif work.told != start.sentence:
             await self._tell(kind, body, start)
-
-    def _forecasts(self, now: datetime, hours: int) -> dict[str, Forecast]:
-        """Return a forecast for each zone with CPU nodes; zones with a constant have none."""
-        zones = self._world.cpu_zones()
-        start = now.replace(minute=0, second=0, microsecond=0)
-        series = self._signals.series(self._world.zones.values())
-        return {
-            zone: expect(of_intensity(known), start, hours + 1, repeat=repeat)
-            for zone, (known, repeat) in series.items()
-            if zone in zones
-        }
 
     async def _tell(self, kind: _Held, body: Body, start: Start) -> None:
         planned = written(PlannedStart(start.at, start.zone))

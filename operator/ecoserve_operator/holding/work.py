@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ecoserve.api.labels import DEADLINE, DURATION, HELD_UNTIL, PLANNED_START
+from ecoserve.api.labels import DEADLINE, DURATION, HELD_UNTIL, PLANNED_START, ZONE
 from ecoserve.errors import InvalidInputError
 from ecoserve.planner.starting import PlannedStart
 from ecoserve.units import parse_duration
@@ -17,11 +17,12 @@ _LONGEST = timedelta(days=10_000)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldWork:
-    """One Job or pod that waits; `told` and `planned` are what its annotations say already."""
+    """One Job or pod that waits; `told` and `planned` are what its annotations say already, `zone` is one that its nodeSelector asks for."""
 
     made: datetime
     deadline: datetime
     duration: timedelta | None
+    zone: str | None
     told: str
     planned: PlannedStart | None
 
@@ -32,13 +33,15 @@ def held_work(body: Mapping[str, Any], at: Callable[[datetime], datetime]) -> He
     Raises InvalidInputError where a deadline or duration can't be understood.
     """
     metadata = body["metadata"]
-    template = body["spec"].get("template", {}).get("metadata") or {}
-    annotations = {**(template.get("annotations") or {}), **(metadata.get("annotations") or {})}
+    template = body["spec"].get("template") or {"spec": body["spec"]}
+    of_pods = (template.get("metadata") or {}).get("annotations") or {}
+    annotations = {**of_pods, **(metadata.get("annotations") or {})}
     created = at(datetime.fromisoformat(metadata["creationTimestamp"]))
     return HeldWork(
         made=created,
         deadline=_deadline(annotations.get(DEADLINE, ""), created),
         duration=_duration(annotations.get(DURATION), body["spec"].get("activeDeadlineSeconds")),
+        zone=(template["spec"].get("nodeSelector") or {}).get(ZONE),
         told=annotations.get(HELD_UNTIL, ""),
         planned=_planned(annotations.get(PLANNED_START, "")),
     )

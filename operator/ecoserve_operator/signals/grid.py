@@ -6,7 +6,7 @@ from the API server's memory, is what that costs.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -32,12 +32,17 @@ from ecoserve_operator.watch.records import ZoneRecord
 logger = logging.getLogger(__name__)
 
 
+def _covered(grid: GridZone) -> tuple[str, ...]:
+    """The zones that nodes stand in which a GridZone is for."""
+    return tuple(grid.spec.zones) or (grid.metadata.name,)
+
+
 def taken_zones(zones: Iterable[ZoneRecord]) -> dict[str, str]:
     """GridZones that claim a zone which another, first by name, covers already; each with a sentence."""
     owners: dict[str, str] = {}
     taken: dict[str, str] = {}
     for record in sorted(zones, key=lambda zone: zone.name):
-        claimed = (record.grid.spec.zones or (record.name,)) if record.grid is not None else ()
+        claimed = _covered(record.grid) if record.grid is not None else ()
         conflict = next((zone for zone in claimed if zone in owners), None)
         if conflict is not None:
             taken[record.name] = (
@@ -115,17 +120,30 @@ class GridSignals:
 
     def series(self, zones: Iterable[ZoneRecord]) -> dict[str, tuple[IntensitySeries, bool]]:
         """The series behind each zone that nodes stand in, and whether it repeats; none where a reading is stale."""
+        return {
+            zone: known
+            for grid, _ in self._fresh(zones)
+            if (known := self._series(grid)) is not None
+            for zone in _covered(grid)
+        }
+
+    def constants(self, zones: Iterable[ZoneRecord]) -> dict[str, float]:
+        """The value, in gCO2e/kWh, of each zone that nodes stand in without a series behind it; none where a reading is stale."""
+        return {
+            zone: reading.grams_per_kwh
+            for grid, reading in self._fresh(zones)
+            if self._series(grid) is None
+            for zone in _covered(grid)
+        }
+
+    def _fresh(self, zones: Iterable[ZoneRecord]) -> Iterator[tuple[GridZone, Reading]]:
+        """The grids that count, and their readings that are not stale."""
         records = list(zones)
         taken = taken_zones(records)
-        found: dict[str, tuple[IntensitySeries, bool]] = {}
         for record in records:
             last = self._last.get(record.name)
-            known = self._series(record.grid) if record.grid is not None else None
-            if record.grid is None or known is None or record.name in taken:
-                continue
-            if last is not None and not last.stale:
-                found |= dict.fromkeys(record.grid.spec.zones or (record.name,), known)
-        return found
+            if record.grid is not None and record.name not in taken and last is not None and not last.stale:
+                yield record.grid, last
 
     def unread(self, zones: Iterable[ZoneRecord]) -> bool:
         """Whether some zone's source has yet to be looked at for the first time: its forecast is not known, but may be there."""
@@ -145,7 +163,7 @@ class GridSignals:
         for record in zones:
             last = self._last.get(record.name)
             if record.grid is not None and (last is None or last.stale):
-                names.update(record.grid.spec.zones or (record.name,))
+                names.update(_covered(record.grid))
         return frozenset(names)
 
     def forecasts(self, zones: Iterable[ZoneRecord]) -> dict[str, IntensitySeries]:

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from ecoserve.api.labels import DEADLINE, DURATION, HELD, HELD_UNTIL, PLANNED_START
+from ecoserve.api.labels import ZONE as TOPOLOGY_ZONE
 from ecoserve.carbon import IntensitySeries
 from ecoserve_operator.clock import SystemClock
 from ecoserve_operator.holding.holder import Holder
-from ecoserve_operator.kube import JOB, POD, ApiRefusedError, Kind
+from ecoserve_operator.kube import JOB, POD, ApiRefusedError, ApiUnreachableError, Kind
 from ecoserve_operator.signals.grid import GridSignals
 from ecoserve_operator.signals.providers.build import Question
 from ecoserve_operator.signals.providers.follow import Followers
@@ -23,12 +24,12 @@ from ecoserve_operator.watch.world import Nudges, World
 HOUR = timedelta(hours=1)
 
 
-def _zone(intensity: Mapping[str, Any]) -> ZoneRecord:
+def _zone(intensity: Mapping[str, Any], name: str = "west") -> ZoneRecord:
     return zone_record(
         {
             "apiVersion": "ecoserve.dev/v1alpha1",
             "kind": "GridZone",
-            "metadata": {"name": "west", "uid": "z", "generation": 1},
+            "metadata": {"name": name, "uid": name, "generation": 1},
             "spec": {"intensity": intensity},
         }
     )
@@ -36,13 +37,14 @@ def _zone(intensity: Mapping[str, Any]) -> ZoneRecord:
 
 ZONE = _zone({"configMap": {"namespace": "n", "name": "west"}})
 ASKED = _zone({"prometheus": {"url": "http://p", "query": "q"}})
+CLEAN_EAST = _zone({"gramsPerKilowattHour": 10}, "east")
 
 
 class _World(World):
-    """A world of one zone with CPU nodes."""
+    """A world with CPU nodes in each zone."""
 
     def cpu_zones(self) -> frozenset[str]:
-        return frozenset({"west"})
+        return frozenset(name for _, name in self.zones)
 
 
 class _Api:
@@ -61,7 +63,7 @@ class _Api:
                 "annotations": {DEADLINE: "20h", DURATION: "1h"},
                 "labels": {HELD: "true"},
             },
-            "spec": {"suspend": True},
+            "spec": {"suspend": True, "template": {"spec": {}}},
         }
         self.looks = 0
         self.patches: list[Mapping[str, Any]] = []
@@ -89,9 +91,9 @@ def _no_grids(api: _Api) -> GridSignals:
     return GridSignals(api, Followers(lambda _: None, lambda: None, "none"), hold_seconds=60)  # type: ignore[arg-type,return-value]  # a fake of what is used
 
 
-async def _look(api: _Api, signals: GridSignals, zone: ZoneRecord = ZONE) -> None:
-    """One look of a holder at all held work."""
-    world = _World(nudges=Nudges(0.0), zones={("", "west"): zone})
+async def _look(api: _Api, signals: GridSignals, *zones: ZoneRecord) -> None:
+    """One look of a holder at all held work; the grid of west alone is there where none are given."""
+    world = _World(nudges=Nudges(0.0), zones={("", zone.name): zone for zone in zones or (ZONE,)})
     world.synced.set()
     holder = asyncio.create_task(Holder(api, world, signals, SystemClock()).run())  # type: ignore[arg-type]  # a fake of what is used
     looks = api.looks
@@ -313,3 +315,113 @@ def test_a_planned_hour_that_has_come_is_kept_by_starting() -> None:
     (patch,) = _failing(planned=f"{(datetime.now(UTC) - HOUR / 60).isoformat()} west")
     assert "as planned" in patch["metadata"]["annotations"][HELD_UNTIL]
     assert patch["spec"] == {"suspend": False}
+
+
+async def _known(api: _Api, *zones: ZoneRecord) -> GridSignals:
+    """Signals that have looked at these grids."""
+    signals = _no_grids(api)
+    await signals.poll(list(zones))
+    signals.readings(list(zones), datetime.now(UTC), {})
+    return signals
+
+
+def _told(zone: str | None, *zones: ZoneRecord) -> str:
+    """What is said of a Job that may run in that zone only, or in any; west gets cleaner in three hours, and east is always cleaner."""
+
+    async def play() -> Any:
+        api = _Api(datetime.now(UTC))
+        api.job["spec"]["template"]["spec"] = {"nodeSelector": {TOPOLOGY_ZONE: zone} if zone else None}
+        await _look(api, await _known(api, *zones), *zones)
+        return api.patches[0]["metadata"]["annotations"][HELD_UNTIL]
+
+    text: str = asyncio.run(play())
+    return text
+
+
+def test_a_zone_of_which_no_later_hours_are_told_counts_as_it_is() -> None:
+    assert _told(None, ZONE).startswith("starts at ")
+    assert (
+        _told(None, ZONE, CLEAN_EAST) == "starts now: no hour before its deadline is expected to be cleaner"
+    )
+    assert _told(None, CLEAN_EAST) == "starts now: no grid has a forecast"
+
+
+def test_work_waits_for_the_grid_of_the_zone_that_it_asks_for() -> None:
+    assert _told("west", ZONE, CLEAN_EAST).startswith("starts at ")
+    assert _told("east", ZONE, CLEAN_EAST) == "starts now: no grid has a forecast"
+
+
+def test_a_start_of_the_operator_lets_nothing_go_by_some_of_the_grids() -> None:
+    """East is known and no hour of it is cleaner, but west has not been asked yet."""
+
+    async def play() -> list[Mapping[str, Any]]:
+        api = _Api(datetime.now(UTC))
+        east = _zone({"configMap": {"namespace": "n", "name": "east"}}, "east")
+        api.series = api.series.replace(",20", ",700")
+        signals = await _known(api, ASKED, east)
+        await _look(api, signals, ASKED, east)
+        assert api.patches == []
+        api.job["metadata"]["annotations"][DEADLINE] = "1h"
+        await _look(api, signals, ASKED, east)
+        return api.patches
+
+    (patch,) = asyncio.run(play())
+    assert patch["spec"] == {"suspend": False}
+
+
+class _Silent(_Api):
+    """With a Job in another namespace, between two of which no write is answered: a webhook hangs there."""
+
+    def __init__(self, now: datetime) -> None:
+        super().__init__(now)
+        self.asked: list[str] = []
+
+    async def list(self, kind: Kind, selector: str) -> list[dict[str, Any]]:
+        names = ("hung/a", "n/b", "hung/c")
+        return [
+            {**job, "metadata": {**job["metadata"], "namespace": namespace, "name": name}}
+            for job in await super().list(kind, selector)
+            for namespace, name in (each.split("/") for each in names)
+        ]
+
+    async def merge(self, kind: Kind, name: str, namespace: str, patch: Mapping[str, Any]) -> None:
+        self.asked.append(f"{namespace}/{name}")
+        if namespace == "hung":
+            raise ApiUnreachableError("the API server did not answer (TimeoutError)")
+        await super().merge(kind, name, namespace, patch)
+
+
+def test_a_namespace_in_which_no_write_is_answered_keeps_no_other_waiting() -> None:
+    api = _Silent(datetime.now(UTC))
+    api.job["metadata"]["annotations"] = {DEADLINE: "soon"}
+    assert _at_once(api).startswith("starts now: annotation ecoserve.dev/deadline: 'soon' is not accepted")
+    assert api.asked == ["hung/a", "n/b"], "the other of that namespace waits for the next look"
+
+
+def test_what_else_the_operator_does_goes_on_between_thousands_of_held_jobs() -> None:
+    """Those that nothing is to be written of take time, too: all at once they would take the Lease's."""
+
+    class _Many(_Api):
+        async def list(self, kind: Kind, selector: str) -> list[dict[str, Any]]:
+            return 100 * await super().list(kind, selector)
+
+    async def play() -> int:
+        api = _Many(datetime.now(UTC))
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        signals = _no_grids(api)
+        world = _World(nudges=Nudges(0.0), zones={("", "west"): ZONE})
+        world.synced.set()
+        holder = Holder(api, world, signals, SystemClock())  # type: ignore[arg-type]  # a fake of what is used
+        beside = asyncio.create_task(others())
+        await holder._look()  # what is between two looks is not asked about
+        beside.cancel()
+        return turns
+
+    assert asyncio.run(play()) >= 100

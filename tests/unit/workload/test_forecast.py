@@ -55,6 +55,17 @@ def test_a_finer_series_is_averaged_over_the_interval():
     assert quarters.mean(START + HOUR / 8, HOUR / 4) == pytest.approx(2.0)
 
 
+@given(VALUES, st.data())
+def test_a_mean_is_that_of_its_minutes(values, data):
+    hours = series(values)
+    first = data.draw(st.integers(0, 60 * len(values) - 1))
+    minutes = range(first, data.draw(st.integers(first + 1, 60 * len(values))))
+    mean = hours.mean(START + minutes[0] * HOUR / 60, len(minutes) * HOUR / 60)
+    assert mean == pytest.approx(sum(values[minute // 60] for minute in minutes) / len(minutes))
+    with pytest.raises(InvalidInputError):
+        hours.mean(START + minutes[0] * HOUR / 60, len(values) * HOUR + HOUR / 60)
+
+
 @given(VALUES, st.integers(-200, 200))
 def test_a_repeated_series_is_the_same_in_every_round(values, rounds):
     one = series(values)
