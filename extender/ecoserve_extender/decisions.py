@@ -68,6 +68,7 @@ class Decision:
         """Return everything that is known of the decision, candidates best first."""
         return {
             "pod": self.pod,
+            "uid": self.uid,
             "class": self.traffic_class,
             "decidedAt": self.decided_at.isoformat(timespec="milliseconds"),
             "decision": self.annotation(),

@@ -50,6 +50,7 @@ NamespaceOption = Annotated[
 ]
 
 _CANDIDATES_SHOWN = 10
+_UNDECIDED = "until an operator has decided when it starts; is one running?"
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 explain = typer.Typer(no_args_is_help=True, help="Say why something is where it is.")
@@ -232,10 +233,10 @@ def explain_pod(name: str, namespace: NamespaceOption = "", output: OutputOption
     """Why a pod landed where it did, or why it waits; with every candidate while the extender remembers them."""
     found = get("pods", name, namespace)
     metadata = found["metadata"]
-    remembered = remembered_of(f"{metadata['namespace']}/{name}")
+    remembered = remembered_of(f"{metadata['namespace']}/{name}", metadata["uid"])
     annotations = metadata.get("annotations") or {}
     text = annotations.get(DECISION)
-    held = annotations.get(HELD_UNTIL) if HELD in (metadata.get("labels") or {}) else None
+    held = annotations.get(HELD_UNTIL, _UNDECIDED) if HELD in (metadata.get("labels") or {}) else None
     if text is None and remembered is None and held is None:
         raise InvalidInputError(
             "pod",

@@ -5,6 +5,7 @@ import lzma
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from urllib.parse import quote
 
 from ecoserve.api.labels import CURRENT_PLAN, GROUP
@@ -32,13 +33,17 @@ def use(kubeconfig: str, context: str) -> None:
     _common.extend([f"--context={context}"] if context else [])
 
 
-def remembered_of(pod: str) -> Body | None:
-    """What an extender still remembers of a pod, asked through the API server; None where none can be asked."""
+def remembered_of(pod: str, uid: str) -> Body | None:
+    """What extenders still remember of a pod, asked through the API server; None where none can be asked.
+
+    Each replica remembers what it was asked itself: after another scheduler has begun to lead the latest decision counts.
+    """
     label = "app.kubernetes.io/name=ecoserve,app.kubernetes.io/component in (scheduler,extender)"
     try:
         extenders = kubectl("get", "pods", "--all-namespaces", f"--selector={label}", "--output=json")
     except KubectlError:
         return None  # not everybody may look at EcoServe's own pods; the annotation says the most
+    found: list[Body] = []
     for each in json.loads(extenders)["items"]:
         where = each["metadata"]
         ports = (port for c in each["spec"]["containers"] for port in c.get("ports") or ())
@@ -46,12 +51,12 @@ def remembered_of(pod: str) -> Body | None:
         if port is None:
             continue  # it is served on its node's loopback only
         path = f"/api/v1/namespaces/{where['namespace']}/pods/{where['name']}:{port}/proxy/explain?pod={quote(pod)}"
-        try:
-            answer: Body = json.loads(kubectl("get", "--raw", path))
-        except (KubectlError, ValueError):
-            continue  # this one was never asked about the pod, or has forgotten it
-        return answer
-    return None
+        with suppress(
+            KubectlError, ValueError
+        ):  # this one was never asked about the pod, or has forgotten it
+            found.append(json.loads(kubectl("get", "--raw", path)))
+    of_this = [answer for answer in found if answer.get("uid", uid) == uid]  # an older extender tells no uid
+    return max(of_this, key=lambda answer: str(answer["decidedAt"]), default=None)
 
 
 def instance_of(name: str) -> str:

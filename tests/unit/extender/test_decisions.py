@@ -33,7 +33,7 @@ def test_the_decision_tells_node_runner_up_and_difference(world, make_pool):
         "fallback": None,
     }
     explained = world.get("/explain", pod="default/pod-1").json()
-    assert explained["class"] == "offline"
+    assert (explained["class"], explained["uid"]) == ("offline", "uid-1")
     assert explained["decision"] == decision
     assert explained["candidates"] == [
         {"node": "clean", "gramsPerHour": 0.0, "score": 10},

@@ -14,6 +14,8 @@ from ecoserve_operator.kubectl import app
 
 DECIDED = {"node": "n1", "runnerUp": "n2", "gramsPerHour": 1.5, "gramsPerHourDifference": 2.0, "plan": "p1"}
 REMEMBERED = {
+    "uid": "u1",
+    "decidedAt": "2026-03-01T08:20:00.000+00:00",
     "decision": DECIDED | {"node": None},
     "candidates": [
         {"node": "n1", "gramsPerHour": 1.5, "score": 10},
@@ -31,7 +33,7 @@ PROXY = "/api/v1/namespaces/eco/pods/scheduler-1:8889/proxy/explain?pod=batch/jo
 
 
 def pod(**annotations: str) -> dict[str, Any]:
-    return {"metadata": {"name": "job", "namespace": "batch", "annotations": annotations}}
+    return {"metadata": {"name": "job", "namespace": "batch", "uid": "u1", "annotations": annotations}}
 
 
 @pytest.fixture
@@ -67,11 +69,12 @@ def test_candidates_and_refusals_stand_beside_the_decision(explain):
     assert "refused: 7 node(s) are busy: a, b, …" in shown
     assert "online load of 7 nodes by requests" in shown
     told = json.loads(explain(answers, "-o", "json").output)
-    assert told == DECIDED | {key: value for key, value in REMEMBERED.items() if key != "decision"}
+    shown_keys = REMEMBERED.keys() - {"decision", "uid", "decidedAt"}
+    assert told == DECIDED | {key: REMEMBERED[key] for key in shown_keys}
 
 
 def test_an_older_extender_that_leaves_no_node_out_is_understood(explain):
-    remembered = {key: value for key, value in REMEMBERED.items() if key != "leftOut"}
+    remembered = {key: value for key, value in REMEMBERED.items() if key not in ("leftOut", "uid")}
     answers = {PROXY: remembered, "--selector": {"items": [EXTENDER]}, "get pods job": pod()}
     assert explain(answers).exit_code == 0
     assert json.loads(explain(answers, "-o", "json").output)["leftOut"] is None
@@ -86,6 +89,9 @@ def test_a_pod_that_waits_is_explained_by_what_the_extender_remembers(explain):
 def test_a_held_pod_says_until_when_and_why(explain):
     waiting = pod(**{HELD_UNTIL: "starts at 03:00 UTC: cleaner"})
     answers = {"get pods job": waiting}
+    new = pod()
+    new["metadata"]["labels"] = {HELD: "true"}
+    assert "until an operator has decided" in explain({"get pods job": new}).output
     assert explain(answers).exit_code != 0
     waiting["metadata"]["labels"] = {HELD: "true"}
     assert "starts at 03:00 UTC: cleaner" in explain(answers).output
@@ -104,6 +110,28 @@ def test_the_extenders_of_a_patched_scheduler_are_asked_too_where_they_can_be(ex
         "get pods job": pod(),
     }
     assert "refused: 7 node(s) are busy" in explain(answers).output
+
+
+def test_of_two_extenders_the_one_that_was_asked_last_is_believed(explain):
+    """The first in the list answered for a scheduler that led before."""
+    other = {"metadata": {"name": "scheduler-2", "namespace": "eco"}, "spec": EXTENDER["spec"]}
+    later = REMEMBERED | {"decidedAt": "2026-03-01T08:20:00.001+00:00", "rejected": []}
+    answers = {
+        PROXY: REMEMBERED,
+        PROXY.replace("scheduler-1", "scheduler-2"): later,
+        "--selector": {"items": [EXTENDER, other]},
+        "get pods job": pod(),
+    }
+    assert json.loads(explain(answers, "-o", "json").output)["rejected"] == []
+
+
+def test_what_was_decided_on_another_pod_of_the_name_is_not_told(explain):
+    answers = {
+        PROXY: REMEMBERED | {"uid": "of a pod before"},
+        "--selector": {"items": [EXTENDER]},
+        "get pods job": pod(),
+    }
+    assert "no extender remembers it" in str(explain(answers).exception)
 
 
 def test_the_annotation_alone_is_enough(explain):
