@@ -34,6 +34,7 @@ STREAM_TYPE = f"{MEDIA_TYPE};stream=watch"
 _MAGIC = b"k8s\x00"
 _LENGTH_BYTES = 4
 _PACKAGE = "ecoserve.extender"
+_LATEST_SECONDS = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
 
 _MESSAGES: Mapping[str, Mapping[str, tuple[int, str]]] = {
     "Envelope": {"raw": (2, "bytes")},
@@ -221,7 +222,10 @@ def _amounts(amounts: Iterable[Any]) -> dict[str, Quantity]:
 
 
 def _time(holder: Any, field: str) -> datetime | None:
-    return datetime.fromtimestamp(getattr(holder, field).seconds, UTC) if holder.HasField(field) else None
+    if not holder.HasField(field):
+        return None
+    seconds = getattr(holder, field).seconds
+    return datetime.fromtimestamp(min(max(seconds, 0), _LATEST_SECONDS), UTC)
 
 
 PODS = Protobuf("Pod", _pod)

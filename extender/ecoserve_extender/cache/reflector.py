@@ -161,6 +161,7 @@ class Reflector(Generic[T]):
             elif error.status == HTTPStatus.NOT_FOUND and self.resource.optional:
                 self._sink.keep_only(frozenset())
                 self._version = None
+                self._heard = monotonic()
                 self.synced.set()
             raise
 

@@ -17,7 +17,7 @@ def varint(value):
 
 def field(number, value):
     if isinstance(value, int):
-        return varint(number << 3) + varint(value)
+        return varint(number << 3) + varint(value % 2**64)
     body = value.encode() if isinstance(value, str) else value
     return varint(number << 3 | 2) + varint(len(body)) + body
 
@@ -107,6 +107,16 @@ def test_a_pod_of_which_next_to_nothing_is_said():
     (pod,) = PODS.read_list(listed(field(1, field(1, "p")))).items
     assert bound_pod(pod) is None
     assert not pending_pod(pod).claims_devices
+
+
+@pytest.mark.parametrize(
+    ("seconds", "end"),
+    [(10**15, datetime(9999, 12, 31, tzinfo=UTC)), (-(10**15), datetime(1970, 1, 1, tzinfo=UTC))],
+)
+def test_a_time_beyond_the_calendar_is_its_end(seconds, end):
+    started = field(3, field(7, field(1, seconds)))
+    (pod,) = PODS.read_list(listed(field(1, field(1, "p")) + started)).items
+    assert pod.status.start_time == end
 
 
 def test_a_node():

@@ -77,11 +77,13 @@ class Server:
     def __init__(self, lists, watches):
         self.scripts = {"list": list(lists), "watch": list(watches)}
         self.asked = []
+        self.asked_first = self.heard_last = 0.0
         self.pause_seconds = 0.0  # after each event
 
     async def handle(self, request):
         verb = "watch" if "watch" in request.query else "list"
         self.asked.append((verb, request.query.get("resourceVersion"), request.query.get("continue")))
+        self.asked_first = self.asked_first or time.monotonic()
         scripts = self.scripts[verb]
         answer = scripts.pop(0) if scripts else "hang"
         if isinstance(answer, int):
@@ -132,6 +134,7 @@ def follow(server, reached, *, silence_seconds=30.0, optional=False, clock=None,
                 while not reached(sink, server):
                     await asyncio.sleep(0.01)
             assert reflector.synced.is_set()
+            server.heard_last = time.monotonic() - reflector.age_seconds()
             assert reflector.age_seconds() < 10
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -317,3 +320,9 @@ def test_a_kind_that_is_not_installed_counts_as_empty_and_is_looked_for_again():
     server = Server([404, page(3, node("a", 1))], [])
     sink, _ = follow(server, lambda sink, _: "a" in sink.held, optional=True)
     assert sink.held == {"a"}
+
+
+def test_an_answer_that_a_kind_is_not_installed_is_one():
+    server = Server([404, 404], [])
+    follow(server, lambda _, server: len(server.asked) == 2, optional=True)
+    assert server.heard_last > server.asked_first
