@@ -19,6 +19,8 @@ from kubernetes.aio.client import ApiClient
 from prometheus_client import Counter
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from ecoserve_extender.api_server import asked
+
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 6
@@ -122,16 +124,15 @@ class AnnotationWriter:
         """Merge the annotation in; the UID makes it a conflict where the name now belongs to another pod."""
         namespace, _, name = annotation.pod.partition("/")
         patch = {"metadata": {"uid": annotation.uid, "annotations": {annotation.key: annotation.value}}}
-        method, url, headers, body, _ = await self._client.param_serialize(
+        async with asked(
+            self._client,
             "PATCH",
             "/api/v1/namespaces/{namespace}/pods/{name}/status",
-            path_params={"namespace": namespace, "name": name},
-            header_params={"Content-Type": "application/merge-patch+json"},
+            names={"namespace": namespace, "name": name},
+            headers={"Content-Type": "application/merge-patch+json"},
             body=patch,
-            auth_settings=["BearerToken"],
-        )
-        answer = await self._client.call_api(method, url, headers, body, _request_timeout=_TIMEOUT)
-        async with answer.response as response:
+            timeout=_TIMEOUT,
+        ) as response:
             if response.status != HTTPStatus.OK:
                 raise _RefusedError(response.status)
 

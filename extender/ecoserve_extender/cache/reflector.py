@@ -26,6 +26,7 @@ from kubernetes.aio.client import ApiClient
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from ecoserve.errors import InvalidInputError
+from ecoserve_extender.api_server import asked
 from ecoserve_extender.cache.events import ApiStatusError, Event, Events, JsonEvents
 from ecoserve_extender.cache.objects import ObjectMeta
 from ecoserve_extender.cache.protobuf import (
@@ -254,15 +255,10 @@ class Reflector(Generic[T]):
         if self.resource.field_selector is not None:
             query = query | {"fieldSelector": self.resource.field_selector}
         accept = _JSON if self.resource.protobuf is None else f"{preferred},{_JSON}"
-        method, url, headers, body, _ = await self._client.param_serialize(
-            "GET",
-            self.resource.path,
-            query_params=list(query.items()),
-            header_params={"Accept": accept, "Accept-Encoding": "identity"},
-            auth_settings=["BearerToken"],
-        )
-        answer = await self._client.call_api(method, url, headers, body, _request_timeout=self._timeout)
-        async with answer.response as response:
+        headers = {"Accept": accept, "Accept-Encoding": "identity"}
+        async with asked(
+            self._client, "GET", self.resource.path, query=query, headers=headers, timeout=self._timeout
+        ) as response:
             if response.status != HTTPStatus.OK:
                 told = refusal(await response.read())
                 raise ApiStatusError(response.status, told[:_ERROR_SHOWN].strip())

@@ -17,6 +17,7 @@ from kubernetes.aio.client import ApiClient
 from ecoserve.api.labels import CLASS, CLASS_OFFLINE
 from ecoserve.errors import InvalidInputError
 from ecoserve.units import parse_quantity
+from ecoserve_extender.api_server import asked
 from ecoserve_extender.cache.objects import ObjectMeta
 from ecoserve_extender.cache.records import LARGEST, Requests
 from ecoserve_extender.measured.offline_use import OfflineUse, PodKey
@@ -130,13 +131,9 @@ class MetricsApi:
 
     async def _list(self, resource: str, selector: str) -> bytes:
         path = f"/apis/metrics.k8s.io/v1beta1/{resource}"
-        query = [("labelSelector", selector)] if selector else []
-        method, url, headers, body, _ = await self._client.param_serialize(
-            "GET", path, query_params=query, auth_settings=["BearerToken"]
-        )
+        query = {"labelSelector": selector} if selector else {}
         try:
-            answer = await self._client.call_api(method, url, headers, body, _request_timeout=_TIMEOUT)
-            async with answer.response as response:
+            async with asked(self._client, "GET", path, query=query, timeout=_TIMEOUT) as response:
                 if response.status != HTTPStatus.OK:
                     raise SourceError(f"metrics.k8s.io answered {response.status}")
                 return bytes(await response.read())

@@ -14,6 +14,7 @@ import aiohttp
 from kubernetes.aio.client import ApiClient
 
 from ecoserve.api.labels import POOL, SERVING
+from ecoserve_extender.api_server import asked
 from ecoserve_extender.cache.records import BoundPod
 from ecoserve_extender.cache.state import ClusterState
 from ecoserve_extender.measured.use import MeasuredUse
@@ -89,18 +90,18 @@ class Evictions:
             "metadata": {"name": pod.name, "namespace": pod.namespace},
             "deleteOptions": {"preconditions": {"uid": pod.uid}},
         }
-        method, url, headers, content, _ = await self._client.param_serialize(
+        eviction = asked(
+            self._client,
             "POST",
             "/api/v1/namespaces/{namespace}/pods/{name}/eviction",
-            path_params={"namespace": pod.namespace, "name": pod.name},
-            header_params={"Content-Type": "application/json"},
+            names={"namespace": pod.namespace, "name": pod.name},
+            headers={"Content-Type": "application/json"},
             body=body,
-            auth_settings=["BearerToken"],
+            timeout=_TIMEOUT,
         )
         about = {"pod": f"{pod.namespace}/{pod.name}", "node": pod.node}
         try:
-            answer = await self._client.call_api(method, url, headers, content, _request_timeout=_TIMEOUT)
-            async with answer.response as response:
+            async with eviction as response:
                 status, told = response.status, await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             logger.warning("eviction failed", extra=about | {"error": str(error) or type(error).__name__})
