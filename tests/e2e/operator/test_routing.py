@@ -83,16 +83,30 @@ def weights(world: Any) -> dict[str, int]:
     }
 
 
+def planned(world: Any) -> dict[str, Any]:
+    """Percent of the requests that the plan gives each zone, which a weight may be rounded off by one."""
+    shares = {each["pool"].split(".")[1]: each["share"] for each in world.plan()["spec"]["placements"]}
+    return {zone: pytest.approx(100 * share, abs=1) for zone, share in shares.items()}
+
+
 def test_the_weights_of_a_route_follow_the_plan(world: Any) -> None:
+    """First with more load than one zone can take, then with little of it."""
     world.remove_kind(*HTTP_ROUTES)
-    world.serve("chat", routing={"port": 8000, "httpRoute": "chat"})
+    load = {"requestsPerSecond": 10.0, "inputTokens": 1000, "outputTokens": 130}
+    much = {"slo": {"ttft": "2s", "tpot": "120ms"}, "load": load}
+    routing = {"port": 8000, "httpRoute": "chat"}
+    world.serve("chat", online=much, routing=routing)
     world.eventually(world.has_condition("chat", "Applied", "False", "RouteMissing"))
     know_http_routes(world)
     blog = {"matches": [{"path": {"value": "/blog"}}], "backendRefs": [{"name": "blog", "port": 80}]}
     world.apply(http_route(world, {"matches": [{"path": {"value": "/v1"}}]}, blog))
     world.intensity(west=51, east=600)
-    world.eventually(lambda: weights(world) == {"west": 100})
     world.eventually(world.has_condition("chat", "Ready", "True", "Placed"))
+    found = world.eventually(lambda: found if (found := weights(world)) == planned(world) else None)
+    assert found["west"] > found["east"] > 0
+    rows = json.loads(world.get("configmap", "chat-weights")["data"]["weights.json"])
+    assert {row["pool"].split(".")[1]: row["weight"] for row in rows} == found
+    world.serve("chat", routing=routing)
     world.intensity(west=700, east=20)
     world.eventually(lambda: weights(world) == {"east": 100})
     kept = world.get("httproute", "chat")["spec"]["rules"][1]
