@@ -77,6 +77,8 @@ async def followed(kubeconfig, resource) -> AsyncIterator[Kept]:
             await asyncio.wait_for(reflector.synced.wait(), 30)
             yield sink
         finally:
+            # It waits for connections that are in use, not for those that a cancelled watch gave up.
+            await client.close()
             following.cancel()
             await asyncio.wait([following])
 
