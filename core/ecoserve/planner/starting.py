@@ -3,7 +3,8 @@
 Candidates are now and every whole interval of the forecasts up to the last safe start, which leaves the job its expected
 duration, a margin on it, and time to be scheduled and started. Each is judged by the mean intensity while the job runs,
 in the zone where that is least. The earliest of equals is taken, and waiting for less than a hundredth is not worth it. A grid
-whose intensity never falls thus changes nothing, and a job never waits past its last safe start, whatever the forecast.
+whose intensity never falls thus changes nothing, and a job never waits past its last safe start, whatever the forecast. Where a job runs for longer
+than its forecast reaches, the part that is known is what counts.
 Where the forecast that a start was planned by fails, that start stands as long as it is safe.
 """
 
@@ -22,6 +23,8 @@ START_UP = timedelta(minutes=10)
 UNKNOWN_DURATION_SHARE = 0.5
 """A job that doesn't say how long it runs is taken to need this share of the time it was made with: not of what is left, which shrinks as it waits."""
 WORTH_WAITING = 0.01
+LONGEST_WAIT = timedelta(days=7)
+"""Forecasts beyond a week are repetitions of repetitions: none is waited for."""
 
 
 class StartReason(StrEnum):
@@ -101,7 +104,9 @@ def best_start(
     if planned is not None and planned.at <= last:
         return Start(at=max(planned.at, now), reason=StartReason.KEPT, zone=planned.zone)
     judged = [
-        (*mean, at) for at in _candidates(now, last) if (mean := _mean(at, runs, forecasts)) is not None
+        (*mean, at)
+        for at in _candidates(now, min(last, now + LONGEST_WAIT))
+        if (mean := _mean(at, runs, forecasts)) is not None
     ]
     if not judged or judged[0][-1] != now:
         return Start(at=now, reason=StartReason.NO_FORECAST)
@@ -117,7 +122,7 @@ def best_start(
 
 
 def _candidates(now: datetime, last: datetime) -> Iterator[datetime]:
-    """Now, then whole hours up to the last safe start."""
+    """Now, then whole hours up to the last."""
     yield now
     hour = now.replace(minute=0, second=0, microsecond=0) + HOUR
     while hour <= last:

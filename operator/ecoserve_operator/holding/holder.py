@@ -12,13 +12,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from ecoserve.api.labels import HELD, HELD_UNTIL, PLANNED_START
 from ecoserve.errors import EcoserveError, InvalidInputError
-from ecoserve.planner.starting import PlannedStart, Start, StartReason, best_start
-from ecoserve.workload.forecast import HOUR, Forecast, expect, of_intensity
+from ecoserve.planner.starting import LONGEST_WAIT, PlannedStart, Start, StartReason, best_start
+from ecoserve.workload.forecast import DAY, HOUR, Forecast, expect, of_intensity
 from ecoserve_operator.clock import Clock
 from ecoserve_operator.holding.work import held_work, written
 from ecoserve_operator.kube import EVENT, JOB, POD, ApiRefusedError, ApiUnreachableError, Kind, KubeApi
@@ -29,8 +29,8 @@ from ecoserve_operator.watch.world import World
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 5.0
-_LONGEST = timedelta(days=7)
-"""Forecasts beyond a week are repetitions of repetitions: no Job waits for one."""
+_AHEAD = LONGEST_WAIT + 2 * DAY
+"""How far forecasts reach: a day or more of work that starts as late as any may."""
 
 Body = Mapping[str, Any]
 
@@ -76,7 +76,7 @@ class _Outlook:
     """Those with CPU nodes."""
     failing: Set[str]
     forecasts: Mapping[str, Forecast]
-    """By zone, as far ahead as any work may wait."""
+    """By zone, for more than any work may wait."""
     constants: Mapping[str, Forecast]
     """The same of zones of which no later hours are told: as they are now."""
 
@@ -130,18 +130,17 @@ class Holder:
     def _outlook(self) -> _Outlook:
         now, zones = self._clock.now(), self._world.zones.values()
         start = now.replace(minute=0, second=0, microsecond=0)
-        length = _LONGEST + 2 * HOUR
         return _Outlook(
             now=now,
             unread=self._signals.unread(zones),
             zones=self._world.cpu_zones(),
             failing=self._signals.failing(zones),
             forecasts={
-                zone: expect(of_intensity(known), start, length // HOUR, repeat=repeat)
+                zone: expect(of_intensity(known), start, _AHEAD // HOUR, repeat=repeat)
                 for zone, (known, repeat) in self._signals.series(zones).items()
             },
             constants={
-                zone: Forecast(start=start, interval=length, values=(grams,))
+                zone: Forecast(start=start, interval=_AHEAD, values=(grams,))
                 for zone, grams in self._signals.constants(zones).items()
             },
         )
@@ -161,7 +160,7 @@ class Holder:
             await self._release(kind, body, f"starts now: {error}", warning=True)
             return
         now = outlook.now
-        deadline = min(max(work.deadline, now), now + _LONGEST)
+        deadline = max(work.deadline, now)
         kept = work.planned is not None and work.planned.zone in outlook.failing & outlook.zones
         planned = work.planned if kept else None
         start = best_start(now, deadline, work.duration, outlook.of(work.zone), planned, made=work.made)

@@ -346,6 +346,19 @@ def test_a_zone_of_which_no_later_hours_are_told_counts_as_it_is() -> None:
     assert _told(None, CLEAN_EAST) == "starts now: no grid has a forecast"
 
 
+@pytest.mark.parametrize(
+    "annotations", [{DEADLINE: "30d", DURATION: "6d"}, {DEADLINE: "30d"}, {DEADLINE: "9999-12-31"}]
+)
+def test_a_far_deadline_is_not_said_to_be_near(annotations: dict[str, str]) -> None:
+    async def play() -> str:
+        api = _Api(datetime.now(UTC) - 10 * HOUR)
+        api.job["metadata"] |= {"annotations": annotations}
+        await _look(api, await _known(api, ZONE), ZONE)
+        return str(api.patches[0]["metadata"]["annotations"][HELD_UNTIL])
+
+    assert "might miss" not in asyncio.run(play())
+
+
 def test_work_waits_for_the_grid_of_the_zone_that_it_asks_for() -> None:
     assert _told("west", ZONE, CLEAN_EAST).startswith("starts at ")
     assert _told("east", ZONE, CLEAN_EAST) == "starts now: no grid has a forecast"
