@@ -36,7 +36,6 @@ def build_admission_policy() -> list[dict[str, Any]]:
             {"ours": _OURS},
             json_patch(_resource(OFFLINE_RESOURCE)),
             failure_policy="Fail",
-            reinvocation_policy="IfNeeded",
             labels=offline,
         ),
         *build_mutating_policy(
@@ -45,7 +44,6 @@ def build_admission_policy() -> list[dict[str, Any]]:
             {"ours": _OURS, "may-evict": _MAY_EVICT},
             {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": _OF_THE_CLASS}},
             failure_policy="Fail",
-            reinvocation_policy="IfNeeded",
             labels=offline,
             parameter=_THE_CLASS,
         ),

@@ -7,6 +7,8 @@ Values that are not Kubernetes' defaults each have a reason:
 * `percentageOfNodesToScore: 100`: default sampling would hide the greenest node of a large cluster.
 * `MostAllocated` of accelerators (of both resources that plans request), in a profile of our own: plans fill nodes. The default spreads pods of one device over all nodes of
   equal carbon, which leaves none whole for a replica of eight. Pods without accelerators are not told apart by it.
+* `ignoredResourceGroups`: no node has resources of ours. A pod that asks for one that no entry names (made for a patched default scheduler, or before the
+  admission policies were taken away) would wait for ever.
 * `nodeCacheCapable`: names only. Full nodes are hundreds of times larger and empty the in-tree resource scores.
 * `httpTimeout: 1s`: the extender answers in milliseconds; a hung one must not hold every pod for the default 5 s.
 * Two entries for one extender. Offline pods carry an extended resource (the admission policy adds it) and their entry is
@@ -24,7 +26,7 @@ The default holds no address of a Service: Service DNS fails on the host network
 from collections.abc import Sequence
 from typing import Any
 
-from ecoserve.api.labels import AMD_RESOURCE, GPU_RESOURCE, OFFLINE_RESOURCE, SCHEDULER_NAME
+from ecoserve.api.labels import AMD_RESOURCE, GPU_RESOURCE, GROUP, OFFLINE_RESOURCE, SCHEDULER_NAME
 
 API_VERSION = "kubescheduler.config.k8s.io/v1"
 SCORE_WEIGHT = 20
@@ -91,7 +93,8 @@ def build_profile(name: str = SCHEDULER_NAME) -> dict[str, Any]:
     if name != _DEFAULT_PROFILE:
         resources = [{"name": name, "weight": 1} for name in (GPU_RESOURCE, AMD_RESOURCE)]
         packing = {"type": "MostAllocated", "resources": resources}
-        profile["pluginConfig"] = [{"name": "NodeResourcesFit", "args": {"scoringStrategy": packing}}]
+        fits = {"ignoredResourceGroups": [GROUP], "scoringStrategy": packing}
+        profile["pluginConfig"] = [{"name": "NodeResourcesFit", "args": fits}]
     return profile
 
 

@@ -30,11 +30,10 @@ def build_mutating_policy(
     mutation: Body,
     *,
     failure_policy: str,
-    reinvocation_policy: str = "Never",
     labels: Mapping[str, str] | None = None,
     parameter: tuple[Body, Body] | None = None,
 ) -> list[dict[str, Any]]:
-    """Return a policy on what is made of a `resource` (API group of version v1, plural), and its binding.
+    """Return a policy on what is made of a `resource` (API group of version v1, plural), and its binding. It looks again after others have changed that.
 
     `conditions` are CEL by name, all of which must hold, and `labels` those that objects must bear; `parameter` is the kind of an
     object that the expressions may read, and the reference to it.
@@ -53,7 +52,7 @@ def build_mutating_policy(
             "matchConstraints": {"resourceRules": [rule], **selector},
             "matchConditions": [{"name": key, "expression": text} for key, text in conditions.items()],
             "failurePolicy": failure_policy,
-            "reinvocationPolicy": reinvocation_policy,
+            "reinvocationPolicy": "IfNeeded",
             "mutations": [mutation],
         },
     }

@@ -2,7 +2,8 @@
 
 A Job begins suspended, a pod that nothing owns begins with a scheduling gate. What counts is offline, asks for the extender (of
 our scheduler, or of a patched default scheduler), and carries a deadline: a Job on itself or on its pods. What is suspended or gated already, or that a queue of Kueue will
-start, is left alone: somebody else lets it go. The label tells the operator what it holds, so that it never starts a
+start, is left alone: somebody else lets it go. Other policies and webhooks may give a Job its class, scheduler or deadline: it is looked at again after
+them. The label tells the operator what it holds, so that it never starts a
 Job that a person has suspended. Pods of a Job, a Deployment or anything else that owns them are not gated.
 """
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ecoserve.api.admission import build_mutating_policy
 from ecoserve.api.labels import CARBON_AWARE_RESOURCE, CLASS, DEADLINE, DURATION, HELD, HELD_UNTIL
 from ecoserve_operator.holding.admission import build_holding_policy
 
@@ -113,6 +114,12 @@ def test_a_job_waits_for_the_clean_hour_says_so_and_starts_in_it(world: Any) -> 
     world.eventually(lambda: told("patient").startswith(f"starts at {hour:%Y-%m-%d %H:%M} UTC"), 60)
     assert found("patient")["spec"]["suspend"] is True
     assert found("of-a-patched-scheduler")["spec"]["suspend"] is True
+    world.apply(job(world, "patient"))
+    for _ in range(2):
+        applied = json.dumps(job(world, "of-a-controller"))
+        world.cluster.kubectl("apply", "--server-side", "--field-manager=flux", "-f", "-", stdin=applied)
+    again = [found(name)["spec"]["suspend"] for name in ("patient", "of-a-controller")]
+    assert again == [True, True], "what applies manifests again and again starts nothing"
 
     world.eventually(lambda: not found("late")["spec"]["suspend"])
     assert told("late") == "starts now: later it might miss its deadline"
@@ -130,6 +137,33 @@ def test_a_job_waits_for_the_clean_hour_says_so_and_starts_in_it(world: Any) -> 
         )
     )
     assert found("suspended-by-its-owner")["spec"]["suspend"] is True
+
+
+def test_a_deadline_that_another_policy_gives_holds_too(world: Any) -> None:
+    """Policies go in the order of their names; what gives a namespace's work its deadline may be any."""
+    add = f"Object{{metadata: Object.metadata{{annotations: {{'{DEADLINE}': '20h'}}}}}}"
+    mutation = {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": add}}
+    names = {"named": f"object.metadata.namespace == '{world.namespace}'"}
+    policy = build_mutating_policy(
+        "zz-deadlines.example.com", ("batch", "jobs"), names, mutation, failure_policy="Fail"
+    )
+    world.apply(*policy)
+    made = job(world, "probe")
+    del made["metadata"]["annotations"]
+
+    def suspended() -> bool:
+        dry = world.cluster.kubectl(
+            "create", "--dry-run=server", "-o", "json", "-f", "-", stdin=json.dumps(made)
+        )
+        found = json.loads(dry)
+        return DEADLINE in found["metadata"].get("annotations", {}) and found["spec"]["suspend"]
+
+    try:
+        world.eventually(suspended)
+    finally:
+        world.cluster.kubectl(
+            "delete", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": policy})
+        )
 
 
 def pod(world: Any, name: str, **changes: Any) -> dict[str, Any]:

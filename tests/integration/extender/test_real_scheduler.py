@@ -7,7 +7,14 @@ import signal
 import httpx
 import pytest
 
-from ecoserve.api.labels import AMD_RESOURCE, GPU_RESOURCE, OFFLINE_PRIORITY_CLASS, POOL, SERVING
+from ecoserve.api.labels import (
+    AMD_RESOURCE,
+    CARBON_AWARE_RESOURCE,
+    GPU_RESOURCE,
+    OFFLINE_PRIORITY_CLASS,
+    POOL,
+    SERVING,
+)
 from integration.extender.bench import of_another_scheduler
 
 pytestmark = pytest.mark.devcluster
@@ -40,6 +47,16 @@ def test_a_burst_keeps_the_headroom_of_every_node(bench):
     per_node = bound()
     assert {node: per_node[node] for node in nodes} == dict.fromkeys(nodes, 8)
     assert per_node[None] == 6
+
+
+def test_a_pod_made_for_a_patched_scheduler_waits_for_no_node_with_our_resource(bench):
+    node = bench.node("n")
+    pod = bench.pod("opted-in")
+    resources = pod["spec"]["containers"][0]["resources"]
+    for kind in ("requests", "limits"):
+        resources[kind] = resources.get(kind, {}) | {CARBON_AWARE_RESOURCE: "1"}
+    bench.apply(pod)
+    assert bench.placed("opted-in") == {"opted-in": node}
 
 
 def test_a_refusal_is_constant_text(bench):

@@ -112,8 +112,9 @@ def test_the_scheduler_configuration_holds_what_the_contract_needs():
     resources = [{"name": "nvidia.com/gpu", "weight": 1}, {"name": "amd.com/gpu", "weight": 1}]
     packing = {"type": "MostAllocated", "resources": resources}
     sampled = {"percentageOfNodesToScore": 100}
-    fits = [{"name": "NodeResourcesFit", "args": {"scoringStrategy": packing}}]
-    assert built["profiles"] == [{"schedulerName": "ecoserve", **sampled, "pluginConfig": fits}]
+    fits = {"ignoredResourceGroups": ["ecoserve.dev"], "scoringStrategy": packing}
+    plugins = [{"name": "NodeResourcesFit", "args": fits}]
+    assert built["profiles"] == [{"schedulerName": "ecoserve", **sampled, "pluginConfig": plugins}]
     (others,) = build_scheduler_configuration(profile="default-scheduler")["profiles"]
     assert others == {"schedulerName": "default-scheduler", **sampled}, (
         "pods that are not ours are placed as ever"
