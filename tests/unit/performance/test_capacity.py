@@ -185,7 +185,7 @@ def rate(of: Engine, tokens: tuple[int, int], slo: Slo | None) -> float:
     return result.max_requests_per_second if isinstance(result, ReplicaCapacity) else 0.0
 
 
-@examples(25)
+@examples(10)
 @given(ENGINES, LENGTHS, SLOS)
 def test_the_objective_holds_at_the_capacity(of, tokens, slo):
     result = replica_capacity(of, *tokens, slo)
@@ -197,7 +197,7 @@ def test_the_objective_holds_at_the_capacity(of, tokens, slo):
     assert result.latency_seconds >= result.ttft_seconds
 
 
-@examples(20)
+@examples(8)
 @given(ENGINES, LENGTHS, SLOS, st.floats(0.2, 1))
 def test_a_tighter_objective_never_allows_more(of, tokens, slo, factor):
     most = rate(of, tokens, slo) * NOISE
@@ -224,7 +224,7 @@ def test_rates_far_below_what_holds_are_not_told_where_a_first_round_was_all_but
     assert min(rates) > 0.97 * max(rates)
 
 
-@examples(20)
+@examples(8)
 @given(
     ENGINES,
     st.tuples(st.integers(200, 8000), st.integers(20, 400)),
@@ -239,7 +239,7 @@ def test_a_longer_prompt_never_allows_more(of, tokens, slo, more_input, more_out
     assert rate(of, (tokens[0] + more_input, tokens[1] + more_output), None) <= offline
 
 
-@examples(20)
+@examples(8)
 @given(ENGINES, LENGTHS, SLOS, st.floats(1, 4), st.floats(1, 2))
 def test_burstier_arrivals_never_allow_more(of, tokens, slo, cv, factor):
     slo = replace(slo, percentile=95)
@@ -263,7 +263,7 @@ def test_what_bounds_the_rate_is_named(tokens, slo, limit):
     assert capacity(engine(), tokens, slo).limit is limit
 
 
-@examples(25)
+@examples(10)
 @given(ENGINES, LENGTHS, SLOS)
 def test_no_objective_allows_at_least_as_much(of, tokens, slo):
     assert rate(of, tokens, replace(slo, percentile=99)) <= rate(of, tokens, None) * (1 + 1e-6)
