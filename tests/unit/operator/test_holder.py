@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,98 +10,23 @@ import pytest
 from ecoserve.api.labels import DEADLINE, DURATION, HELD, HELD_UNTIL, PLANNED_START
 from ecoserve.api.labels import ZONE as TOPOLOGY_ZONE
 from ecoserve.carbon import IntensitySeries
-from ecoserve_operator.clock import SystemClock
-from ecoserve_operator.holding.holder import Holder
-from ecoserve_operator.kube import JOB, POD, ApiRefusedError, ApiUnreachableError, Kind
+from ecoserve_operator.kube import JOB, POD, Kind
 from ecoserve_operator.signals.grid import GridSignals
 from ecoserve_operator.signals.providers.build import Question
 from ecoserve_operator.signals.providers.follow import Followers
 from ecoserve_operator.signals.providers.port import Answer, UnreachableError
-from ecoserve_operator.watch.records import ZoneRecord, zone_record
-from ecoserve_operator.watch.world import Nudges, World
-
-HOUR = timedelta(hours=1)
-
-
-def _zone(intensity: Mapping[str, Any], name: str = "west") -> ZoneRecord:
-    return zone_record(
-        {
-            "apiVersion": "ecoserve.dev/v1alpha1",
-            "kind": "GridZone",
-            "metadata": {"name": name, "uid": name, "generation": 1},
-            "spec": {"intensity": intensity},
-        }
-    )
-
-
-ZONE = _zone({"configMap": {"namespace": "n", "name": "west"}})
-ASKED = _zone({"prometheus": {"url": "http://p", "query": "q"}})
-CLEAN_EAST = _zone({"gramsPerKilowattHour": 10}, "east")
-
-
-class _World(World):
-    """A world with CPU nodes in each zone."""
-
-    def cpu_zones(self) -> frozenset[str]:
-        return frozenset(name for _, name in self.zones)
-
-
-class _Api:
-    """The part of KubeApi that is used: one held Job, a ConfigMap that gets cleaner in three hours, and what is written."""
-
-    def __init__(self, now: datetime) -> None:
-        hours = [now.replace(minute=0, second=0, microsecond=0) + hour * HOUR for hour in range(48)]
-        rows = [f"{at.isoformat()},{600 if hour < 3 else 20}" for hour, at in enumerate(hours)]
-        self.series = "\n".join(["timestamp,carbon_intensity", *rows])
-        self.job: dict[str, Any] = {
-            "metadata": {
-                "name": "patient",
-                "namespace": "n",
-                "uid": "j",
-                "creationTimestamp": now.isoformat(),
-                "annotations": {DEADLINE: "20h", DURATION: "1h"},
-                "labels": {HELD: "true"},
-            },
-            "spec": {"suspend": True, "template": {"spec": {}}},
-        }
-        self.looks = 0
-        self.patches: list[Mapping[str, Any]] = []
-
-    async def list(self, kind: Kind, _selector: str) -> list[dict[str, Any]]:
-        self.looks += 1
-        return [self.job] if kind is JOB else []
-
-    async def get(self, _kind: Kind, _name: str, _namespace: str) -> dict[str, Any]:
-        return {"metadata": {"resourceVersion": "1"}, "data": {"intensity.csv": self.series}}
-
-    async def merge(self, _kind: Kind, _name: str, _namespace: str, patch: Mapping[str, Any]) -> None:
-        self.patches.append(patch)
-        marks = {**self.job["metadata"]["annotations"], **patch["metadata"]["annotations"]}
-        self.job["metadata"]["annotations"] = {
-            key: value for key, value in marks.items() if value is not None
-        }
-
-    async def create(self, _kind: Kind, _body: Mapping[str, Any]) -> None:
-        pass
-
-
-def _no_grids(api: _Api) -> GridSignals:
-    """Signals that have looked at nothing yet, and ask no provider."""
-    return GridSignals(api, Followers(lambda _: None, lambda: None, "none"), hold_seconds=60)  # type: ignore[arg-type,return-value]  # a fake of what is used
-
-
-async def _look(api: _Api, signals: GridSignals, *zones: ZoneRecord) -> None:
-    """One look of a holder at all held work; the grid of west alone is there where none are given."""
-    world = _World(nudges=Nudges(0.0), zones={("", zone.name): zone for zone in zones or (ZONE,)})
-    world.synced.set()
-    holder = asyncio.create_task(Holder(api, world, signals, SystemClock()).run())  # type: ignore[arg-type]  # a fake of what is used
-    looks = api.looks
-    while api.looks < looks + 2 and not holder.done():
-        await asyncio.sleep(0)
-    await asyncio.sleep(0.01)
-    holder.cancel()
-    with suppress(asyncio.CancelledError):
-        await holder
+from ecoserve_operator.watch.records import ZoneRecord
+from unit.operator.held import (
+    ASKED,
+    CLEAN_EAST,
+    HOUR,
+    ZONE,
+    HeldApi,
+    at_once,
+    grid_zone,
+    look,
+    no_grids,
+)
 
 
 def test_work_of_unknown_duration_keeps_half_of_the_time_it_was_made_with() -> None:
@@ -110,15 +34,15 @@ def test_work_of_unknown_duration_keeps_half_of_the_time_it_was_made_with() -> N
 
     async def play() -> Mapping[str, Any]:
         now = datetime.now(UTC)
-        api = _Api(now)
+        api = HeldApi(now)
         api.job["metadata"] |= {
             "creationTimestamp": (now - 14 * HOUR).isoformat(),
             "annotations": {DEADLINE: "24h"},
         }
-        signals = _no_grids(api)
+        signals = no_grids(api)
         await signals.poll([ZONE])
         signals.readings([ZONE], now, {})
-        await _look(api, signals)
+        await look(api, signals)
         return api.patches[-1]
 
     assert asyncio.run(play())["spec"] == {"suspend": False}
@@ -126,15 +50,15 @@ def test_work_of_unknown_duration_keeps_half_of_the_time_it_was_made_with() -> N
 
 def test_a_start_of_the_operator_lets_nothing_go_before_the_grids_were_looked_at() -> None:
     async def play() -> list[Mapping[str, Any]]:
-        api = _Api(datetime.now(UTC))
-        signals = _no_grids(api)
-        await _look(api, signals)
+        api = HeldApi(datetime.now(UTC))
+        signals = no_grids(api)
+        await look(api, signals)
         assert api.patches == []
         await signals.poll([ZONE])
-        await _look(api, signals)
+        await look(api, signals)
         assert api.patches == []
         signals.readings([ZONE], datetime.now(UTC), {})
-        await _look(api, signals)
+        await look(api, signals)
         return api.patches
 
     (patch,) = asyncio.run(play())
@@ -163,7 +87,7 @@ class _Provider:
         )
 
 
-async def _started(api: _Api, clean: datetime, *, up: bool) -> None:
+async def _started(api: HeldApi, clean: datetime, *, up: bool) -> None:
     """What an operator does with held work that starts while its provider is up or down: a look before it was asked, and two after."""
     reached, told = asyncio.Event(), asyncio.Event()
     followers: Followers[Question, Answer] = Followers(
@@ -173,12 +97,12 @@ async def _started(api: _Api, clean: datetime, *, up: bool) -> None:
     signals = GridSignals(api, followers, hold_seconds=60)  # type: ignore[arg-type]  # a fake of what is used
     await signals.poll([ASKED])
     signals.readings([ASKED], datetime.now(UTC), {})
-    await _look(api, signals, ASKED)
+    await look(api, signals, ASKED)
     reached.set()
     await told.wait()
     signals.readings([ASKED], datetime.now(UTC), {})
-    await _look(api, signals, ASKED)
-    await _look(api, signals, ASKED)
+    await look(api, signals, ASKED)
+    await look(api, signals, ASKED)
     following.cancel()
 
 
@@ -188,7 +112,7 @@ def _clean_hour(now: datetime) -> datetime:
 
 def test_an_hour_that_was_planned_stays_while_its_forecast_fails_and_says_so() -> None:
     now = datetime.now(UTC)
-    api, clean = _Api(now), _clean_hour(now)
+    api, clean = HeldApi(now), _clean_hour(now)
 
     async def play() -> list[str]:
         for up in (True, True, False, True):  # a restart alone says nothing new
@@ -209,7 +133,7 @@ def test_an_hour_that_was_planned_stays_while_its_forecast_fails_and_says_so() -
 def _failing(**annotations: str) -> list[Mapping[str, Any]]:
     """What is written about a Job with these annotations besides its own while the provider is down."""
     now = datetime.now(UTC)
-    api = _Api(now)
+    api = HeldApi(now)
     api.job["metadata"]["annotations"] |= {
         {"planned": PLANNED_START, "deadline": DEADLINE}[name]: text for name, text in annotations.items()
     }
@@ -240,50 +164,18 @@ def test_an_hour_planned_by_a_forecast_that_does_not_fail_is_planned_anew() -> N
     assert patch["spec"] == {"suspend": False}
 
 
-class _Refusing(_Api):
-    """With a second Job, the first in the list, of which somebody's admission policy refuses every change."""
-
-    async def list(self, kind: Kind, selector: str) -> list[dict[str, Any]]:
-        found = await super().list(kind, selector)
-        return [{**job, "metadata": {**job["metadata"], "name": "refused"}} for job in found] + found
-
-    async def merge(self, kind: Kind, name: str, namespace: str, patch: Mapping[str, Any]) -> None:
-        if name == "refused":
-            raise ApiRefusedError(422, "denied by a policy")
-        await super().merge(kind, name, namespace, patch)
-
-
-def _at_once(api: _Api) -> str:
-    """What is said of a Job that starts whatever the grids; nothing else is written."""
-
-    async def play() -> None:
-        await _look(api, _no_grids(api))
-
-    asyncio.run(play())
-    patch = api.patches[0]
-    assert patch["spec"] == {"suspend": False}
-    told: str = patch["metadata"]["annotations"][HELD_UNTIL]
-    return told
-
-
-def test_work_of_which_a_write_is_refused_keeps_no_other_waiting() -> None:
-    api = _Refusing(datetime.now(UTC))
-    api.job["metadata"]["annotations"] = {DEADLINE: "soon"}
-    assert _at_once(api).startswith("starts now: annotation ecoserve.dev/deadline: 'soon' is not accepted")
-
-
 @pytest.mark.parametrize(
     ("kind", "spec"), [(JOB, {"suspend": False}), (POD, {"schedulingGates": [{"name": "a"}]})]
 )
 def test_what_somebody_else_let_go_is_held_no_more(kind: Kind, spec: dict[str, Any]) -> None:
-    class _Gone(_Api):
+    class _Gone(HeldApi):
         async def list(self, asked: Kind, selector: str) -> list[dict[str, Any]]:
             await super().list(asked, selector)
             return [{**self.job, "spec": spec}] if asked is kind else []
 
     async def play() -> Mapping[str, Any]:
         api = _Gone(datetime.now(UTC))
-        await _look(api, _no_grids(api))
+        await look(api, no_grids(api))
         return api.patches[0]
 
     patch = asyncio.run(play())
@@ -305,10 +197,10 @@ def test_what_somebody_else_let_go_is_held_no_more(kind: Kind, spec: dict[str, A
 def test_times_beyond_the_calendar_end_no_operator(
     annotations: dict[str, str], spec: dict[str, Any], told: str
 ) -> None:
-    api = _Api(datetime.now(UTC))
+    api = HeldApi(datetime.now(UTC))
     api.job["metadata"]["annotations"] = annotations
     api.job["spec"] |= spec
-    assert _at_once(api).startswith(f"starts now: {told}")
+    assert at_once(api).startswith(f"starts now: {told}")
 
 
 def test_a_planned_hour_that_has_come_is_kept_by_starting() -> None:
@@ -317,9 +209,9 @@ def test_a_planned_hour_that_has_come_is_kept_by_starting() -> None:
     assert patch["spec"] == {"suspend": False}
 
 
-async def _known(api: _Api, *zones: ZoneRecord) -> GridSignals:
+async def _known(api: HeldApi, *zones: ZoneRecord) -> GridSignals:
     """Signals that have looked at these grids."""
-    signals = _no_grids(api)
+    signals = no_grids(api)
     await signals.poll(list(zones))
     signals.readings(list(zones), datetime.now(UTC), {})
     return signals
@@ -329,9 +221,9 @@ def _told(zone: str | None, *zones: ZoneRecord) -> str:
     """What is said of a Job that may run in that zone only, or in any; west gets cleaner in three hours, and east is always cleaner."""
 
     async def play() -> Any:
-        api = _Api(datetime.now(UTC))
+        api = HeldApi(datetime.now(UTC))
         api.job["spec"]["template"]["spec"] = {"nodeSelector": {TOPOLOGY_ZONE: zone} if zone else None}
-        await _look(api, await _known(api, *zones), *zones)
+        await look(api, await _known(api, *zones), *zones)
         return api.patches[0]["metadata"]["annotations"][HELD_UNTIL]
 
     text: str = asyncio.run(play())
@@ -351,9 +243,9 @@ def test_a_zone_of_which_no_later_hours_are_told_counts_as_it_is() -> None:
 )
 def test_a_far_deadline_is_not_said_to_be_near(annotations: dict[str, str]) -> None:
     async def play() -> str:
-        api = _Api(datetime.now(UTC) - 10 * HOUR)
+        api = HeldApi(datetime.now(UTC) - 10 * HOUR)
         api.job["metadata"] |= {"annotations": annotations}
-        await _look(api, await _known(api, ZONE), ZONE)
+        await look(api, await _known(api, ZONE), ZONE)
         return str(api.patches[0]["metadata"]["annotations"][HELD_UNTIL])
 
     assert "might miss" not in asyncio.run(play())
@@ -368,73 +260,15 @@ def test_a_start_of_the_operator_lets_nothing_go_by_some_of_the_grids() -> None:
     """East is known and no hour of it is cleaner, but west has not been asked yet."""
 
     async def play() -> list[Mapping[str, Any]]:
-        api = _Api(datetime.now(UTC))
-        east = _zone({"configMap": {"namespace": "n", "name": "east"}}, "east")
+        api = HeldApi(datetime.now(UTC))
+        east = grid_zone({"configMap": {"namespace": "n", "name": "east"}}, "east")
         api.series = api.series.replace(",20", ",700")
         signals = await _known(api, ASKED, east)
-        await _look(api, signals, ASKED, east)
+        await look(api, signals, ASKED, east)
         assert api.patches == []
         api.job["metadata"]["annotations"][DEADLINE] = "1h"
-        await _look(api, signals, ASKED, east)
+        await look(api, signals, ASKED, east)
         return api.patches
 
     (patch,) = asyncio.run(play())
     assert patch["spec"] == {"suspend": False}
-
-
-class _Silent(_Api):
-    """With a Job in another namespace, between two of which no write is answered: a webhook hangs there."""
-
-    def __init__(self, now: datetime) -> None:
-        super().__init__(now)
-        self.asked: list[str] = []
-
-    async def list(self, kind: Kind, selector: str) -> list[dict[str, Any]]:
-        names = ("hung/a", "n/b", "hung/c")
-        return [
-            {**job, "metadata": {**job["metadata"], "namespace": namespace, "name": name}}
-            for job in await super().list(kind, selector)
-            for namespace, name in (each.split("/") for each in names)
-        ]
-
-    async def merge(self, kind: Kind, name: str, namespace: str, patch: Mapping[str, Any]) -> None:
-        self.asked.append(f"{namespace}/{name}")
-        if namespace == "hung":
-            raise ApiUnreachableError("the API server did not answer (TimeoutError)")
-        await super().merge(kind, name, namespace, patch)
-
-
-def test_a_namespace_in_which_no_write_is_answered_keeps_no_other_waiting() -> None:
-    api = _Silent(datetime.now(UTC))
-    api.job["metadata"]["annotations"] = {DEADLINE: "soon"}
-    assert _at_once(api).startswith("starts now: annotation ecoserve.dev/deadline: 'soon' is not accepted")
-    assert api.asked == ["hung/a", "n/b"], "the other of that namespace waits for the next look"
-
-
-def test_what_else_the_operator_does_goes_on_between_thousands_of_held_jobs() -> None:
-    """Those that nothing is to be written of take time, too: all at once they would take the Lease's."""
-
-    class _Many(_Api):
-        async def list(self, kind: Kind, selector: str) -> list[dict[str, Any]]:
-            return 100 * await super().list(kind, selector)
-
-    async def play() -> int:
-        api = _Many(datetime.now(UTC))
-        turns = 0
-
-        async def others() -> None:
-            nonlocal turns
-            while True:
-                turns += 1
-                await asyncio.sleep(0)
-
-        signals = _no_grids(api)
-        world = _World(nudges=Nudges(0.0), zones={("", "west"): ZONE})
-        world.synced.set()
-        holder = Holder(api, world, signals, SystemClock())  # type: ignore[arg-type]  # a fake of what is used
-        beside = asyncio.create_task(others())
-        await holder._look()  # what is between two looks is not asked about
-        beside.cancel()
-        return turns
-
-    assert asyncio.run(play()) >= 100
