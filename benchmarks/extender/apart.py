@@ -5,7 +5,7 @@ here the cluster has one core, and all that we install another one; what is left
 nothing of ours running, the next our extender and second scheduler, with caches filled. In the last these are on the cluster's core, too,
 as on a single machine whose processor is all taken.
 
-To collect garbage takes the API server more than what is measured, and hits every other turn. So here it does so between turns alone
+To collect garbage takes the API server more than what is measured, and would hit some turns and not others. So here it does so between turns alone
 (`COLLECTS_SELDOM`); how much each variant leaves to be collected is told beside.
 """
 
