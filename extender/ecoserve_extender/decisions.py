@@ -21,7 +21,7 @@ from ecoserve_extender.policy.verdict import Rejection
 _EXAMPLES = 5
 _MIN_KEPT = 16
 _EACH = 100
-"""What a decision itself takes, a kilobyte, in candidates: on a small cluster each has few of them."""
+"""What a decision itself takes, about a kilobyte, in candidates: on a small cluster each has few of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

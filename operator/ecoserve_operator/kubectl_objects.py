@@ -51,9 +51,8 @@ def remembered_of(pod: str, uid: str) -> Body | None:
         if port is None:
             continue  # it is served on its node's loopback only
         path = f"/api/v1/namespaces/{where['namespace']}/pods/{where['name']}:{port}/proxy/explain?pod={quote(pod)}"
-        with suppress(
-            KubectlError, ValueError
-        ):  # this one was never asked about the pod, or has forgotten it
+        # One that was never asked about the pod, or has forgotten it, refuses.
+        with suppress(KubectlError, ValueError):
             found.append(json.loads(kubectl("get", "--raw", path)))
     of_this = [answer for answer in found if answer.get("uid", uid) == uid]  # an older extender tells no uid
     return max(of_this, key=lambda answer: str(answer["decidedAt"]), default=None)

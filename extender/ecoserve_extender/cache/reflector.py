@@ -52,7 +52,7 @@ _WATCH_SECONDS = 300  # the server ends a watch then; reopening spreads watches 
 
 
 class EmptyWatchError(Exception):
-    """A watch ended before its first bookmark: reopened at once, it might end so again, a thousand times a second."""
+    """A watch ended before its first bookmark: reopened at once, it might end so again and again."""
 
 
 class KubernetesObject(Protocol):

@@ -109,6 +109,8 @@ class Holder:
 
     async def _look(self) -> None:
         held = [(kind, body) for kind in _KINDS for body in await self._api.list(kind.where, f"{HELD}=true")]
+        if not held:
+            return
         outlook = self._outlook()
         unanswered: set[str] = set()
         for kind, body in held:
